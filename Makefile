@@ -1,0 +1,66 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: book test notebooks serve bench lint format figures lock clean help
+
+PYTHON ?= python3
+PORT ?= 8000
+VENV := .venv/bin/python
+READY := .venv/ready
+
+book: $(READY)  ## render the book; warnings are errors
+	$(VENV) tools/build_book.py $(if $(FORCE),--force)
+
+test: $(READY)  ## lint, unit tests, notebooks, the book (FORCE=1 skips nothing)
+	$(VENV) tools/run_tests.py $(if $(FORCE),--force)
+
+notebooks: $(READY)  ## execute the stale notebooks and store their outputs (NB=03: one)
+	$(VENV) tools/run_notebooks.py $(if $(NB),--only $(NB)) $(if $(FORCE),--force)
+
+serve: book  ## serve the rendered book on localhost (PORT=8000)
+	$(VENV) -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
+
+bench: $(READY)  ## print the benchmark ratios
+	for script in benchmarks/*.py; do $(VENV) "$$script"; done
+
+lint: $(READY)  ## check style and format with ruff
+	$(VENV) -m ruff check .
+	$(VENV) -m ruff format --check .
+
+format: $(READY)  ## fix style and format with ruff
+	$(VENV) -m ruff check --fix .
+	$(VENV) -m ruff format .
+
+figures: $(READY)  ## draw the figures of the pages and the logo
+	$(VENV) tools/draw_figures.py
+
+lock:  ## resolve requirements.txt anew from pyproject.toml (UPGRADE=1: newest)
+	$(PYTHON) -m venv _build/lock
+	_build/lock/bin/python -m pip install --quiet uv
+	cp requirements.txt _build/lock/requirements.txt
+	_build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
+	    --extra book --extra test --no-annotate --no-header --no-emit-index-url \
+	    --no-emit-find-links $(if $(UPGRADE),--upgrade) \
+	    --output-file _build/lock/requirements.txt pyproject.toml
+	{ sed '/^#/!q' requirements.txt | grep '^#'; \
+	    grep -v '^#' _build/lock/requirements.txt; } > _build/lock/new.txt
+	mv _build/lock/new.txt requirements.txt
+
+clean:  ## remove what was built; the environment stays
+	rm -rf _build .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+help:  ## list the commands
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sort | sed -E 's/:.*##/\t/' | expand -t 12
+
+# The marker is written last, so that a half-finished installation is not taken for one.
+$(READY): requirements.txt pyproject.toml
+	rm -f $@
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	    || { echo "The book needs Python 3.11 or newer; try make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(VENV) -m pip install --disable-pip-version-check -r requirements.txt
+	$(VENV) -m pip install --disable-pip-version-check --no-deps \
+	    --no-build-isolation --editable .
+	touch $@

@@ -1,0 +1,219 @@
+"""The figures the chapters share: one style, and one colour for each meaning.
+
+All positions are in pixel coordinates, so that an image, its grid and its sample points
+can be drawn over one another: the centre of the first pixel is ``(0, 0)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from torch import Tensor
+
+__all__ = [
+    "COLORS",
+    "draw_arrows",
+    "draw_grid",
+    "draw_pixels",
+    "draw_points",
+    "show_images",
+    "use_style",
+]
+
+# Okabe and Ito's palette, which colour-blind readers can tell apart.
+COLORS = {
+    "input": "#0072B2",  # the image that is read, and its pixels
+    "output": "#D55E00",  # the image that is made, and its pixels
+    "sample": "#CC79A7",  # where the input is read
+    "gradient": "#009E73",
+    "wrong": "#E69F00",
+    "ink": "#222222",
+    "faint": "#BBBBBB",
+}
+
+
+def use_style() -> None:
+    """Set Matplotlib up for the book: opaque, legible on a phone, no interpolation."""
+    plt.rcParams.update(
+        {
+            "figure.facecolor": "white",
+            "figure.dpi": 110,
+            "figure.constrained_layout.use": True,
+            "savefig.facecolor": "white",
+            "image.cmap": "gray",
+            "image.interpolation": "nearest",
+            "font.size": 11,
+            "axes.titlesize": 11,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.prop_cycle": plt.cycler(
+                color=[
+                    COLORS[name]
+                    for name in ("input", "output", "gradient", "sample", "wrong")
+                ]
+            ),
+            "legend.frameon": False,
+        }
+    )
+
+
+def show_images(
+    images: Sequence[Tensor],
+    titles: Sequence[str] | None = None,
+    *,
+    columns: int | None = None,
+    width: float = 2.2,
+    limits: tuple[float, float] | None = (0.0, 1.0),
+) -> tuple[Figure, np.ndarray]:
+    """Show images side by side, without axes.
+
+    Args:
+        images: each ``(H, W)``, ``(1, H, W)``, ``(3, H, W)``, or any of these behind a
+            batch dimension of 1.
+        titles: one for each image.
+        columns: images in a row; the default is all.
+        width: of one image, in inches.
+        limits: the values shown black and white; `None` for each image's own.
+
+    Returns:
+        The figure and the array of its axes.
+    """
+    columns = columns or len(images)
+    rows = -(-len(images) // columns)
+    aspect = max(image.shape[-2] / image.shape[-1] for image in images)
+    height = width * aspect + (0.35 if titles else 0.1)
+    fig, axes = plt.subplots(
+        rows, columns, figsize=(width * columns, height * rows), squeeze=False
+    )
+    for ax in axes.flat:
+        ax.axis("off")
+    vmin, vmax = limits or (None, None)
+    for k, image in enumerate(images):
+        ax = axes.flat[k]
+        ax.imshow(_pixels(image), vmin=vmin, vmax=vmax)
+        if titles:
+            ax.set_title(titles[k])
+    return fig, axes
+
+
+def draw_pixels(
+    ax: Axes,
+    image: Tensor,
+    *,
+    color: str = COLORS["input"],
+    centres: bool = True,
+    values: bool = False,
+    limits: tuple[float, float] = (0.0, 1.0),
+    alpha: float = 1.0,
+) -> None:
+    """Draw an image as squares with their centres marked, in pixel coordinates.
+
+    Args:
+        ax: where to draw.
+        image: ``(H, W)``, or with channels and a batch of 1 in front.
+        color: of the squares' outlines and centres.
+        centres: mark every pixel's centre.
+        values: write every pixel's value next to its centre.
+        limits: the values shown black and white.
+        alpha: opacity of the picture under the outlines.
+    """
+    array = _pixels(image)
+    height, width = array.shape[:2]
+    ax.imshow(array, vmin=limits[0], vmax=limits[1], alpha=alpha)
+    x, y = np.arange(width + 1) - 0.5, np.arange(height + 1) - 0.5
+    ax.vlines(x, y[0], y[-1], color=color, linewidth=0.8)
+    ax.hlines(y, x[0], x[-1], color=color, linewidth=0.8)
+    columns, rows = np.meshgrid(x[:-1] + 0.5, y[:-1] + 0.5)
+    if centres:
+        ax.plot(columns, rows, ".", color=color, markersize=4)
+    if values:
+        for i in range(height):
+            for j in range(width):
+                dark = np.mean(array[i, j]) < np.mean(limits)
+                ax.text(
+                    *(j, i + 0.2),
+                    f"{np.mean(array[i, j]):.2g}",
+                    color="white" if dark and alpha > 0.5 else COLORS["ink"],
+                    ha="center",
+                    va="top",
+                    fontsize=8,
+                )
+    ax.set_aspect("equal")
+
+
+def draw_grid(
+    ax: Axes,
+    points: Tensor,
+    *,
+    color: str = COLORS["sample"],
+    every: int = 1,
+    linewidth: float = 0.9,
+) -> None:
+    """Draw the lines of a grid ``(H, W, 2)`` of pixel coordinates.
+
+    Args:
+        ax: where to draw.
+        points: ``(H, W, 2)``, ``(x, y)`` in pixels.
+        color: of the lines.
+        every: draw each line of this many; the last is always drawn.
+        linewidth: in points.
+    """
+    array = points.detach().cpu().numpy()
+    rows = sorted({*range(0, array.shape[0], every), array.shape[0] - 1})
+    columns = sorted({*range(0, array.shape[1], every), array.shape[1] - 1})
+    lines = [array[i] for i in rows] + [array[:, j] for j in columns]
+    ax.add_collection(LineCollection(lines, colors=color, linewidths=linewidth))
+
+
+def draw_points(
+    ax: Axes,
+    points: Tensor,
+    *,
+    color: str = COLORS["sample"],
+    marker: str = "o",
+    size: float = 4,
+    label: str | None = None,
+) -> None:
+    """Mark points ``(..., 2)`` of pixel coordinates."""
+    x, y = points.detach().cpu().reshape(-1, 2).T.numpy()
+    ax.plot(x, y, marker, color=color, markersize=size, linestyle="none", label=label)
+
+
+def draw_arrows(
+    ax: Axes,
+    start: Tensor,
+    end: Tensor,
+    *,
+    color: str = COLORS["gradient"],
+    width: float = 0.004,
+) -> None:
+    """Draw arrows from points ``(..., 2)`` to points ``(..., 2)``, in pixels."""
+    x, y = start.detach().cpu().reshape(-1, 2).T.numpy()
+    u, v = (end - start).detach().cpu().reshape(-1, 2).T.numpy()
+    ax.quiver(
+        *(x, y, u, v),
+        angles="xy",
+        scale_units="xy",
+        scale=1,
+        color=color,
+        width=width,
+    )
+
+
+def _pixels(image: Tensor) -> np.ndarray:
+    """(..., C, H, W) or (H, W) -> an array that `imshow` takes."""
+    array = image.detach().cpu().float().numpy()
+    while array.ndim > 3 and array.shape[0] == 1:
+        array = array[0]
+    if array.ndim == 3:
+        array = (
+            array[0] if array.shape[0] == 1 else np.moveaxis(array, 0, -1).clip(0, 1)
+        )
+    if array.ndim not in (2, 3):
+        raise ValueError(f"image must be one image, got {tuple(image.shape)}")
+    return array

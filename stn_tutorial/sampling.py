@@ -1,0 +1,297 @@
+"""Reading an image at the points of a grid (the sampler: Jaderberg et al. 2015, §3.3).
+
+`sample` is the one public function. It has two backends with the same meaning:
+``"native"`` calls PyTorch's kernel, ``"manual"`` is the lesson, in three steps:
+
+1. bring every point to where the padding says it should be read (`_place`);
+2. put a frame of one pixel around the image, so that every point has four neighbours;
+3. mix the four neighbours (`_Bilinear`), with gradients derived by hand.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd import Function
+
+from stn_tutorial.coordinates import to_pixels
+
+__all__ = ["sample"]
+
+INTERPOLATIONS = ("nearest", "bilinear")
+PADDINGS = ("zeros", "border", "reflection")
+BACKENDS = ("native", "manual")
+
+
+def sample(
+    image: Tensor,
+    grid: Tensor,
+    *,
+    interpolation: str = "bilinear",
+    padding: str = "zeros",
+    fill: float | Sequence[float] | Tensor = 0.0,
+    align_corners: bool = False,
+    backend: str = "native",
+) -> Tensor:
+    r"""Read an image at every point of a grid.
+
+    Bilinear reading at the pixel coordinates :math:`(x, y)` is equation (5) of the
+    paper, :math:`V = \sum_{h, w} U_{hw} \max(0, 1 - |x - w|) \max(0, 1 - |y - h|)`.
+    It is differentiable with respect to the image and almost everywhere with respect to
+    the grid. Half-precision inputs are computed in float32.
+
+    Args:
+        image: ``(N, C, H, W)``, floating.
+        grid: ``(N, H_out, W_out, 2)``, floating: for each output pixel, the normalized
+            ``(x, y)`` at which to read the *input*.
+        interpolation: ``"bilinear"``, or ``"nearest"`` (ties go to the even pixel; the
+            gradient with respect to the grid is zero).
+        padding: what lies outside the image: ``"zeros"`` (the value `fill`),
+            ``"border"`` (the nearest pixel) or ``"reflection"`` (the image mirrored, at
+            its edges with ``align_corners=False``, at its corner pixels' centres
+            with ``True``).
+        fill: with ``padding="zeros"``, the value outside: one number, or one a channel.
+        align_corners: the convention of `grid`'s coordinates.
+        backend: ``"native"`` (`torch.nn.functional.grid_sample`) or ``"manual"`` (this
+            module's own, which can be differentiated twice).
+
+    Returns:
+        ``(N, C, H_out, W_out)``, of the image's dtype. A grid point that is not finite
+        reads `fill`, whatever the padding, and passes no gradient.
+
+    Raises:
+        TypeError: if `image` or `grid` is not a floating tensor.
+        ValueError: if the shapes, devices or options do not fit.
+    """
+    _check(image, grid, interpolation, padding, backend)
+    fill = _fill_of(fill, image, padding)
+    dtype = torch.promote_types(image.dtype, grid.dtype)
+    dtype = torch.promote_types(dtype, torch.float32)
+    values, points = image.to(dtype), grid.to(dtype)
+
+    finite = points.isfinite().all(dim=-1)
+    points = points.where(finite[..., None], 0.0)
+    read = _native if backend == "native" else _manual
+    out = read(values, points, fill, interpolation, padding, align_corners)
+    return out.where(finite[:, None], fill).to(image.dtype)
+
+
+def _native(
+    image: Tensor,
+    grid: Tensor,
+    fill: Tensor | float,
+    interpolation: str,
+    padding: str,
+    align_corners: bool,
+) -> Tensor:
+    options = {"mode": interpolation, "padding_mode": padding}
+    if _is_zero(fill):
+        return F.grid_sample(image, grid, align_corners=align_corners, **options)
+    # Outside, the kernel knows zeros alone. The weights of a reading sum to 1 when the
+    # outside is counted, so shifting all values shifts the outside from 0 to `fill`.
+    out = F.grid_sample(image - fill, grid, align_corners=align_corners, **options)
+    return out + fill
+
+
+def _manual(
+    image: Tensor,
+    grid: Tensor,
+    fill: Tensor | float,
+    interpolation: str,
+    padding: str,
+    align_corners: bool,
+) -> Tensor:
+    size = image.shape[-2:]
+    points = to_pixels(grid, size, align_corners=align_corners)
+    points = _place(points, size, padding, align_corners)
+    if _is_zero(fill):
+        framed = F.pad(image, (1, 1, 1, 1))
+    else:
+        framed = F.pad(image - fill, (1, 1, 1, 1)) + fill
+    reader = _Bilinear if interpolation == "bilinear" else _Nearest
+    return reader.apply(framed, points + 1)  # the frame moves every pixel by one
+
+
+def _place(
+    points: Tensor, size: Sequence[int], padding: str, align_corners: bool
+) -> Tensor:
+    """Move pixel points that lie outside the image to where they are to be read.
+
+    Beyond -1 or ``n`` no pixel is a neighbour, so with ``"zeros"`` a point may as well
+    stand there, on the frame. The clamp also ends the gradient of such points.
+    """
+    height, width = size
+    last = points.new_tensor([width - 1, height - 1])
+    if padding == "zeros":
+        return points.clamp(torch.full_like(last, -1), last + 1)
+    if padding == "reflection":  # a triangle wave: forward, then mirrored, repeated
+        start = torch.zeros_like(last) if align_corners else torch.full_like(last, -0.5)
+        length = last - 2 * start
+        period = (2 * length).where(length > 0, 1.0)  # one pixel has nothing to mirror
+        points = start + length - ((points - start) % period - length).abs()
+    return points.clamp(torch.zeros_like(last), last)
+
+
+class _Bilinear(Function):
+    r"""Mix the four neighbours of every point.
+
+    With :math:`(a, b)` the distances of a point from its left and top neighbours, the
+    four values are mixed along x and then along y:
+
+    .. math::
+
+        t &= (1 - a) \, V_{nw} + a \, V_{ne}, \quad
+        b' = (1 - a) \, V_{sw} + a \, V_{se}, \quad
+        V = (1 - b) \, t + b \, b'
+
+    The image receives each output gradient in four parts, with the same four weights
+    (the adjoint). The point receives, summed over channels,
+    :math:`\partial V / \partial x = (1 - b)(V_{ne} - V_{nw}) + b (V_{se} - V_{sw})` and
+    :math:`\partial V / \partial y = b' - t`: equation (7) of the paper. At a pixel's
+    own coordinates V has a kink; there this is the slope on the right and below.
+
+    Args:
+        image: ``(N, C, H, W)`` with H and W at least 2.
+        points: ``(N, H_out, W_out, 2)`` pixel coordinates *inside* the image.
+    """
+
+    @staticmethod
+    def forward(ctx, image: Tensor, points: Tensor) -> Tensor:
+        ctx.save_for_backward(image, points)
+        index, a, b = _corner(points, image.shape)
+        nw, ne, sw, se = (_gather(image, index + k) for k in _offsets(image))
+        top = torch.lerp(nw, ne, a)
+        bottom = torch.lerp(sw, se, a)
+        return torch.lerp(top, bottom, b).unflatten(-1, points.shape[1:3])
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        # PyTorch operations alone, on what was saved: so autograd can differentiate
+        # this function in its turn, which is all that second derivatives need.
+        image, points = ctx.saved_tensors
+        index, a, b = _corner(points, image.shape)
+        grad = grad.flatten(2)
+        grad_image = grad_points = None
+        if ctx.needs_input_grad[0]:
+            weights = ((1 - a) * (1 - b), a * (1 - b), (1 - a) * b, a * b)
+            parts = {k: grad * w for k, w in zip(_offsets(image), weights, strict=True)}
+            grad_image = _scatter_add(parts, index, image.shape)
+        if ctx.needs_input_grad[1]:
+            nw, ne, sw, se = (_gather(image, index + k) for k in _offsets(image))
+            slope_x = torch.lerp(ne - nw, se - sw, b)
+            slope_y = torch.lerp(sw - nw, se - ne, a)
+            slopes = torch.stack([grad * slope_x, grad * slope_y], dim=-1).sum(dim=1)
+            grad_points = slopes.view_as(points)
+        return grad_image, grad_points
+
+
+class _Nearest(Function):
+    """Read the pixel nearest to every point: `_Bilinear`'s contract, no slope."""
+
+    @staticmethod
+    def forward(ctx, image: Tensor, points: Tensor) -> Tensor:
+        x, y = points.detach().round().long().flatten(1, 2).unbind(-1)
+        index = y * image.shape[-1] + x
+        ctx.save_for_backward(index, points)
+        ctx.shape = image.shape
+        return _gather(image, index).unflatten(-1, points.shape[1:3])
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor]:
+        index, points = ctx.saved_tensors
+        grad_image = _scatter_add({0: grad.flatten(2)}, index, ctx.shape)
+        return grad_image, torch.zeros_like(points)
+
+
+def _corner(points: Tensor, shape: torch.Size) -> tuple[Tensor, Tensor, Tensor]:
+    """Each point's top left neighbour, as an index (N, P), and the way from it."""
+    height, width = shape[-2:]
+    x, y = points.flatten(1, 2).unbind(-1)
+    left = x.detach().floor().clamp(max=width - 2)
+    top = y.detach().floor().clamp(max=height - 2)
+    index = top.long() * width + left.long()
+    return index, (x - left)[:, None], (y - top)[:, None]
+
+
+def _offsets(image: Tensor) -> tuple[int, int, int, int]:
+    """From a top left neighbour's index to those of all four: nw, ne, sw, se."""
+    width = image.shape[-1]
+    return 0, 1, width, width + 1
+
+
+def _gather(image: Tensor, index: Tensor) -> Tensor:
+    """Image (N, C, H, W) at flat indices (N, P) -> (N, C, P)."""
+    n, c, p = index.shape[0], image.shape[1], index.shape[1]
+    return image.flatten(2).gather(2, index[:, None].expand(n, c, p))
+
+
+def _scatter_add(parts: dict[int, Tensor], index: Tensor, shape: torch.Size) -> Tensor:
+    """The adjoint of `_gather`: add every part (N, C, P) at its offset from `index`."""
+    n, c, height, width = shape
+    flat = next(iter(parts.values())).new_zeros(n, c, height * width)
+    for offset, part in parts.items():
+        flat.scatter_add_(2, (index + offset)[:, None].expand_as(part), part)
+    return flat.unflatten(2, (height, width))
+
+
+def _is_zero(fill: Tensor | float) -> bool:
+    return not isinstance(fill, Tensor) and fill == 0
+
+
+def _check(
+    image: Tensor, grid: Tensor, interpolation: str, padding: str, backend: str
+) -> None:
+    for name, tensor in (("image", image), ("grid", grid)):
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f"{name} must be a tensor, got {type(tensor).__name__}")
+        if not tensor.is_floating_point():
+            raise TypeError(f"{name} must be floating, got {tensor.dtype}")
+    if image.ndim != 4 or 0 in image.shape[1:]:
+        raise ValueError(
+            f"image must be (N, C, H, W) with at least one channel and one pixel, "
+            f"got {tuple(image.shape)}"
+        )
+    if grid.ndim != 4 or grid.shape[-1] != 2:
+        raise ValueError(f"grid must be (N, H, W, 2), got {tuple(grid.shape)}")
+    if grid.shape[0] != image.shape[0]:
+        raise ValueError(
+            f"grid must have the image's batch size {image.shape[0]}, "
+            f"got {grid.shape[0]}"
+        )
+    if grid.device != image.device:
+        raise ValueError(
+            f"grid must be on the image's device {image.device}, got {grid.device}"
+        )
+    for name, value, known in (
+        ("interpolation", interpolation, INTERPOLATIONS),
+        ("padding", padding, PADDINGS),
+        ("backend", backend, BACKENDS),
+    ):
+        if value not in known:
+            raise ValueError(f"{name} must be one of {known}, got {value!r}")
+
+
+def _fill_of(
+    fill: float | Sequence[float] | Tensor, image: Tensor, padding: str
+) -> Tensor | float:
+    """`fill` as a number, or as a (C, 1, 1) tensor like the image."""
+    if isinstance(fill, (int, float)):
+        if not math.isfinite(fill):
+            raise ValueError(f"fill must be finite, got {fill}")
+    else:
+        fill = torch.as_tensor(fill, dtype=image.dtype)
+        if not bool(fill.isfinite().all()):
+            raise ValueError(f"fill must be finite, got {fill.tolist()}")
+        if fill.shape not in ((), (image.shape[1],)):
+            raise ValueError(
+                f"fill must be one number or {image.shape[1]}, one a channel, "
+                f"got shape {tuple(fill.shape)}"
+            )
+        fill = fill.reshape(-1, 1, 1).to(image.device)
+    if padding != "zeros" and not _is_zero(fill):
+        raise ValueError(f"fill needs padding='zeros', got padding={padding!r}")
+    return fill

@@ -1,0 +1,222 @@
+"""The rendered pages: all there, complete without a network, and well linked."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+from functools import cache
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import build_book
+import nbformat
+import pytest
+import stamps
+import stn_tutorial
+import yaml
+from bs4 import BeautifulSoup
+
+PAGES = build_book.pages_in_toc()
+CHAPTERS = [page for page in PAGES if page.startswith("notebooks/")]
+# What loads something by itself; a plain link does not.
+LOADING = {
+    "audio": ["src"],
+    "embed": ["src"],
+    "iframe": ["src"],
+    "image": ["href", "xlink:href"],
+    "img": ["src", "srcset"],
+    "input": ["src"],
+    "link": ["href"],
+    "object": ["data"],
+    "script": ["src"],
+    "source": ["src", "srcset"],
+    "track": ["src"],
+    "video": ["src", "poster"],
+}
+ELSEWHERE = re.compile(r"^\s*(?:https?:)?//")
+
+
+@cache
+def parse(path: Path) -> BeautifulSoup:
+    return BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+
+
+def every_page(html: Path) -> list[Path]:
+    return sorted(html.rglob("*.html"))
+
+
+def rendered(html: Path) -> list[Path]:
+    """Return the pages of the book, without the theme's building blocks."""
+    return [p for p in every_page(html) if "_static" not in p.relative_to(html).parts]
+
+
+def test_every_page_of_the_toc_is_there_and_no_other(html):
+    folders = ["book", "notebooks"]
+    found = {
+        path.relative_to(html).with_suffix("").as_posix()
+        for folder in folders
+        for path in (html / folder).rglob("*.html")
+    }
+    assert found == set(PAGES)
+    assert len(PAGES) == len(set(PAGES))
+
+
+def test_every_notebook_is_a_page():
+    assert CHAPTERS == [f"notebooks/{path.stem}" for path in stamps.notebook_paths()]
+
+
+def test_the_index_opens_the_first_page(html):
+    refresh = parse(html / "index.html").find("meta", attrs={"http-equiv": "Refresh"})
+    assert refresh["content"].endswith(f"url={PAGES[0]}.html")
+
+
+def test_every_image_has_alt_text(html):
+    silent = [
+        (path.name, image.get("src", "")[:60])
+        for path in rendered(html)
+        for image in parse(path).find_all("img")
+        if not image.get("alt", "").strip()
+    ]
+    assert not silent
+
+
+def test_no_page_loads_anything_from_elsewhere(html):
+    loads = [
+        (path.name, str(tag)[:120])
+        for path in rendered(html)
+        for tag in parse(path).find_all(list(LOADING))
+        for attribute in LOADING[tag.name]
+        if ELSEWHERE.match(tag.get(attribute, ""))
+        and "canonical" not in tag.get("rel", [])
+    ]
+    assert not loads
+
+
+def test_no_script_or_style_names_a_content_network(html):
+    networks = re.compile(r"cdnjs|unpkg\.com|jsdelivr|googleapis|gstatic|@import url")
+    named = [
+        (path.name, match[0])
+        for path in rendered(html)
+        for tag in parse(path).find_all(["script", "style"])
+        if (match := networks.search(tag.get_text()))
+    ]
+    assert not named
+
+
+def test_every_local_link_leads_somewhere(html):
+    broken = []
+    for path in rendered(html):
+        for tag in parse(path).find_all(["a", "img", "link", "script"]):
+            target = tag.get("href") or tag.get("src") or ""
+            parts = urlsplit(target)
+            if parts.scheme or parts.netloc or not target:
+                continue
+            file = (path.parent / unquote(parts.path)) if parts.path else path
+            if not file.resolve().is_file():
+                broken.append((path.name, target))
+            elif parts.fragment and file.suffix == ".html":
+                name = unquote(parts.fragment)
+                page = parse(file.resolve())
+                if not page.find(id=name) and not page.find("a", attrs={"name": name}):
+                    broken.append((path.name, target))
+    assert not broken
+
+
+def test_labelled_equations_are_numbered_by_chapter(html):
+    for chapter in CHAPTERS:
+        page = parse(html / f"{chapter}.html")
+        number = int(Path(chapter).name[:2])
+        shown = [tag.get_text() for tag in page.select(".eqno")]
+        assert shown, chapter
+        expected = [f"({number}.{k})" for k in range(1, len(shown) + 1)]
+        assert [re.sub(r"[^\d.()]", "", text) for text in shown] == expected
+
+
+def test_figures_are_numbered_by_chapter(html):
+    for chapter in CHAPTERS:
+        page = parse(html / f"{chapter}.html")
+        shown = [tag.get_text(strip=True) for tag in page.select(".caption-number")]
+        figures = [text for text in shown if text.startswith("Fig")]
+        number = int(Path(chapter).name[:2])
+        expected = [f"Fig. {number}.{k}" for k in range(1, len(figures) + 1)]
+        assert figures == expected
+        assert figures, chapter
+
+
+def test_there_is_one_search_box(html):
+    for page in PAGES:
+        soup = parse(html / f"{page}.html")
+        assert len(soup.select(".search-button-field")) == 1, page
+        assert len(soup.select("input[type=search]")) == 1, page
+
+
+def test_every_page_has_a_social_card_that_is_there(html):
+    base = yaml.safe_load((stamps.ROOT / "_config.yml").read_text())["html"]["baseurl"]
+    for page in PAGES:
+        card = parse(html / f"{page}.html").find("meta", property="og:image")
+        assert card["content"].startswith(base)
+        assert (html / card["content"].removeprefix(base)).is_file()
+
+
+def test_every_chapter_can_be_opened_in_colab(html):
+    config = yaml.safe_load((stamps.ROOT / "_config.yml").read_text(encoding="utf-8"))
+    owner_and_name = urlsplit(config["repository"]["url"]).path.strip("/")
+    branch = config["repository"]["branch"]
+    start = f"https://colab.research.google.com/github/{owner_and_name}/blob/{branch}/"
+    for chapter in CHAPTERS:
+        links = {
+            link["href"]
+            for link in parse(html / f"{chapter}.html").find_all("a", href=True)
+            if "colab.research.google.com" in link["href"]
+        }
+        assert links == {f"{start}{chapter}.ipynb"}
+        assert (stamps.ROOT / f"{chapter}.ipynb").is_file()
+
+
+def test_solutions_are_folded(html):
+    for chapter in CHAPTERS:
+        solutions = parse(html / f"{chapter}.html").select(".solution")
+        assert solutions, chapter
+        assert all("dropdown" in solution["class"] for solution in solutions), chapter
+
+
+def test_run_status_lists_every_chapter(html):
+    rows = parse(html / "book/run_status.html").select("table.run-status tbody tr")
+    links = [row.find("a")["href"] for row in rows]
+    assert links == [f"../{chapter}.html" for chapter in CHAPTERS]
+
+
+def test_the_landing_page_leads_through_every_chapter(html):
+    cards = parse(html / f"{PAGES[0]}.html").select(".chapter-path .sd-card")
+    titles = [card.select_one(".sd-card-title").get_text(strip=True) for card in cards]
+    notebooks = [nbformat.read(p, as_version=4) for p in stamps.notebook_paths()]
+    first_lines = [n.cells[0].source.splitlines()[0] for n in notebooks]
+    assert titles == [
+        f"{number}. {line.removeprefix('# ')}"
+        for number, line in enumerate(first_lines, start=1)
+    ]
+    assert all("minutes" in card.get_text() for card in cards)
+
+
+def public_names() -> list[tuple[str, str]]:
+    """Return (module, name) of every name that a public module offers."""
+    modules = [
+        info.name
+        for info in pkgutil.walk_packages(stn_tutorial.__path__, "stn_tutorial.")
+        if not any(part.startswith("_") for part in info.name.split("."))
+    ]
+    return [
+        (module, name)
+        for module in ["stn_tutorial", *modules]
+        for name in getattr(importlib.import_module(module), "__all__", [])
+    ]
+
+
+@pytest.mark.parametrize(("module", "name"), public_names(), ids=".".join)
+def test_every_public_name_is_in_the_reference(html, module, name):
+    thing = getattr(importlib.import_module(module), name)
+    home = getattr(thing, "__module__", module)
+    pages = [parse(html / f"{page}.html") for page in PAGES if "/api" in page]
+    anchors = [f"{module}.{name}", f"{home}.{getattr(thing, '__name__', name)}"]
+    assert any(page.find(id=anchor) for page in pages for anchor in anchors)

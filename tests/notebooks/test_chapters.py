@@ -1,0 +1,109 @@
+"""Every chapter has the same skeleton, and the size that a reader can take."""
+
+from __future__ import annotations
+
+import re
+import statistics
+
+import nbformat
+import pytest
+import stamps
+import yaml
+
+PATHS = stamps.notebook_paths()
+HEADINGS = [
+    r"\*\*You will\b",
+    r"\*\*You need\b",
+    r"\*\*Time\b",
+    r"^#+ .*\bExercises\b",
+    r"^#+ .*\bCheck yourself\b",
+    r"^#+ .*\bSummary\b",
+    r"^#+ .*\bWhere this is used\b",
+    r"^#+ .*\bFurther reading\b",
+]
+
+
+@pytest.fixture(params=PATHS, ids=[path.stem[:2] for path in PATHS])
+def notebook(request) -> nbformat.NotebookNode:
+    return nbformat.read(request.param, as_version=4)
+
+
+def sources(notebook: nbformat.NotebookNode, kind: str) -> list[str]:
+    return [cell.source for cell in notebook.cells if cell.cell_type == kind]
+
+
+def prose(notebook: nbformat.NotebookNode) -> str:
+    """Return the text a reader reads: no mathematics, no code, no options."""
+    text = "\n\n".join(sources(notebook, "markdown"))
+    text = re.sub(r"^(`{3,})(?!\{).*?^\1", "", text, flags=re.DOTALL | re.MULTILINE)
+    text = re.sub(r"\$\$.*?\$\$|\$[^$]*\$", "", text, flags=re.DOTALL)
+    return re.sub(r"^(:\w[\w-]*:.*|[`:]{3,}.*)$", "", text, flags=re.MULTILINE)
+
+
+def frame_of_set_up(notebook: nbformat.NotebookNode) -> list[str]:
+    """Return the set-up cell without its imports and empty lines."""
+    lines = sources(notebook, "code")[0].splitlines()
+    imports = re.compile(r"(import|from) |    \w+,$|\)$")
+    return [line for line in lines if line.strip() and not imports.match(line)]
+
+
+def test_the_skeleton_is_there_and_in_order(notebook):
+    text = "\n\n".join(sources(notebook, "markdown"))
+    found = [re.search(heading, text, re.MULTILINE) for heading in HEADINGS]
+    missing = [h for h, match in zip(HEADINGS, found, strict=True) if not match]
+    assert not missing
+    places = [match.start() for match in found]
+    assert places == sorted(places)
+
+
+def test_the_title_is_the_first_line_and_the_only_one(notebook):
+    titles = re.findall(r"^# .+", "\n".join(sources(notebook, "markdown")), re.MULTILINE)
+    assert notebook.cells[0].source.startswith("# ")
+    assert len(titles) == 1
+
+
+def test_time_is_told_in_minutes(notebook):
+    text = "\n\n".join(sources(notebook, "markdown"))
+    assert re.search(r"^\*\*Time[:.]?\*\*[:.]?\s*(?:about )?\d+", text, re.MULTILINE)
+
+
+def test_there_are_four_exercises_each_with_a_solution(notebook):
+    text = "\n\n".join(sources(notebook, "markdown"))
+    exercises = re.findall(r"\{exercise(?:-start)?\}", text)
+    solutions = re.findall(r"\{solution(?:-start)?\}", text)
+    assert len(exercises) >= 4
+    assert len(solutions) == len(exercises)
+
+
+def test_six_cells_are_held_to_their_printed_result(notebook):
+    held = [
+        cell
+        for cell in notebook.cells
+        if "nbval-check-output" in cell.metadata.get("tags", [])
+    ]
+    assert len(held) >= 6
+    silent = [c.source for c in held if not any("text" in o for o in c.outputs)]
+    assert not silent, "a held cell prints something to hold it to"
+
+
+def test_cells_are_small_steps(notebook):
+    lines = [len(source.splitlines()) for source in sources(notebook, "code")]
+    assert max(lines) <= 40
+    assert statistics.median(lines) <= 10
+
+
+def test_the_text_is_a_chapter_long(notebook):
+    words = len(re.findall(r"[^\W\d_][\w’'-]*", prose(notebook)))
+    assert 2_000 <= words <= 4_000
+
+
+def test_set_up_cells_differ_in_their_imports_alone():
+    frames = [frame_of_set_up(nbformat.read(path, as_version=4)) for path in PATHS]
+    assert all(frame == frames[0] for frame in frames)
+
+
+def test_the_set_up_cell_installs_from_the_address_of_the_book(notebook):
+    config = yaml.safe_load((stamps.ROOT / "_config.yml").read_text(encoding="utf-8"))
+    set_up = sources(notebook, "code")[0]
+    addresses = re.findall(r"https://github\.com/[\w.-]+/[\w-]+", set_up)
+    assert addresses == [config["repository"]["url"]]

@@ -1,0 +1,134 @@
+"""Sphinx directives for what the book says about its own chapters.
+
+`run-status` makes a table of the stamps that `make notebooks` leaves in the notebooks.
+`chapter-path` makes the cards of the landing page: number, title, minutes, first
+objective. Both read the notebooks, so neither can fall behind them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import datetime
+from pathlib import Path
+
+import stamps
+from docutils import nodes
+from docutils.statemachine import StringList
+from sphinx import addnodes
+from sphinx.application import Sphinx
+from sphinx.config import Config
+from sphinx.util.docutils import SphinxDirective
+
+MARKUP = re.compile(r"[*_`]|\$|\[|\]\([^)]*\)")
+
+
+def read_chapter(path: Path) -> dict:
+    """Return what the book tells about a chapter without rendering it."""
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    cells = [c for c in notebook["cells"] if c["cell_type"] == "markdown"]
+    text = "\n\n".join("".join(cell["source"]) for cell in cells)
+    title = re.search(r"^# (.+)$", text, re.MULTILINE)
+    time = re.search(r"^\*\*Time[:.]?\*\*[:.]?\s*(?:about )?(\d+)", text, re.MULTILINE)
+    goal = re.search(r"\*\*You will\W*\*\*\W*?\s*[-*\d.]*\s*(.+(?:\n[ \t]+\S.*)*)", text)
+    return {
+        "number": int(path.name[:2]),
+        "page": f"notebooks/{path.stem}",
+        "title": title[1].strip() if title else path.stem,
+        "minutes": time[1] if time else "",
+        "goal": MARKUP.sub("", " ".join(goal[1].split())).rstrip(".,;") if goal else "",
+        "stamp": notebook["metadata"].get(stamps.STAMP_KEY),
+        "state": stamps.freshness(notebook),
+    }
+
+
+def chapters(directive: SphinxDirective) -> list[dict]:
+    """Return the chapters that the book has, and rebuild the page when one changes."""
+    paths = stamps.notebook_paths(Path(directive.env.srcdir))
+    for path in paths:
+        directive.env.note_dependency(str(path))
+    found = map(read_chapter, paths)
+    return [c for c in found if c["page"] in directive.env.found_docs]
+
+
+class RunStatus(SphinxDirective):
+    """A table: when, where and with what each chapter's outputs were made."""
+
+    def run(self) -> list[nodes.Node]:
+        heads = ["Chapter", "Outputs", "Run", "On", "Python", "torch", "Seconds"]
+        rows = [self.row(chapter) for chapter in chapters(self)]
+        group = nodes.tgroup(cols=len(heads))
+        group += [nodes.colspec(colwidth=width) for width in (30, 10, 16, 20, 8, 12, 8)]
+        group += nodes.thead("", table_row([nodes.Text(head) for head in heads]))
+        group += nodes.tbody("", *[table_row(row) for row in rows])
+        table = nodes.table("", group, classes=["run-status"])
+        self.set_source_info(table)
+        return [table]
+
+    def row(self, chapter: dict) -> list[nodes.Node]:
+        """Return the cells of one chapter's row."""
+        stamp = chapter["stamp"] or {}
+        when = stamp.get("executed", "")
+        if when:
+            when = f"{datetime.fromisoformat(when):%Y-%m-%d %H:%M} UTC"
+        link = addnodes.pending_xref(
+            "",
+            nodes.inline("", f"{chapter['number']}. {chapter['title']}"),
+            refdomain="std",
+            reftype="doc",
+            refdoc=self.env.docname,
+            reftarget="/" + chapter["page"],
+            refexplicit=True,
+            refwarn=True,
+        )
+        texts = [chapter["state"], when]
+        texts += [str(stamp.get(k, "")) for k in ("device", "python", "torch", "seconds")]
+        return [link, *map(nodes.Text, texts)]
+
+
+def table_row(contents: list[nodes.Node]) -> nodes.row:
+    """Return a table row with one paragraph an entry."""
+    paragraphs = [nodes.paragraph("", "", content) for content in contents]
+    return nodes.row("", *[nodes.entry("", paragraph) for paragraph in paragraphs])
+
+
+class ChapterPath(SphinxDirective):
+    """The path through the chapters, as one linked card each."""
+
+    def run(self) -> list[nodes.Node]:
+        lines = ["::::{grid} 1 1 2 2", ":gutter: 3", ":class-container: chapter-path"]
+        for chapter in chapters(self):
+            lines += [
+                "",
+                f":::{{grid-item-card}} {chapter['number']}. {chapter['title']}",
+                f":link: /{chapter['page']}",
+                ":link-type: doc",
+                "",
+                f"You will {lower_first(chapter['goal'])}." if chapter["goal"] else "",
+            ]
+            if chapter["minutes"]:
+                footer = f"{chapter['minutes']} minutes"
+                lines += ["", "```{card-footer}", footer, "```"]
+            lines += [":::"]
+        lines += ["::::"]
+        container = nodes.container()
+        source = StringList(lines, source=self.env.docname)
+        self.state.nested_parse(source, self.content_offset, container)
+        return container.children
+
+
+def lower_first(text: str) -> str:
+    """Return an objective so that it can follow “You will”."""
+    return text[:1].lower() + text[1:]
+
+
+def use_base_address(app: Sphinx, config: Config) -> None:
+    """Let the social cards use the address that the pages use."""
+    config.ogp_site_url = config.html_baseurl
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.connect("config-inited", use_base_address)
+    app.add_directive("run-status", RunStatus)
+    app.add_directive("chapter-path", ChapterPath)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,104 @@
+"""Run the stages of the test suite, and skip those that nothing changed for.
+
+Each stage remembers the digest of everything it depends on when it last passed, in
+_build/tests.json. On a CI machine (CI is set) nothing is ever skipped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+
+import stamps
+
+RECORD = stamps.ROOT / "_build" / "tests.json"
+PYTEST = ["-m", "pytest"]
+COMMON = ["pyproject.toml", "requirements.txt", "tests/conftest.py", "tools"]
+# Stage: the folders and files it depends on (none: all of the project), and commands.
+STAGES = {
+    "lint": (
+        [],
+        [["-m", "ruff", "check", "."], ["-m", "ruff", "format", "--check", "."]],
+    ),
+    "unit": (
+        [*COMMON, "stn_tutorial", "benchmarks", "tests"],
+        [
+            PYTEST
+            + ["tests", "-n", "2"]
+            + [f"--ignore=tests/{part}" for part in ("book", "browser", "notebooks")]
+        ],
+    ),
+    "notebooks": (
+        [*COMMON, "stn_tutorial", "notebooks", "tests/notebooks", "_config.yml"],
+        [
+            PYTEST + ["tests/notebooks"],
+            PYTEST
+            + ["--nbval-lax", "notebooks", "-n", "2", "--dist", "loadfile"]
+            + ["--nbval-cell-timeout", "300"],
+        ],
+    ),
+    "book": (
+        [],
+        [["tools/build_book.py"], PYTEST + ["tests/book", "tests/browser"]],
+    ),
+}
+
+
+def stage_digest(depends_on: list[str]) -> str:
+    """Return a digest of a stage's files and of the environment that it runs in."""
+    surroundings = [
+        stamps.digest_files(stamps.project_files(*depends_on)),
+        os.environ.get("STN_TUTORIAL_MIRROR", ""),
+        platform.python_version(),
+        version("torch"),
+    ]
+    return hashlib.sha256("\0".join(surroundings).encode()).hexdigest()[:16]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("stages", nargs="*", metavar="stage", help=", ".join(STAGES))
+    parser.add_argument("--force", action="store_true", help="skip nothing")
+    options = parser.parse_args()
+    if unknown := set(options.stages) - set(STAGES):
+        parser.error(f"no such stage: {', '.join(sorted(unknown))}")
+    RECORD.parent.mkdir(exist_ok=True)
+    passed = json.loads(RECORD.read_text()) if RECORD.is_file() else {}
+    failed = []
+    for stage in options.stages or STAGES:
+        depends_on, commands = STAGES[stage]
+        digest = stage_digest(depends_on)
+        if passed.pop(stage, None) == digest and not (
+            options.force or os.environ.get("CI")
+        ):
+            print(f"== {stage}: unchanged since it passed", flush=True)
+            passed[stage] = digest
+            continue
+        print(f"== {stage}", flush=True)
+        RECORD.write_text(json.dumps(passed))
+        started = time.perf_counter()
+        codes = [
+            subprocess.run([sys.executable, *command], cwd=stamps.ROOT).returncode
+            for command in commands
+        ]
+        seconds = time.perf_counter() - started
+        if any(codes):
+            failed.append(stage)
+        else:
+            passed[stage] = digest
+        RECORD.write_text(json.dumps(passed))
+        print(f"== {stage}: {'FAILED' if any(codes) else 'passed'}, {seconds:.0f} s\n")
+    if failed:
+        print(f"Failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
