@@ -61,9 +61,9 @@ def base_grid(
         TypeError: if `size` is not made of integers or `dtype` is not floating.
         ValueError: if `size` has no or more than three entries, or one below 1.
     """
-    size = check_size(size, "size")
+    size = _check_size(size, "size")
     dtype = dtype or torch.get_default_dtype()
-    if not dtype.is_floating_point:
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
         raise TypeError(f"dtype must be a floating type, got {dtype}")
     axes = []
     for n in size:
@@ -92,7 +92,7 @@ def to_pixels(
         TypeError: if `points` is not a floating tensor or `size` not integers.
         ValueError: if the last dimension of `points` is not ``len(size)``.
     """
-    size = check_size(size, "size")
+    size = _check_size(size, "size")
     _check_points(points, size)
     middle, reach = _middle_and_reach(size, align_corners, points)
     return points * reach + middle
@@ -117,7 +117,7 @@ def to_normalized(
         TypeError: if `points` is not a floating tensor or `size` not integers.
         ValueError: if the last dimension of `points` is not ``len(size)``.
     """
-    size = check_size(size, "size")
+    size = _check_size(size, "size")
     _check_points(points, size)
     middle, reach = _middle_and_reach(size, align_corners, points)
     return (points - middle) / reach.where(reach > 0, math.inf)
@@ -155,7 +155,7 @@ def theta_from_pixels(
     inward = _invert(_to_square(matrix, "matrix"), "matrix")
     to_in = _pixel_to_normalized(in_size, "in_size", align_corners, matrix)
     to_out = _pixel_to_normalized(out_size, "out_size", align_corners, matrix)
-    theta = to_in @ inward @ _invert(to_out, "out_size")
+    theta = _product(_product(to_in, inward), _invert(to_out, "out_size"))
     return theta[..., : matrix.shape[-2], :].to(matrix.dtype)
 
 
@@ -189,15 +189,15 @@ def theta_to_pixels(
     square = _to_square(theta, "theta")
     to_in = _pixel_to_normalized(in_size, "in_size", align_corners, theta)
     to_out = _pixel_to_normalized(out_size, "out_size", align_corners, theta)
-    inward = _invert(to_in, "in_size") @ square @ to_out
+    inward = _product(_product(_invert(to_in, "in_size"), square), to_out)
     return _invert(inward, "theta")[..., : theta.shape[-2], :].to(theta.dtype)
 
 
-def check_size(size: Sequence[int], name: str) -> tuple[int, ...]:
+def _check_size(size: Sequence[int], name: str) -> tuple[int, ...]:
     """Return `size` as a tuple of one to three positive integers, or raise."""
+    if not isinstance(size, Sequence) or not all(type(n) is int for n in size):
+        raise TypeError(f"{name} must be integers such as (H, W), got {size!r}")
     size = tuple(size)
-    if not all(isinstance(n, int) and not isinstance(n, bool) for n in size):
-        raise TypeError(f"{name} must be integers such as (H, W), got {size}")
     if not 1 <= len(size) <= 3 or min(size) < 1:
         raise ValueError(f"{name} must be one to three integers >= 1, got {size}")
     return size
@@ -247,7 +247,7 @@ def _to_square(matrix: Tensor, name: str) -> Tensor:
 def _pixel_to_normalized(
     size: Sequence[int], name: str, align_corners: bool, like: Tensor
 ) -> Tensor:
-    size = check_size(size, name)
+    size = _check_size(size, name)
     if len(size) != 2:
         raise ValueError(f"{name} must be (H, W), got {size}")
     if align_corners and min(size) == 1:
@@ -261,6 +261,11 @@ def _pixel_to_normalized(
     matrix[0, 0], matrix[0, 2] = 1 / rx, -x / rx
     matrix[1, 1], matrix[1, 2] = 1 / ry, -y / ry
     return matrix
+
+
+def _product(a: Tensor, b: Tensor) -> Tensor:
+    """``a @ b``, which would be rounded to half precision under autocast."""
+    return (a[..., :, :, None] * b[..., None, :, :]).sum(dim=-2)
 
 
 def _invert(matrix: Tensor, name: str) -> Tensor:

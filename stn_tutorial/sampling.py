@@ -74,7 +74,8 @@ def sample(
     values, points = image.to(dtype), grid.to(dtype)
 
     finite = points.isfinite().all(dim=-1)
-    points = points.where(finite[..., None], 0.0)
+    far = 1 / torch.finfo(dtype).eps  # beyond, rounding is larger than an image
+    points = points.where(finite[..., None], 0.0).clamp(-far, far)
     read = _native if backend == "native" else _manual
     out = read(values, points, fill, interpolation, padding, align_corners)
     return out.where(finite[:, None], fill).to(image.dtype)
@@ -107,13 +108,17 @@ def _manual(
 ) -> Tensor:
     size = image.shape[-2:]
     points = to_pixels(grid, size, align_corners=align_corners)
-    points = _place(points, size, padding, align_corners)
-    if _is_zero(fill):
-        framed = F.pad(image, (1, 1, 1, 1))
-    else:
-        framed = F.pad(image - fill, (1, 1, 1, 1)) + fill
-    reader = _Bilinear if interpolation == "bilinear" else _Nearest
-    return reader.apply(framed, points + 1)  # the frame moves every pixel by one
+    # Rounding puts the base grid a hair beside the pixels. Adding the image's size and
+    # taking it away rounds the hair off: so the identity is exact.
+    extent = points.new_tensor(size[::-1])
+    points = _place((points + extent) - extent, size, padding, align_corners)
+    framed = F.pad(image, (1, 1, 1, 1))
+    if not _is_zero(fill):
+        framed = framed + F.pad(image.new_zeros(size), (1, 1, 1, 1), value=1.0) * fill
+    # The frame moves every pixel by one, which must not move ties to the odd pixel.
+    if interpolation == "nearest":
+        return _Nearest.apply(framed, points.round() + 1)
+    return _Bilinear.apply(framed, points + 1)
 
 
 def _place(
@@ -122,18 +127,19 @@ def _place(
     """Move pixel points that lie outside the image to where they are to be read.
 
     Beyond -1 or ``n`` no pixel is a neighbour, so with ``"zeros"`` a point may as well
-    stand there, on the frame. The clamp also ends the gradient of such points.
+    stand there, on the frame. A point that is moved to an end, or stands at the end of
+    a border, passes no gradient.
     """
     height, width = size
     last = points.new_tensor([width - 1, height - 1])
     if padding == "zeros":
-        return points.clamp(torch.full_like(last, -1), last + 1)
+        return points.where(points < last + 1, last + 1).where(points >= -1, -1.0)
     if padding == "reflection":  # a triangle wave: forward, then mirrored, repeated
         start = torch.zeros_like(last) if align_corners else torch.full_like(last, -0.5)
         length = last - 2 * start
         period = (2 * length).where(length > 0, 1.0)  # one pixel has nothing to mirror
         points = start + length - ((points - start) % period - length).abs()
-    return points.clamp(torch.zeros_like(last), last)
+    return points.where(points < last, last).where(points > 0, 0.0)
 
 
 class _Bilinear(Function):
@@ -190,11 +196,11 @@ class _Bilinear(Function):
 
 
 class _Nearest(Function):
-    """Read the pixel nearest to every point: `_Bilinear`'s contract, no slope."""
+    """Read the pixel at every point: `_Bilinear`'s contract for whole coordinates."""
 
     @staticmethod
     def forward(ctx, image: Tensor, points: Tensor) -> Tensor:
-        x, y = points.detach().round().long().flatten(1, 2).unbind(-1)
+        x, y = points.long().flatten(1, 2).unbind(-1)
         index = y * image.shape[-1] + x
         ctx.save_for_backward(index, points)
         ctx.shape = image.shape
@@ -283,7 +289,10 @@ def _fill_of(
         if not math.isfinite(fill):
             raise ValueError(f"fill must be finite, got {fill}")
     else:
-        fill = torch.as_tensor(fill, dtype=image.dtype)
+        try:
+            fill = torch.as_tensor(fill, dtype=image.dtype)
+        except (TypeError, ValueError, RuntimeError):
+            raise TypeError(f"fill must be numbers, got {fill!r}") from None
         if not bool(fill.isfinite().all()):
             raise ValueError(f"fill must be finite, got {fill.tolist()}")
         if fill.shape not in ((), (image.shape[1],)):

@@ -54,24 +54,30 @@ class Affine:
             ValueError: if `params` is not ``(N, 6)`` or `size` not ``(H, W)``.
         """
         theta = self.matrix(params)[:, None, None]  # (N, 1, 1, 2, 3)
-        if len(tuple(size)) != 2:
-            raise ValueError(f"size must be (H, W), got {tuple(size)}")
         base = base_grid(
             size, align_corners=align_corners, dtype=params.dtype, device=params.device
         )
+        if base.ndim != 3:
+            raise ValueError(f"size must be (H, W), got {tuple(size)}")
         x, y = base[..., :1], base[..., 1:]
         # Products and sums rather than a matrix product: the latter is rounded to half
         # precision under autocast and to TF32 on some GPUs, and a grid can't bear that.
         return theta[..., 0] * x + theta[..., 1] * y + theta[..., 2]
 
     def matrix(self, params: Tensor) -> Tensor:
-        """Return theta, ``(N, 2, 3)``, of parameters ``(N, 6)``.
+        """Return the parameters as matrices.
+
+        Args:
+            params: ``(N, 6)``, normalized output to normalized input.
+
+        Returns:
+            theta, ``(N, 2, 3)``.
 
         Raises:
             TypeError: if `params` is not a floating tensor.
             ValueError: if `params` is not ``(N, 6)``.
         """
-        _check_params(params, self.n_params)
+        _check_params(params, self.n_params, "params")
         return params.unflatten(-1, (2, 3))
 
     def compose(self, first: Tensor, second: Tensor) -> Tensor:
@@ -86,11 +92,23 @@ class Affine:
 
         Returns:
             ``(N, 6)`` parameters, normalized output to normalized input.
+
+        Raises:
+            TypeError: if `first` or `second` is not a floating tensor.
+            ValueError: if they are not both ``(N, 6)``.
         """
+        _check_params(first, self.n_params, "first")
+        _check_params(second, self.n_params, "second")
+        if first.shape != second.shape:
+            raise ValueError(
+                f"second must be {tuple(first.shape)} like first, "
+                f"got {tuple(second.shape)}"
+            )
         a, b = self.matrix(first), self.matrix(second)
-        linear = a[..., :2] @ b[..., :2]
-        shift = a[..., :2] @ b[..., 2:] + a[..., 2:]
-        return torch.cat([linear, shift], dim=-1).flatten(1)
+        product = (a[..., :2, None] * b[:, None]).sum(dim=-2)  # as in `grid`
+        return torch.cat([product[..., :2], product[..., 2:] + a[..., 2:]], -1).flatten(
+            1
+        )
 
     def inverse(self, params: Tensor) -> Tensor:
         """Return the warp that undoes this one.
@@ -102,19 +120,22 @@ class Affine:
             ``(N, 6)`` parameters, again normalized output to normalized input.
 
         Raises:
+            TypeError: if `params` is not a floating tensor.
             ValueError: if a warp has no inverse, since it flattens the image.
         """
         theta = self.matrix(params)
+        theta = theta.to(torch.promote_types(theta.dtype, torch.float32))
         linear, failed = torch.linalg.inv_ex(theta[..., :2])
         if bool((failed != 0).any()) or not bool(linear.isfinite().all()):
             raise ValueError(f"params have no inverse: {params.tolist()}")
-        return torch.cat([linear, -linear @ theta[..., 2:]], dim=-1).flatten(1)
+        shift = -(linear * theta[..., 2:].mT).sum(dim=-1, keepdim=True)
+        return torch.cat([linear, shift], dim=-1).flatten(1).to(params.dtype)
 
 
-def _check_params(params: Tensor, n_params: int) -> None:
+def _check_params(params: Tensor, n_params: int, name: str) -> None:
     if not isinstance(params, Tensor):
-        raise TypeError(f"params must be a tensor, got {type(params).__name__}")
+        raise TypeError(f"{name} must be a tensor, got {type(params).__name__}")
     if not params.is_floating_point():
-        raise TypeError(f"params must be floating, got {params.dtype}")
+        raise TypeError(f"{name} must be floating, got {params.dtype}")
     if params.ndim != 2 or params.shape[-1] != n_params:
-        raise ValueError(f"params must be (N, {n_params}), got {tuple(params.shape)}")
+        raise ValueError(f"{name} must be (N, {n_params}), got {tuple(params.shape)}")

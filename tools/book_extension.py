@@ -1,13 +1,16 @@
-"""Sphinx directives for what the book says about its own chapters.
+"""Sphinx directives for what the book says about its own chapters and package.
 
 `run-status` makes a table of the stamps that `make notebooks` leaves in the notebooks.
 `chapter-path` makes the cards of the landing page: number, title, minutes, first
-objective. Both read the notebooks, so neither can fall behind them.
+objective. `package-reference` documents every module of a package. All three read what
+they tell about, so none can fall behind it.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
+import pkgutil
 import re
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +23,9 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.util.docutils import SphinxDirective
 
+MINUTES = re.compile(r"^\*\*Time[:.]?\*\*[:.]?\s*(?:about )?(\d+)", re.MULTILINE)
+# The first item of the list of objectives, with its continuation lines.
+GOAL = re.compile(r"\*\*You will\W*\*\*\W*?\s*[-*\d.]*\s*(.+(?:\n[ \t]+\S.*)*)")
 MARKUP = re.compile(r"[*_`]|\$|\[|\]\([^)]*\)")
 
 
@@ -29,8 +35,8 @@ def read_chapter(path: Path) -> dict:
     cells = [c for c in notebook["cells"] if c["cell_type"] == "markdown"]
     text = "\n\n".join("".join(cell["source"]) for cell in cells)
     title = re.search(r"^# (.+)$", text, re.MULTILINE)
-    time = re.search(r"^\*\*Time[:.]?\*\*[:.]?\s*(?:about )?(\d+)", text, re.MULTILINE)
-    goal = re.search(r"\*\*You will\W*\*\*\W*?\s*[-*\d.]*\s*(.+(?:\n[ \t]+\S.*)*)", text)
+    time = MINUTES.search(text)
+    goal = GOAL.search(text)
     return {
         "number": int(path.name[:2]),
         "page": f"notebooks/{path.stem}",
@@ -81,8 +87,8 @@ class RunStatus(SphinxDirective):
             refexplicit=True,
             refwarn=True,
         )
-        texts = [chapter["state"], when]
-        texts += [str(stamp.get(k, "")) for k in ("device", "python", "torch", "seconds")]
+        rest = (stamp.get(key, "") for key in ("device", "python", "torch", "seconds"))
+        texts = [chapter["state"], when, *map(str, rest)]
         return [link, *map(nodes.Text, texts)]
 
 
@@ -117,6 +123,24 @@ class ChapterPath(SphinxDirective):
         return container.children
 
 
+class PackageReference(SphinxDirective):
+    """The docstrings of a package's modules, as `automodule` has them."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        package = importlib.import_module(self.arguments[0])
+        lines = [f".. automodule:: {package.__name__}", "   :no-members:", ""]
+        for info in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+            if not info.name.rpartition(".")[2].startswith("_"):
+                lines += [f".. rubric:: {info.name}", ""]
+                lines += [f".. automodule:: {info.name}", ""]
+        container = nodes.container()
+        source = StringList(lines, source=self.env.docname)
+        self.state.nested_parse(source, self.content_offset, container)
+        return container.children
+
+
 def lower_first(text: str) -> str:
     """Return an objective so that it can follow “You will”."""
     return text[:1].lower() + text[1:]
@@ -129,6 +153,7 @@ def use_base_address(app: Sphinx, config: Config) -> None:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("config-inited", use_base_address)
-    app.add_directive("run-status", RunStatus)
     app.add_directive("chapter-path", ChapterPath)
+    app.add_directive("package-reference", PackageReference)
+    app.add_directive("run-status", RunStatus)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

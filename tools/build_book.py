@@ -84,7 +84,7 @@ def render() -> None:
     for leftover in (HTML, BUILD / ".doctrees", BUILD / "jupyter_execute"):
         shutil.rmtree(leftover, ignore_errors=True)
     jupyter_book = Path(sys.executable).with_name("jupyter-book")
-    command = [jupyter_book, "build", ".", "-W", "-n", "--keep-going"]
+    command = [jupyter_book, "build", ".", "-W", "-n", "--keep-going", "-q"]
     run = subprocess.run(command, cwd=stamps.ROOT)
     if run.returncode:
         raise RuntimeError("The book was not built: see the warnings above.")

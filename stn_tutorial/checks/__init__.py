@@ -12,6 +12,15 @@ from stn_tutorial.checks.grids import (
     one_axis_to_normalized,
     turn_about,
 )
+from stn_tutorial.checks.reading import (
+    at_the_right_edge,
+    contrast_after_shift,
+    reflected,
+    repaired_reader,
+    upsampled,
+    where_zeros_darken,
+    white_fill,
+)
 from stn_tutorial.checks.verdict import Wrong
 
 __all__ = [
@@ -19,7 +28,14 @@ __all__ = [
     "after_a_negative_a",
     "after_mixing_conventions",
     "after_swapping_coordinates",
+    "at_the_right_edge",
+    "contrast_after_shift",
     "crop_theta",
     "one_axis_to_normalized",
+    "reflected",
+    "repaired_reader",
     "turn_about",
+    "upsampled",
+    "where_zeros_darken",
+    "white_fill",
 ]

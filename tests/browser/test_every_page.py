@@ -70,9 +70,7 @@ def open_page(browser: Browser, html: Path):
         page.on("console", note_message)
         page.on("pageerror", lambda error: wrong.append(f"page error: {error}"))
         page.on("request", note_request)
-        page.on(
-            "requestfailed", lambda request: wrong.append(f"failed: {request.url}")
-        )
+        page.on("requestfailed", lambda request: wrong.append(f"failed: {request.url}"))
         page.goto((html / f"{name}.html").as_uri())
         page.evaluate(WAIT_FOR_MATHJAX)
         page.evaluate("() => document.fonts.ready.then(() => true)")
@@ -114,13 +112,13 @@ def test_generated_pages_are_complete_offline(open_page, html):
         for path in html.rglob("*.html")
         if "_static" not in path.relative_to(html).parts
     }
-    assert "index" in generated
-    for name in sorted(generated - set(PAGES)):
+    for name in sorted(generated - {"index", *PAGES}):
         check(*open_page(name))
 
 
-def test_the_index_opens_the_landing_page(open_page):
-    page, wrong = open_page("index")
+def test_the_index_opens_the_landing_page(open_page, html):
+    page, wrong = open_page("search")
+    page.goto((html / "index.html").as_uri(), wait_until="commit")
     page.wait_for_url(f"**/{PAGES[0]}.html")
     assert not wrong
 
@@ -145,8 +143,8 @@ def test_the_search_finds_a_word_offline(open_page):
 def test_a_folded_solution_opens(open_page):
     chapter = next(page for page in PAGES if page.startswith("notebooks/"))
     page, wrong = open_page(chapter)
-    solution = page.locator(".solution.dropdown").first
-    assert "toggle-hidden" in solution.get_attribute("class")
-    solution.locator(".toggle-button, .admonition-title").first.click()
-    assert "toggle-hidden" not in solution.get_attribute("class")
+    solution = page.locator(".cell.tag_solution").first
+    assert not solution.locator("pre").first.is_visible()
+    solution.locator("summary").click()
+    assert solution.locator("pre").first.is_visible()
     assert not wrong

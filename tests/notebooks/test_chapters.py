@@ -57,7 +57,9 @@ def test_the_skeleton_is_there_and_in_order(notebook):
 
 
 def test_the_title_is_the_first_line_and_the_only_one(notebook):
-    titles = re.findall(r"^# .+", "\n".join(sources(notebook, "markdown")), re.MULTILINE)
+    titles = re.findall(
+        r"^# .+", "\n".join(sources(notebook, "markdown")), re.MULTILINE
+    )
     assert notebook.cells[0].source.startswith("# ")
     assert len(titles) == 1
 
@@ -67,20 +69,28 @@ def test_time_is_told_in_minutes(notebook):
     assert re.search(r"^\*\*Time[:.]?\*\*[:.]?\s*(?:about )?\d+", text, re.MULTILINE)
 
 
-def test_there_are_four_exercises_each_with_a_solution(notebook):
+def tagged(notebook: nbformat.NotebookNode, tag: str) -> list[dict]:
+    return [cell for cell in notebook.cells if tag in cell.metadata.get("tags", [])]
+
+
+def test_there_are_four_exercises_each_with_a_folded_solution(notebook):
     text = "\n\n".join(sources(notebook, "markdown"))
     exercises = re.findall(r"\{exercise(?:-start)?\}", text)
-    solutions = re.findall(r"\{solution(?:-start)?\}", text)
+    solutions = tagged(notebook, "solution")
     assert len(exercises) >= 4
     assert len(solutions) == len(exercises)
+    assert all("hide-cell" in cell.metadata.tags for cell in solutions)
+
+
+def test_half_the_exercises_ask_what_happens(notebook):
+    text = "\n\n".join(sources(notebook, "markdown"))
+    exercises = re.findall(r"\{exercise(?:-start)?\}(.*)", text)
+    asking = [title for title in exercises if "what happens" in title.lower()]
+    assert 2 * len(asking) >= len(exercises)
 
 
 def test_six_cells_are_held_to_their_printed_result(notebook):
-    held = [
-        cell
-        for cell in notebook.cells
-        if "nbval-check-output" in cell.metadata.get("tags", [])
-    ]
+    held = tagged(notebook, "nbval-check-output")
     assert len(held) >= 6
     silent = [c.source for c in held if not any("text" in o for o in c.outputs)]
     assert not silent, "a held cell prints something to hold it to"

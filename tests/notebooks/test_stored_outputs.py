@@ -115,7 +115,9 @@ def test_every_picture_has_alt_text_caption_and_name(notebook):
 
 def test_no_picture_lacks_the_picture_it_describes(notebook):
     shown = [index for index, _ in pictures(notebook)]
-    told = [i for i, c in code_cells(notebook) if "figure" in c.metadata.get("mystnb", {})]
+    told = [
+        i for i, c in code_cells(notebook) if "figure" in c.metadata.get("mystnb", {})
+    ]
     assert set(told) <= set(shown)
 
 

@@ -1,0 +1,225 @@
+"""Draw the pictures of the book's pages, its logo and its favicon, with the package.
+
+Run by `make figures`. The pictures are stored under book/_static, since a reader of the
+repository should see them without building anything.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import ConnectionPatch, FancyArrowPatch
+from PIL import Image
+from torch import Tensor
+
+from stn_tutorial import Affine, base_grid, plotting, sample, to_pixels
+from stn_tutorial.data import digits, photograph
+from stn_tutorial.plotting import COLORS
+
+STATIC = Path(__file__).parents[1] / "book" / "_static"
+
+
+def logo() -> Figure:
+    """A square grid, and the grid that a turn makes of it."""
+    fig, ax = plt.subplots(figsize=(2, 2), layout="none")
+    fig.patch.set_alpha(0)
+    ax.set_position([0, 0, 1, 1])
+    lines = base_grid((4, 4), align_corners=True)
+    c, s = 0.92 * math.cos(0.42), 0.92 * math.sin(0.42)
+    turned = lines @ torch.tensor([[c, s], [-s, c]])
+    plotting.draw_grid(ax, lines, color=COLORS["input"], linewidth=3.4)
+    plotting.draw_grid(ax, turned, color=COLORS["output"], linewidth=3.4)
+    ax.set(xlim=(-1.32, 1.32), ylim=(1.32, -1.32))
+    ax.axis("off")
+    return fig
+
+
+def swirl(size: tuple[int, int], turn: float) -> Tensor:
+    """A grid that turns its middle by `turn` radians and leaves its border alone."""
+    places = to_pixels(base_grid(size), size)
+    middle = places.mean(dim=(0, 1))
+    away = places - middle
+    radius = away.norm(dim=-1) / min(middle.tolist())
+    angle = turn * (1 - radius).clamp(min=0) ** 2
+    c, s = angle.cos(), angle.sin()
+    x, y = away.unbind(-1)
+    return torch.stack([c * x - s * y, s * x + c * y], dim=-1) + middle
+
+
+def hero() -> Figure:
+    """The three parts of a spatial transformer on one photograph."""
+    photo = photograph("flower", (214, 320))[..., 10:190, 55:235]
+    size = (180, 180)
+    places = swirl(size, 2.2)
+    grid = 2 * (places + 0.5) / 180 - 1
+    fig, axes = plt.subplots(1, 3, figsize=(10, 3.7))
+    titles = ["a grid of places to look", "what is read there", "between four pixels"]
+    for ax, title in zip(axes, titles):
+        ax.set_title(title, fontsize=15)
+        ax.axis("off")
+    axes[0].imshow(photo[0].permute(1, 2, 0))
+    plotting.draw_grid(axes[0], places, every=9, color="white", linewidth=0.8)
+    axes[1].imshow(sample(photo, grid[None])[0].permute(1, 2, 0))
+    patch = photo.mean(1)[0, 48:53, 70:75]
+    patch = (patch - patch.min()) / (patch.max() - patch.min())
+    plotting.draw_pixels(axes[2], patch, color="white", limits=(-0.1, 1.4))
+    local = base_grid((4, 4), align_corners=True) * 1.05
+    c, s = math.cos(0.5), math.sin(0.5)
+    local = local @ torch.tensor([[c, s], [-s, c]]) + 2
+    plotting.draw_grid(axes[2], local, color=COLORS["wrong"], linewidth=1.6)
+    plotting.draw_points(axes[2], local, color=COLORS["wrong"], size=8)
+    return fig
+
+
+def points() -> Figure:
+    """Indices, points and sizes."""
+    fig, ax = plt.subplots(figsize=(5, 3.1))
+    plotting.draw_pixels(ax, torch.full((3, 5), 0.92))
+    mark = {"textcoords": "offset points", "ha": "center", "fontsize": 9}
+    for x, y in ((0, 0), (3, 1), (4, 2)):
+        ax.annotate(f"({x}, {y})", (x, y), (0, 6), color=COLORS["input"], **mark)
+        ax.annotate(f"image[{y}, {x}]", (x, y), (0, -15), **mark)
+    arrow = {"arrowstyle": "-|>", "mutation_scale": 14, "clip_on": False}
+    ax.add_patch(FancyArrowPatch((-0.75, -0.75), (0.7, -0.75), **arrow))
+    ax.add_patch(FancyArrowPatch((-0.75, -0.75), (-0.75, 0.7), **arrow))
+    ax.text(0.85, -0.75, "x", va="center")
+    ax.text(-0.75, 0.95, "y", ha="center")
+    ax.text(4.65, 1, "H = 3", va="center")
+    ax.text(2, 2.85, "W = 5", ha="center")
+    ax.set(xlim=(-1, 5.4), ylim=(3, -1.05))
+    ax.axis("off")
+    return fig
+
+
+def rulers() -> Figure:
+    """Both conventions over one row of four pixels."""
+    fig, axes = plt.subplots(2, 1, figsize=(5.6, 3))
+    for ax, align_corners in zip(axes, (False, True)):
+        plotting.draw_pixels(ax, torch.full((1, 4), 0.92))
+        ends = to_pixels(
+            torch.tensor([[-1.0], [1.0]]), (4,), align_corners=align_corners
+        )
+        for x, name in zip(ends[:, 0].tolist(), ("−1", "1")):
+            ax.axvline(x, color=COLORS["output"], linewidth=3)
+            ax.text(x, 0.55, name, ha="center", va="top")
+        ax.axvline(1.5, color=COLORS["output"], linestyle=":", linewidth=3)
+        ax.text(1.5, 0.55, "0", ha="center", va="top")
+        ax.set(
+            title=f"align_corners={align_corners}", xlim=(-0.9, 3.9), ylim=(0.9, -0.5)
+        )
+        ax.axis("off")
+    return fig
+
+
+def _pair(theta: Tensor, every: int = 4) -> tuple[Figure, Axes, Axes, Tensor]:
+    """A digit with theta's grid over it, and what the grid reads."""
+    digit = digits((28, 28))[0][7][None]
+    grid = Affine().grid(theta.reshape(1, 6), (28, 28))
+    fig, (left, right) = plt.subplots(1, 2, figsize=(5.6, 3))
+    places = to_pixels(grid[0], (28, 28))
+    left.imshow(digit[0, 0], vmin=0, vmax=1)
+    plotting.draw_grid(left, places, every=every)
+    right.imshow(sample(digit, grid)[0, 0], vmin=0, vmax=1)
+    base = to_pixels(base_grid((28, 28)), (28, 28))
+    plotting.draw_grid(right, base, color=COLORS["output"], every=every)
+    left.set_title("input")
+    right.set_title("output")
+    for ax in (left, right):
+        ax.axis("off")
+    return fig, left, right, places
+
+
+def direction() -> Figure:
+    """Theta takes an output point to the input point that is read there."""
+    theta = torch.tensor([[0.6, -0.2, 0.1], [0.2, 0.6, -0.1]])
+    fig, left, right, places = _pair(theta)
+    start, end = (20.0, 8.0), tuple(places[8, 20].tolist())
+    for ax, point in ((right, start), (left, end)):
+        ax.plot(*point, "o", color=COLORS["wrong"], markersize=9)
+    arrow = ConnectionPatch(
+        *(start, end, right.transData, left.transData),
+        arrowstyle="-|>",
+        mutation_scale=18,
+        linewidth=2,
+        shrinkB=6,
+        connectionstyle="arc3,rad=0.25",
+        color=COLORS["wrong"],
+    )
+    fig.add_artist(arrow)
+    fig.suptitle("theta: from output to input", fontsize=11)
+    return fig
+
+
+def angle() -> Figure:
+    """A positive angle turns the grid clockwise, and the picture the other way."""
+    c, s = math.cos(0.5), math.sin(0.5)
+    fig, left, right, _ = _pair(torch.tensor([[c, -s, 0.0], [s, c, 0.0]]), every=27)
+    left.set_title("the grid turns by +0.5 rad")
+    right.set_title("the picture by −0.5 rad")
+    for ax in (left, right):
+        ax.set(xlim=(-6, 33), ylim=(33, -6))
+    return fig
+
+
+def order() -> Figure:
+    """The warp that comes first stands on the left."""
+    digit = digits((64, 64))[0][7][None]
+    shift = torch.tensor([[1.0, 0.0, -0.3, 0.0, 1.0, 0.0]])
+    c, s = math.cos(0.7), math.sin(0.7)
+    turn = torch.tensor([[c, -s, 0.0, s, c, 0.0]])
+    family = Affine()
+    steps = [family.identity()[None], shift, family.compose(shift, turn)]
+    pictures = [sample(digit, family.grid(step, (64, 64))) for step in steps]
+    titles = ["input", "first: shift", "then: turn\nshift · turn"]
+    return plotting.show_images(pictures, titles, width=1.9)[0]
+
+
+def paddings() -> Figure:
+    """What is read outside the image."""
+    photo = photograph("flower", (60, 90))
+    grid = base_grid((100, 150))[None] * 1.8
+    options = [{}, {"fill": [0.9, 0.6, 0.0]}]
+    options += [{"padding": "border"}, {"padding": "reflection"}]
+    titles = ['"zeros"', '"zeros", fill=…', '"border"', '"reflection"']
+    pictures = [sample(photo, grid, **option) for option in options]
+    return plotting.show_images(pictures, titles, columns=2, width=2.8)[0]
+
+
+FIGURES = {
+    "hero": hero,
+    "notation-points": points,
+    "notation-rulers": rulers,
+    "notation-direction": direction,
+    "notation-angle": angle,
+    "notation-order": order,
+    "notation-paddings": paddings,
+}
+
+
+def draw(static: Path) -> None:
+    """Write every picture under `static`."""
+    plotting.use_style()
+    (static / "figures").mkdir(parents=True, exist_ok=True)
+    for name, figure in FIGURES.items():
+        # No metadata: the same picture is the same file, whoever draws it when.
+        figure().savefig(
+            static / "figures" / f"{name}.png", dpi=160, metadata={"Software": None}
+        )
+    plt.rcParams["svg.hashsalt"] = "logo"
+    mark = logo()
+    mark.savefig(static / "logo.svg", transparent=True, metadata={"Date": None})
+    mark.savefig(static / "logo.png", transparent=True, dpi=128)
+    Image.open(static / "logo.png").save(static / "favicon.ico", sizes=[(32, 32)])
+    plt.close("all")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--into", type=Path, default=STATIC, help="the static folder")
+    draw(parser.parse_args().into)
