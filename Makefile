@@ -59,8 +59,9 @@ $(READY): requirements.txt pyproject.toml
 	rm -f $@
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	    || { echo "The book needs Python 3.11 or newer; try make PYTHON=python3.12"; exit 1; }
+	@echo "Setting up .venv; the first time takes some minutes."
 	$(PYTHON) -m venv .venv
-	$(VENV) -m pip install --disable-pip-version-check -r requirements.txt
-	$(VENV) -m pip install --disable-pip-version-check --no-deps \
+	$(VENV) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(VENV) -m pip install --quiet --disable-pip-version-check --no-deps \
 	    --no-build-isolation --editable .
 	touch $@

@@ -26,6 +26,7 @@ STYLE = """
 .stn-quiz p { display: none; grid-column: 2; margin: 0.25rem 0 0.4rem;
   padding-left: 0.6rem; border-left: 3px solid; }
 .stn-quiz input:checked ~ p { display: block; }
+.stn-quiz code { color: inherit; background: rgb(128 128 128 / 18%); border: 0; }
 .stn-quiz p.right { border-color: #009e73; }
 .stn-quiz p.wrong { border-color: #d55e00; }
 """

@@ -106,9 +106,8 @@ class Affine:
             )
         a, b = self.matrix(first), self.matrix(second)
         product = (a[..., :2, None] * b[:, None]).sum(dim=-2)  # as in `grid`
-        return torch.cat([product[..., :2], product[..., 2:] + a[..., 2:]], -1).flatten(
-            1
-        )
+        shift = product[..., 2:] + a[..., 2:]
+        return torch.cat([product[..., :2], shift], dim=-1).flatten(1)
 
     def inverse(self, params: Tensor) -> Tensor:
         """Return the warp that undoes this one.

@@ -26,7 +26,7 @@ from sphinx.util.docutils import SphinxDirective
 MINUTES = re.compile(r"^\*\*Time[:.]?\*\*[:.]?\s*(?:about )?(\d+)", re.MULTILINE)
 # The first item of the list of objectives, with its continuation lines.
 GOAL = re.compile(r"\*\*You will\W*\*\*\W*?\s*[-*\d.]*\s*(.+(?:\n[ \t]+\S.*)*)")
-MARKUP = re.compile(r"[*_`]|\$|\[|\]\([^)]*\)")
+LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
 
 
 def read_chapter(path: Path) -> dict:
@@ -42,7 +42,9 @@ def read_chapter(path: Path) -> dict:
         "page": f"notebooks/{path.stem}",
         "title": title[1].strip() if title else path.stem,
         "minutes": time[1] if time else "",
-        "goal": MARKUP.sub("", " ".join(goal[1].split())).rstrip(".,;") if goal else "",
+        "goal": LINK.sub(r"\1", " ".join(goal[1].split())).rstrip(".,;")
+        if goal
+        else "",
         "stamp": notebook["metadata"].get(stamps.STAMP_KEY),
         "state": stamps.freshness(notebook),
     }

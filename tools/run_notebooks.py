@@ -123,7 +123,7 @@ async def execute_all(paths: list[Path], jobs: int) -> list[str]:
     """Execute notebooks, `jobs` at a time; return what went wrong."""
     places = asyncio.Semaphore(jobs)
     cells = sum(len(nbformat.read(path, as_version=4).cells) for path in paths)
-    with tqdm(total=cells, unit="cell", leave=False) as progress:
+    with tqdm(total=cells, unit="cell", leave=False, disable=None) as progress:
 
         async def in_turn(path: Path) -> None:
             async with places:

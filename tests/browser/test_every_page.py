@@ -29,9 +29,14 @@ PUSHED = """() => {
   const root = document.documentElement;
   return Math.max(pushed, root.scrollWidth - root.clientWidth);
 }"""
-STICKING_OUT = """() => [...document.querySelectorAll('main *')]
-  .filter(e => e.getBoundingClientRect().right > window.innerWidth + 1)
-  .slice(0, 5).map(e => e.outerHTML.slice(0, 120))"""
+STICKING_OUT = """() => {
+  const scrolls = e => getComputedStyle(e).overflowX !== 'visible';
+  const boxed = e => e.parentElement.closest('main')
+    && (scrolls(e.parentElement) || boxed(e.parentElement));
+  return [...document.querySelectorAll('main article *')]
+    .filter(e => e.getBoundingClientRect().right > window.innerWidth && !boxed(e))
+    .slice(0, 5).map(e => e.outerHTML.slice(0, 120));
+}"""
 
 
 @pytest.fixture(scope="session")

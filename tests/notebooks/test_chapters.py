@@ -78,7 +78,7 @@ def test_there_are_four_exercises_each_with_a_folded_solution(notebook):
     exercises = re.findall(r"\{exercise(?:-start)?\}", text)
     solutions = tagged(notebook, "solution")
     assert len(exercises) >= 4
-    assert len(solutions) == len(exercises)
+    assert len(solutions) >= len(exercises)
     assert all("hide-cell" in cell.metadata.tags for cell in solutions)
 
 
@@ -109,7 +109,8 @@ def test_the_text_is_a_chapter_long(notebook):
 
 def test_set_up_cells_differ_in_their_imports_alone():
     frames = [frame_of_set_up(nbformat.read(path, as_version=4)) for path in PATHS]
-    assert all(frame == frames[0] for frame in frames)
+    for path, frame in zip(PATHS, frames, strict=True):
+        assert frame == frames[0], path.name
 
 
 def test_the_set_up_cell_installs_from_the_address_of_the_book(notebook):

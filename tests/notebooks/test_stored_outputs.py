@@ -91,7 +91,7 @@ def test_no_path_of_a_machine_is_stored(notebook):
 
 
 @pytest.mark.parametrize(
-    "text", ["/home/me/x.py", "in /tmp/ipykernel_1/2.py", "'C:\\Users\\me'", "(/root/a"]
+    "text", ["/home/me/x.py", "in /var/run/2.py", "'C:\\Users\\me'", "(/Users/me/a"]
 )
 def test_paths_of_machines_are_recognized(text):
     assert MACHINE_PATH.search(text)

@@ -1,0 +1,93 @@
+"""The embedded images, against what scikit-learn holds and Pillow makes of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.datasets import load_digits, load_sample_image
+
+from stn_tutorial.data import digits, photograph
+from stn_tutorial.data.embedded import CREDITS
+from stn_tutorial.runtime import pick_device
+
+
+@pytest.mark.parametrize("name", ["china", "flower"])
+def test_a_photograph_is_the_original_between_0_and_1(name):
+    image = photograph(name)
+    assert image.shape == (1, 3, 427, 640) and image.dtype == torch.float32
+    original = load_sample_image(f"{name}.jpg")
+    back = (image[0].permute(1, 2, 0) * 255).round().byte().numpy()
+    np.testing.assert_array_equal(back, original)
+
+
+@pytest.mark.parametrize("size", [(64, 96), (100, 37), (427, 640)])
+def test_a_small_photograph_is_what_pillow_makes_of_it(size):
+    image = photograph("flower", size)
+    assert image.shape == (1, 3, *size)
+    assert 0 <= image.min() and image.max() <= 1
+    original = Image.fromarray(load_sample_image("flower.jpg"))
+    expected = np.asarray(original.resize(size[::-1], Image.Resampling.BILINEAR)) / 255
+    # Pillow rounds to whole grey levels, once along each axis.
+    np.testing.assert_allclose(
+        image[0].permute(1, 2, 0), expected, rtol=0, atol=1.1 / 255
+    )
+
+
+def test_shrinking_keeps_the_mean_brightness():
+    image = photograph()
+    small = photograph("china", (61, 91))
+    assert abs(float(image.mean() - small.mean())) < 2e-3
+
+
+def test_each_photograph_has_its_credit():
+    assert set(CREDITS) == {"china", "flower"}
+    assert all("CC BY 2.0" in credit for credit in CREDITS.values())
+
+
+def test_an_unknown_photograph_is_named():
+    with pytest.raises(ValueError, match=r"^name must be one of .*got 'cat'"):
+        photograph("cat")
+
+
+def test_digits_in_a_frame_of_11_are_scikit_learns_own_8_by_8():
+    images, labels = digits((11, 11))
+    bunch = load_digits()
+    np.testing.assert_allclose(images[:, 0, 1:9, 1:9], bunch.images / 16, atol=1e-7)
+    np.testing.assert_array_equal(labels, bunch.target)
+    images[..., 1:9, 1:9] = 0
+    assert not images.any()
+
+
+def test_digits_are_enlarged_into_the_middle_of_a_frame_as_mnists_are():
+    images, labels = digits()
+    assert images.shape == (1797, 1, 28, 28) and images.dtype == torch.float32
+    assert labels.shape == (1797,) and labels.dtype == torch.int64
+    assert labels.unique().tolist() == list(range(10))
+    assert 0 <= images.min() and 0.9 < images.max() <= 1
+    for k in (0, 7, 1796):
+        small = Image.fromarray((load_digits().images[k] / 16).astype(np.float32))
+        enlarged = np.asarray(small.resize((20, 20), Image.Resampling.BILINEAR))
+        expected = np.pad(enlarged, 4)
+        np.testing.assert_allclose(images[k, 0], expected, atol=1e-5)
+
+
+def test_digits_need_not_be_square():
+    assert digits((16, 20))[0].shape == (1797, 1, 16, 20)
+
+
+def test_what_a_reader_does_to_the_images_stays_with_the_reader():
+    images, labels = digits((12, 12))
+    expected, first = images.clone(), int(labels[0])
+    images.zero_()
+    labels.fill_(-1)
+    again, labels = digits((12, 12))
+    assert torch.equal(again, expected) and int(labels[0]) == first
+    photograph().zero_()
+    assert photograph().max() > 0.9
+
+
+def test_the_device_is_cuda_when_there_is_one():
+    expected = "cuda" if torch.cuda.is_available() else "cpu"
+    assert pick_device() == torch.device(expected)

@@ -1,0 +1,248 @@
+"""The package as a house: who imports whom, how large a room is, what a face promises.
+
+The rooms and their doors are the project's design; a new module is given a room here
+before it is written.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import re
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+import stn_tutorial
+
+PACKAGE = Path(stn_tutorial.__file__).parent
+MODULES = sorted(PACKAGE.rglob("*.py"))
+names = [".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in MODULES]
+modules = pytest.mark.parametrize("path", MODULES, ids=names)
+
+# Each room, and the rooms it may import from. A room is a module or a folder of them,
+# in which the modules may import one another.
+CORE = {"coordinates", "sampling", "transforms", "localization", "coordconv"}
+DATA = {"coordinates", "transforms", "sampling"}
+ALL_BUT_CHECKS = CORE | {
+    "transformer",
+    "models",
+    "data",
+    "training",
+    "diagnostics",
+    "experiments",
+    "plotting",
+    "explore",
+}
+ROOMS = {
+    "coordinates": set(),
+    "sampling": {"coordinates"},
+    "transforms": {"coordinates"},
+    "localization": set(),
+    "coordconv": {"coordinates"},
+    "transformer": CORE,
+    "models": CORE | {"transformer"},
+    "data": DATA,
+    "training": {"data"},
+    "diagnostics": {"transformer", "plotting"},
+    "experiments": {"models", "data", "training"},
+    "plotting": {"coordinates"},
+    "explore": {"plotting", "transforms"},
+    "checks": ALL_BUT_CHECKS,
+    "quiz": set(),
+    "runtime": set(),
+    "cli": ALL_BUT_CHECKS | {"checks", "runtime"},
+    "__main__": ALL_BUT_CHECKS | {"checks", "runtime", "cli"},
+    "__init__": CORE | {"transformer"},
+}
+# The import names of the distributions whose names are others.
+DISTRIBUTIONS = {"sklearn": "scikit-learn", "PIL": "pillow"}
+
+
+def room_of(path: Path) -> str:
+    first = path.relative_to(PACKAGE).parts[0]
+    return first.removesuffix(".py")
+
+
+def imports_of(path: Path) -> list[str]:
+    """Every imported module of a file, in full, wherever in the file the import is."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name} has a relative import"
+            if node.module == "stn_tutorial":
+                found += [f"stn_tutorial.{alias.name}" for alias in node.names]
+            else:
+                found.append(node.module)
+    return found
+
+
+def module_of(path: Path):
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return importlib.import_module(".".join(parts).removesuffix(".__init__"))
+
+
+def public(path: Path) -> list[str]:
+    """The functions and classes that a module defines without an underscore."""
+    return [
+        node.name
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef))
+        and not node.name.startswith("_")
+    ]
+
+
+@modules
+def test_a_module_imports_only_from_the_rooms_it_may(path):
+    room = room_of(path)
+    assert room in ROOMS, f"give {room} a room: who may import it, and what it imports"
+    for name in imports_of(path):
+        if name.split(".")[0] != "stn_tutorial":
+            continue
+        other = name.split(".")[1]
+        # A name that the package's face hands on counts as the module it comes from.
+        if other in stn_tutorial.__all__:
+            other = getattr(stn_tutorial, other).__module__.split(".")[1]
+        assert other == room or other in ROOMS[room], f"{room} imports {other}"
+
+
+@modules
+def test_a_module_imports_only_what_the_package_depends_on(path):
+    declared = {
+        re.match(r"[\w.-]+", requirement)[0].lower()
+        for requirement in metadata.requires("stn-tutorial")
+        if "extra ==" not in requirement
+    }
+    for name in imports_of(path):
+        first = name.split(".")[0]
+        if first == "stn_tutorial" or first in sys.stdlib_module_names:
+            continue
+        assert DISTRIBUTIONS.get(first, first) in declared, f"{first} is undeclared"
+
+
+@modules
+def test_a_module_can_be_read_in_one_sitting(path):
+    lines = len(path.read_text(encoding="utf-8").splitlines())
+    assert lines <= 310, f"{lines} lines hold two ideas: split them"
+
+
+@modules
+def test_all_names_what_is_public_and_nothing_else(path):
+    module = module_of(path)
+    listed = getattr(module, "__all__", [])
+    assert len(set(listed)) == len(listed)
+    for name in listed:
+        assert hasattr(module, name), f"__all__ of {module.__name__} lists {name}"
+        assert not name.startswith("_")
+    # What has no underscore and is not listed serves its own module alone.
+    for name in set(public(path)) - set(listed):
+        users = [
+            other.name
+            for other in MODULES
+            for node in ast.walk(ast.parse(other.read_text(encoding="utf-8")))
+            if isinstance(node, ast.ImportFrom) and node.module == module.__name__
+            if name in [alias.name for alias in node.names]
+        ]
+        assert not users, f"{name} is not in __all__ and is imported by {users}"
+
+
+@modules
+def test_a_module_says_what_it_is_for(path):
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    assert text and text.splitlines()[0].endswith((".", ":"))
+
+
+def documented() -> list:
+    """The public functions, and the public methods of the public classes."""
+    found = []
+    for path in MODULES:
+        module = module_of(path)
+        for name in set(public(path)) & set(getattr(module, "__all__", [])):
+            item = getattr(module, name)
+            found.append(pytest.param(item, id=f"{module.__name__}.{name}"))
+            if inspect.isclass(item):
+                found += [
+                    pytest.param(method, id=f"{module.__name__}.{name}.{key}")
+                    for key, method in vars(item).items()
+                    if inspect.isfunction(method) and not key.startswith("_")
+                ]
+    return sorted(found, key=lambda parameter: parameter.id)
+
+
+def terse(item) -> bool:
+    """Whether one sentence may do: for an exercise's check, and for what draws.
+
+    A check takes the reader's attempt, whose contract is the exercise's text.
+    """
+    room, *rest = item.__module__.split(".")[1:]
+    return (room == "checks" and rest != ["verdict"]) or room == "plotting"
+
+
+@pytest.mark.parametrize("item", documented())
+def test_a_public_docstring_is_complete(item):
+    text = inspect.getdoc(item)
+    assert text, "no docstring"
+    assert text.splitlines()[0].endswith((".", ":")), "the first line is no sentence"
+    if inspect.isclass(item) or terse(item):
+        return
+    signature = inspect.signature(item)
+    parameters = [name for name in signature.parameters if name != "self"]
+    if parameters:
+        described = re.search(r"^Args:\n((?:    .*\n?|\n)+)", text, re.M)
+        assert described, "no Args section"
+        entries = re.findall(r"^    (\w+):", described[1], re.M)
+        assert entries == parameters, f"Args describes {entries}, not {parameters}"
+    returns = signature.return_annotation
+    if parameters and returns not in (None, "None"):
+        assert re.search(r"^Returns:\n    \S", text, re.M), "no Returns section"
+
+
+@pytest.mark.parametrize("item", documented())
+def test_public_signatures_have_types(item):
+    if inspect.isclass(item) and "__init__" not in vars(item):
+        return
+    function = item.__init__ if inspect.isclass(item) else item
+    signature = inspect.signature(function)
+    for name, parameter in signature.parameters.items():
+        if name != "self":
+            assert parameter.annotation is not parameter.empty, f"{name} has no type"
+    assert signature.return_annotation is not signature.empty
+
+
+def test_the_face_of_the_package_is_what_was_promised():
+    promised = {
+        "base_grid": "size, *, align_corners=False, dtype=None, device=None",
+        "to_pixels": "points, size, *, align_corners=False",
+        "to_normalized": "points, size, *, align_corners=False",
+        "theta_from_pixels": "matrix, in_size, out_size, *, align_corners=False",
+        "theta_to_pixels": "theta, in_size, out_size, *, align_corners=False",
+        "sample": "image, grid, *, interpolation='bilinear', padding='zeros', "
+        "fill=0.0, align_corners=False, backend='native'",
+    }
+    for name, expected in promised.items():
+        parameters = inspect.signature(getattr(stn_tutorial, name)).parameters.values()
+        bare = [each.replace(annotation=inspect.Parameter.empty) for each in parameters]
+        assert str(inspect.Signature(bare)) == f"({expected})"
+    grid = inspect.signature(stn_tutorial.Affine().grid).parameters
+    assert list(grid) == ["params", "size", "align_corners"]
+    assert grid["align_corners"].default is False
+    assert set(stn_tutorial.__all__) >= {*promised, "Affine"}
+
+
+def test_the_version_is_that_of_the_distribution():
+    assert stn_tutorial.__version__ == metadata.version("stn-tutorial")
+
+
+def test_importing_the_package_is_light():
+    heavy = ["matplotlib", "sklearn", "ipywidgets", "torchvision"]
+    code = f"import sys, stn_tutorial; print([m for m in {heavy} if m in sys.modules])"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "[]"

@@ -1,0 +1,849 @@
+"""Reading an image at a grid, against PyTorch, SciPy, the paper's sum and closed forms.
+
+Random grid points are drawn in pixel coordinates, at least 0.05 away from every whole
+and every half pixel: that is where a reading has its kinks and its ties, and where two
+right answers may differ. The ties have tests of their own.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.ndimage import map_coordinates
+from torch import Tensor
+from torch.autograd import gradcheck, gradgradcheck
+
+from stn_tutorial import base_grid, sample
+
+BACKENDS = ("native", "manual")
+PADDINGS = ("zeros", "border", "reflection")
+INTERPOLATIONS = ("bilinear", "nearest")
+CONVENTIONS = (False, True)
+TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
+FLOATS = tuple(TOLERANCE)
+HALVES = (torch.float16, torch.bfloat16)
+
+backends = pytest.mark.parametrize("backend", BACKENDS)
+paddings = pytest.mark.parametrize("padding", PADDINGS)
+conventions = pytest.mark.parametrize("align_corners", CONVENTIONS)
+interpolations = pytest.mark.parametrize("interpolation", INTERPOLATIONS)
+
+
+@pytest.fixture(
+    params=[
+        "cpu",
+        pytest.param(
+            "cuda",
+            marks=pytest.mark.skipif(
+                not torch.cuda.is_available(), reason="needs a CUDA device"
+            ),
+        ),
+    ]
+)
+def device(request) -> torch.device:
+    return torch.device(request.param)
+
+
+def normalized(pixels: np.ndarray, size: tuple[int, int], align_corners: bool):
+    """Pixel (x, y) -> normalized (x, y), from the statement of the two conventions.
+
+    With ``align_corners=True`` the centres of the first and the last pixel are -1 and
+    1; with ``False`` the edges are. An axis of one pixel has no extent in the former:
+    whatever the coordinate, pixel 0 is read.
+    """
+    height, width = size
+    n = np.array([width, height], dtype=np.float64)
+    if align_corners:
+        return 2 * pixels / np.maximum(n - 1, 1) - 1
+    return (2 * pixels + 1) / n - 1
+
+
+def off_the_kinks(rng: np.random.Generator, shape, size: tuple[int, int]) -> np.ndarray:
+    """Pixel points (*shape, 2) in and around an image, away from wholes and halves."""
+    n = np.array([size[1], size[0]])
+    whole = rng.integers(-n - 2, 2 * n + 2, (*shape, 2))
+    part = rng.uniform(0.05, 0.45, (*shape, 2)) + rng.choice([0, 0.5], (*shape, 2))
+    return whole + part
+
+
+class Reading(NamedTuple):
+    image: Tensor
+    grid: Tensor
+    weights: Tensor  # of the output, to make a scalar of it
+    pixels: np.ndarray
+    options: dict
+
+    def to(self, device: torch.device) -> Reading:
+        image, grid, weights = (t.to(device) for t in self[:3])
+        return Reading(image, grid, weights, self.pixels, self.options)
+
+
+def reading(
+    seed: int,
+    dtype: torch.dtype,
+    *,
+    shape=(2, 3, 5, 7),
+    out=(4, 3),
+    padding: str = "zeros",
+    align_corners: bool = False,
+) -> Reading:
+    rng = np.random.default_rng(seed)
+    n, c, *size = shape
+    pixels = off_the_kinks(rng, (n, *out), tuple(size))
+    grid = normalized(pixels, tuple(size), align_corners)
+    return Reading(
+        torch.from_numpy(rng.random(shape)).to(dtype),
+        torch.from_numpy(grid).to(dtype),
+        torch.from_numpy(rng.uniform(-1, 1, (n, c, *out))).to(dtype),
+        pixels,
+        {"padding": padding, "align_corners": align_corners},
+    )
+
+
+@st.composite
+def readings(draw, dtype: torch.dtype = torch.float64, padding=None) -> Reading:
+    side = st.integers(1, 8)
+    return reading(
+        draw(st.integers(0, 2**32 - 1)),
+        dtype,
+        shape=(
+            draw(st.integers(1, 3)),
+            draw(st.integers(1, 3)),
+            draw(side),
+            draw(side),
+        ),
+        out=(draw(st.integers(1, 5)), draw(st.integers(1, 5))),
+        padding=padding or draw(st.sampled_from(PADDINGS)),
+        align_corners=draw(st.booleans()),
+    )
+
+
+def of_torch(case: Reading, interpolation: str) -> list[Tensor]:
+    """Value and both gradients of PyTorch's own function."""
+    image, grid = (t.clone().requires_grad_() for t in case[:2])
+    out = F.grid_sample(
+        image,
+        grid,
+        mode=interpolation,
+        padding_mode=case.options["padding"],
+        align_corners=case.options["align_corners"],
+    )
+    return [
+        out.detach(),
+        *torch.autograd.grad((out * case.weights).sum(), (image, grid)),
+    ]
+
+
+def of_sample(case: Reading, **options) -> list[Tensor]:
+    """Value and both gradients of the function under test."""
+    image, grid = (t.clone().requires_grad_() for t in case[:2])
+    out = sample(image, grid, **case.options, **options)
+    return [
+        out.detach(),
+        *torch.autograd.grad((out * case.weights).sum(), (image, grid)),
+    ]
+
+
+def tent_weights(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(P, 2) points -> (P, H * W): every factor of the paper's equation (5)."""
+    height, width = size
+    weights = np.zeros((len(pixels), height * width))
+    for p, (x, y) in enumerate(pixels):
+        for h in range(height):
+            for w in range(width):
+                tent = max(0.0, 1 - abs(x - w)) * max(0.0, 1 - abs(y - h))
+                weights[p, h * width + w] = tent
+    return weights
+
+
+# ------------------------------------------------------------------ against PyTorch
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@backends
+@interpolations
+@given(st.data())
+@settings(max_examples=60)
+def test_values_and_both_gradients_are_those_of_grid_sample(
+    dtype, backend, interpolation, data
+):
+    case = data.draw(readings(dtype))
+    expected = of_torch(case, interpolation)
+    got = of_sample(case, backend=backend, interpolation=interpolation)
+    tolerance = TOLERANCE[dtype]
+    for mine, theirs in zip(got, expected, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=tolerance, atol=tolerance)
+
+
+@backends
+@paddings
+@conventions
+@interpolations
+def test_larger_images_are_read_as_grid_sample_reads_them(
+    backend, padding, align_corners, interpolation, device
+):
+    case = reading(
+        7,
+        torch.float64,
+        shape=(2, 3, 61, 43),
+        out=(37, 53),
+        padding=padding,
+        align_corners=align_corners,
+    ).to(device)
+    expected = of_torch(case, interpolation)
+    got = of_sample(case, backend=backend, interpolation=interpolation)
+    for mine, theirs in zip(got, expected, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-10, atol=1e-10)
+
+
+@paddings
+@conventions
+def test_ties_at_whole_pixels_have_the_gradient_of_grid_sample(padding, align_corners):
+    # 5 and 8 pixels: normalized coordinates of whole pixels are exact in binary.
+    n = 5 if align_corners else 8
+    x, y = np.meshgrid(np.arange(-2.0, n + 2), np.arange(-2.0, n + 2))
+    grid = normalized(np.stack([x, y], -1), (n, n), align_corners)
+    case = reading(3, torch.float64, shape=(1, 2, n, n), out=x.shape)
+    case = case._replace(
+        grid=torch.from_numpy(grid)[None],
+        options={"padding": padding, "align_corners": align_corners},
+    )
+    for mine, theirs in zip(
+        of_sample(case, backend="manual"), of_torch(case, "bilinear"), strict=True
+    ):
+        torch.testing.assert_close(mine, theirs, rtol=1e-12, atol=1e-12)
+
+
+def test_at_a_pixel_the_slope_is_that_on_its_right():
+    image = torch.tensor([[[[1.0, 3.0, 7.0, 20.0]]]])
+    x = torch.tensor([0.0, 1.0, 2.0, 3.0, 4.0])  # the last is where the outside begins
+    grid = torch.stack([(x - 1.5) / 2, torch.zeros(5)], -1)[None, None].requires_grad_()
+    sample(image, grid, backend="manual").sum().backward()
+    slopes = grid.grad[0, 0, :, 0] / 2  # a normalized unit is two pixels
+    assert slopes.tolist() == [2.0, 4.0, 13.0, -20.0, 0.0]
+
+
+@backends
+@conventions
+def test_nearest_ties_go_to_the_even_pixel(backend, align_corners):
+    n = 9 if align_corners else 8
+    x = np.arange(-1.5, n + 1)  # -1.5, -0.5, ..., n + 0.5
+    points = np.stack([x, np.zeros_like(x)], -1)
+    grid = torch.from_numpy(normalized(points, (n, n), align_corners))[None, None]
+    image = torch.arange(1.0, n * n + 1, dtype=torch.float64).view(1, 1, n, n)
+    got = sample(
+        image,
+        grid,
+        interpolation="nearest",
+        align_corners=align_corners,
+        backend=backend,
+        fill=-7.0,
+    )
+    even = np.rint(x).astype(int)  # IEEE: ties to even
+    expected = [k + 1.0 if 0 <= k < n else -7.0 for k in even]
+    assert got.flatten().tolist() == expected
+
+
+# ------------------------------------------------- against the paper and against SciPy
+
+
+@backends
+@given(readings(padding="zeros"), st.floats(-2, 2))
+@settings(max_examples=40)
+def test_bilinear_reading_is_the_double_sum_of_the_paper(backend, case, fill):
+    n, c, *size = case.image.shape
+    if case.options["align_corners"] and 1 in size:
+        return  # such an axis has no coordinates: see `normalized`
+    got = sample(case.image, case.grid, **case.options, backend=backend, fill=fill)
+    for k in range(n):
+        weights = tent_weights(case.pixels[k].reshape(-1, 2), tuple(size))
+        values = case.image[k].reshape(c, -1).numpy()
+        outside = 1 - weights.sum(1)
+        expected = values @ weights.T + fill * outside
+        np.testing.assert_allclose(
+            got[k].reshape(c, -1).numpy(), expected, rtol=1e-10, atol=1e-10
+        )
+
+
+@backends
+def test_the_image_receives_the_weights_it_was_read_with(backend):
+    case = reading(5, torch.float64, shape=(1, 1, 4, 6), out=(3, 5))
+    weights = tent_weights(case.pixels.reshape(-1, 2), (4, 6))
+    _, grad_image, _ = of_sample(case, backend=backend)
+    expected = case.weights.reshape(1, -1).numpy() @ weights
+    np.testing.assert_allclose(grad_image.reshape(1, -1), expected, atol=1e-12)
+
+
+@backends
+@given(readings())
+@settings(max_examples=40)
+def test_paddings_are_the_boundary_modes_of_scipy(backend, case):
+    if case.options["align_corners"] and 1 in case.image.shape[-2:]:
+        return
+    mode = {
+        ("border", False): "nearest",
+        ("border", True): "nearest",
+        ("reflection", False): "reflect",  # about the edge of the image
+        ("reflection", True): "mirror",  # about the centre of the corner pixel
+        ("zeros", False): "grid-constant",
+        ("zeros", True): "grid-constant",
+    }[case.options["padding"], case.options["align_corners"]]
+    got = sample(case.image, case.grid, **case.options, backend=backend)
+    rows_first = np.moveaxis(case.pixels[..., ::-1], -1, 1)  # (N, [y, x], ...)
+    for k, image in enumerate(case.image.numpy()):
+        for c, channel in enumerate(image):
+            expected = map_coordinates(channel, rows_first[k], order=1, mode=mode)
+            np.testing.assert_allclose(got[k, c], expected, rtol=1e-10, atol=1e-10)
+
+
+@backends
+@paddings
+def test_a_linear_ramp_is_read_exactly_inside(backend, padding):
+    y, x = np.mgrid[0:6, 0:9].astype(np.float64)
+    ramp = torch.from_numpy(2 * x - 3 * y + 1)[None, None]
+    rng = np.random.default_rng(1)
+    points = rng.uniform([0, 0], [8, 5], (1, 10, 10, 2))
+    grid = torch.from_numpy(normalized(points, (6, 9), False))
+    got = sample(ramp, grid, padding=padding, backend=backend)[0, 0].numpy()
+    expected = 2 * points[0, ..., 0] - 3 * points[0, ..., 1] + 1
+    np.testing.assert_allclose(got, expected, atol=1e-12)
+
+
+# --------------------------------------------------------------------------- identity
+
+SIZES = [
+    (1, 1),
+    (1, 9),
+    (9, 1),
+    (60, 1),
+    (2, 3),
+    (28, 28),
+    (31, 17),
+    (58, 57),
+    (60, 60),
+]
+
+
+@paddings
+@conventions
+@interpolations
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("size", SIZES)
+def test_identity_returns_the_input_exactly(
+    size, dtype, interpolation, padding, align_corners, device
+):
+    rng = np.random.default_rng(0)
+    image = torch.from_numpy(rng.random((2, 3, *size))).to(device, dtype)
+    grid = base_grid(size, align_corners=align_corners, dtype=dtype, device=device)
+    got = sample(
+        image,
+        grid.expand(2, -1, -1, -1),
+        interpolation=interpolation,
+        padding=padding,
+        align_corners=align_corners,
+        backend="manual",
+    )
+    assert torch.equal(got, image)
+
+
+@paddings
+@conventions
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("size", SIZES)
+def test_identity_by_the_native_kernel_is_exact_up_to_the_kernels_rounding(
+    size, dtype, padding, align_corners, device
+):
+    # The kernel computes ((x + 1) n - 1) / 2, whose intermediate results are as large
+    # as 2n: a pixel's position is off by up to about n eps along each axis, and
+    # the value, in [0, 1], by no more than both together. The bound below is tight: the
+    # largest error seen over all sizes up to 60x60 is 0.6 of it (6.9e-6 in float32).
+    rng = np.random.default_rng(0)
+    image = torch.from_numpy(rng.random((2, 3, *size))).to(device, dtype)
+    grid = base_grid(size, align_corners=align_corners, dtype=dtype, device=device)
+    got = sample(
+        image,
+        grid.expand(2, -1, -1, -1),
+        padding=padding,
+        align_corners=align_corners,
+    )
+    bound = sum(size) * torch.finfo(dtype).eps
+    assert (got - image).abs().max() <= bound
+    if dtype == torch.float64:
+        assert bound < 1e-13
+
+
+@conventions
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_identity_is_exact_at_every_length_up_to_a_thousand(dtype, align_corners):
+    for n in range(1, 1001, 3):
+        image = torch.linspace(0, 1, n, dtype=dtype).view(1, 1, 1, n).sqrt()
+        grid = base_grid((1, n), align_corners=align_corners, dtype=dtype)[None]
+        got = sample(image, grid, align_corners=align_corners, backend="manual")
+        assert torch.equal(got, image), f"length {n}"
+
+
+@backends
+def test_identity_keeps_the_image_whatever_the_fill(backend):
+    image = torch.rand(1, 3, 20, 30, generator=torch.Generator().manual_seed(0))
+    grid = base_grid((20, 30))[None]
+    got = sample(image, grid, fill=[-0.42, 0.5, 255.0], backend=backend)
+    # The native backend shifts the values by the fill and back.
+    tolerance = 0 if backend == "manual" else 50 * 2**-23 + 255 * 2**-23
+    assert (got - image).abs().max() <= tolerance
+
+
+# -------------------------------------------------------------------------- gradients
+
+
+@pytest.mark.parametrize("shape", [(2, 2, 3, 4), (1, 1, 1, 4), (1, 2, 3, 1)])
+@backends
+@paddings
+@conventions
+@interpolations
+def test_gradients_are_those_of_finite_differences(
+    interpolation, align_corners, padding, backend, shape
+):
+    case = reading(
+        11,
+        torch.float64,
+        shape=shape,
+        out=(2, 3),
+        padding=padding,
+        align_corners=align_corners,
+    )
+    inputs = [t.requires_grad_() for t in case[:2]]
+    options = {**case.options, "interpolation": interpolation, "backend": backend}
+    if padding == "zeros":
+        options["fill"] = torch.linspace(-1, 1, shape[1], dtype=torch.float64)
+    assert gradcheck(lambda image, grid: sample(image, grid, **options), inputs)
+
+
+@backends
+@paddings
+@conventions
+@interpolations
+def test_second_gradients_are_those_of_finite_differences(
+    interpolation, align_corners, padding, backend
+):
+    case = reading(
+        13,
+        torch.float64,
+        shape=(2, 2, 3, 4),
+        out=(2, 3),
+        padding=padding,
+        align_corners=align_corners,
+    )
+    inputs = [t.requires_grad_() for t in case[:2]]
+    options = {**case.options, "interpolation": interpolation, "backend": backend}
+    if padding == "zeros":
+        options["fill"] = -0.42
+    if backend == "native":
+        _skip_without_native_double_backward(case)
+    assert gradgradcheck(lambda image, grid: sample(image, grid, **options), inputs)
+
+
+def _skip_without_native_double_backward(case: Reading) -> None:
+    image, grid = (t.detach().clone().requires_grad_() for t in case[:2])
+    out = F.grid_sample(image, grid, align_corners=False)
+    (first,) = torch.autograd.grad(out.sum(), grid, create_graph=True)
+    try:
+        first.sum().backward()
+    except RuntimeError:
+        pytest.skip("this PyTorch can't differentiate grid_sample twice")
+
+
+def test_the_mixed_second_derivative_is_the_twist_of_the_cell():
+    image = torch.tensor([[[[1.0, 2.0], [5.0, 9.0]]]], dtype=torch.float64)
+    grid = torch.tensor([[[[0.1, -0.2]]]], dtype=torch.float64, requires_grad=True)
+    hessian = torch.autograd.functional.hessian(
+        lambda g: sample(image, g, backend="manual").sum(), grid
+    ).view(2, 2)
+    twist = 1.0 - 2.0 - 5.0 + 9.0  # nw - ne - sw + se; a normalized unit is one pixel
+    assert hessian.tolist() == [[0.0, twist], [twist, 0.0]]
+
+
+@backends
+@interpolations
+@given(readings())
+@settings(max_examples=40)
+def test_scattering_gradients_is_the_adjoint_of_reading(backend, interpolation, case):
+    options = {**case.options, "backend": backend, "interpolation": interpolation}
+    u = case.image.clone().requires_grad_()
+    v = case.weights
+    out = sample(u, case.grid, **options)
+    (scattered,) = torch.autograd.grad(out, u, v)
+    other = torch.flip(case.image, [-1]).sqrt()  # the adjoint holds for every image
+    left = (sample(other, case.grid, **options) * v).sum()
+    right = (other * scattered).sum()
+    torch.testing.assert_close(left, right, rtol=1e-12, atol=1e-12)
+
+
+@backends
+def test_reading_is_linear_in_the_image(backend):
+    case = reading(2, torch.float64, padding="reflection")
+    a, b = case.image, case.image.flip(0, 2)
+
+    def read(image: Tensor) -> Tensor:
+        return sample(image, case.grid, **case.options, backend=backend)
+
+    torch.testing.assert_close(read(2 * a - 3 * b), 2 * read(a) - 3 * read(b))
+
+
+@backends
+def test_nearest_gradients_count_the_readings_and_have_no_slope(backend):
+    case = reading(17, torch.float64, shape=(1, 1, 4, 5), out=(6, 7))
+    case = case._replace(weights=torch.ones_like(case.weights))
+    _, grad_image, grad_grid = of_sample(case, backend=backend, interpolation="nearest")
+    counts = np.zeros((4, 5))
+    for x, y in np.rint(case.pixels.reshape(-1, 2)).astype(int):
+        if 0 <= x < 5 and 0 <= y < 4:
+            counts[y, x] += 1
+    assert counts.sum() > 0
+    np.testing.assert_array_equal(grad_image[0, 0], counts)
+    assert torch.equal(grad_grid, torch.zeros_like(grad_grid))
+
+
+@backends
+@interpolations
+@pytest.mark.parametrize("which", ["image", "grid"])
+def test_one_gradient_can_be_had_without_the_other(which, interpolation, backend):
+    case = reading(19, torch.float64)
+    both = of_sample(case, backend=backend, interpolation=interpolation)
+    image, grid = case.image.clone(), case.grid.clone()
+    wanted = (image if which == "image" else grid).requires_grad_()
+    out = sample(image, grid, backend=backend, interpolation=interpolation)
+    (out * case.weights).sum().backward()
+    expected = both[1] if which == "image" else both[2]
+    torch.testing.assert_close(wanted.grad, expected)
+    assert (grid if which == "image" else image).grad is None
+
+
+@backends
+@interpolations
+def test_without_any_gradient_the_result_needs_none(backend, interpolation):
+    case = reading(19, torch.float32)
+    out = sample(case.image, case.grid, backend=backend, interpolation=interpolation)
+    assert not out.requires_grad
+
+
+# --------------------------------------------------------- points that are not numbers
+
+
+@backends
+@paddings
+@interpolations
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("where", [0, 1, slice(None)])
+def test_a_point_that_is_not_finite_reads_as_outside_and_passes_no_gradient(
+    where, bad, interpolation, padding, backend, device
+):
+    case = reading(23, torch.float64, padding=padding).to(device)
+    fill = torch.tensor([0.3, -2.0, 5.0], dtype=torch.float64, device=device)
+    options = {"backend": backend, "interpolation": interpolation}
+    if padding == "zeros":
+        options["fill"] = fill
+    else:
+        fill = torch.zeros(3, dtype=torch.float64, device=device)
+    clean = of_sample(case, **options)
+
+    gone = torch.zeros(case.grid.shape[:3], dtype=torch.bool, device=device)
+    gone[:, 1, :2] = True
+    grid = case.grid.clone()
+    grid[:, 1, :2, where] = bad
+    out, grad_image, grad_grid = of_sample(case._replace(grid=grid), **options)
+
+    kept = ~gone[:, None].expand_as(out)
+    assert torch.equal(out[kept], clean[0][kept])
+    assert torch.equal(out[:, :, 1, :2], fill.view(1, 3, 1).expand(2, 3, 2))
+    assert torch.equal(grad_grid[gone], torch.zeros_like(grad_grid[gone]))
+    assert torch.equal(grad_grid[~gone], clean[2][~gone])
+    weights = case.weights.where(kept, 0.0)
+    without = of_sample(case._replace(weights=weights), **options)
+    torch.testing.assert_close(grad_image, without[1], rtol=1e-12, atol=1e-12)
+
+
+@paddings
+def test_a_point_that_is_not_finite_has_no_second_gradient_either(padding):
+    case = reading(29, torch.float64, padding=padding)
+    grid = case.grid.clone()
+    grid[0, 0, 0, 0] = torch.nan
+    image, grid = case.image.requires_grad_(), grid.requires_grad_()
+    out = sample(image, grid, **case.options, backend="manual").square().sum()
+    first = torch.autograd.grad(out, (image, grid), create_graph=True)
+    second = torch.autograd.grad(sum(g.square().sum() for g in first), (image, grid))
+    assert all(bool(g.isfinite().all()) for g in (*first, *second))
+    assert second[1][0, 0, 0].tolist() == [0.0, 0.0]
+
+
+@backends
+@paddings
+@conventions
+@interpolations
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_huge_finite_points_are_read_like_any_other(
+    dtype, interpolation, align_corners, padding, backend, device
+):
+    most = torch.finfo(dtype).max
+    far = torch.tensor(
+        [1e4, 1e7, 1e10, 1e19, 1e30, most / 8, most], dtype=torch.float64
+    )
+    far = torch.cat([far, -far])
+    points = torch.stack([far, far.flip(0)], dim=-1)[None, None]
+    grid = points.to(device, dtype).requires_grad_()
+    rng = np.random.default_rng(0)
+    image = (
+        torch.from_numpy(rng.random((1, 2, 5, 7))).to(device, dtype).requires_grad_()
+    )
+    options = {} if padding != "zeros" else {"fill": -3.0}
+    out = sample(
+        image,
+        grid,
+        padding=padding,
+        align_corners=align_corners,
+        interpolation=interpolation,
+        backend=backend,
+        **options,
+    )
+    out.sum().backward()
+    assert bool(grid.grad.isfinite().all()) and bool(image.grad.isfinite().all())
+    if padding == "zeros":
+        assert torch.equal(out, torch.full_like(out, -3.0))
+        assert not image.grad.any() and not grid.grad.any()
+    elif padding == "border":
+        right = (far > 0).to(device)
+        top_right, bottom_left = image[..., 0, -1], image[..., -1, 0]
+        expected = torch.where(right, top_right[..., None], bottom_left[..., None])
+        torch.testing.assert_close(out[:, :, 0], expected)
+        assert not grid.grad.any()
+    else:
+        assert image.min() - 1e-6 <= out.min() and out.max() <= image.max() + 1e-6
+
+
+# ------------------------------------------------------------------------------- fill
+
+
+@backends
+@interpolations
+@pytest.mark.parametrize(
+    ("fill", "expected"),
+    [
+        (0.25, [0.25, 0.25, 0.25]),
+        (-3, [-3.0, -3.0, -3.0]),
+        ([0.1, 0.2, 0.3], [0.1, 0.2, 0.3]),
+        ((1, 2, 3), [1.0, 2.0, 3.0]),
+        (torch.tensor(0.5), [0.5, 0.5, 0.5]),
+        (torch.tensor([4.0, 5.0, 6.0], dtype=torch.float64), [4.0, 5.0, 6.0]),
+        (np.float32(0.75), [0.75, 0.75, 0.75]),
+    ],
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, *HALVES])
+def test_outside_lies_the_fill(dtype, fill, expected, interpolation, backend):
+    image = torch.rand(2, 3, 4, 5, generator=torch.Generator().manual_seed(0)).to(dtype)
+    grid = torch.full((2, 1, 2, 2), 3.0, dtype=dtype)
+    got = sample(image, grid, fill=fill, interpolation=interpolation, backend=backend)
+    assert got.dtype == dtype
+    expected = torch.tensor(expected, dtype=dtype).view(1, 3, 1, 1).expand_as(got)
+    torch.testing.assert_close(got, expected)
+
+
+@backends
+def test_an_image_of_the_fill_reads_as_the_fill_everywhere(backend):
+    case = reading(31, torch.float64)
+    image = torch.full_like(case.image, 0.7)
+    got = sample(image, case.grid, fill=0.7, backend=backend)
+    torch.testing.assert_close(got, torch.full_like(got, 0.7))
+
+
+# -------------------------------------------------------------------- shapes and types
+
+
+@backends
+@paddings
+@interpolations
+@pytest.mark.parametrize(
+    ("shape", "out"),
+    [((0, 3, 4, 5), (2, 3)), ((2, 3, 4, 5), (0, 3)), ((2, 1, 4, 5), (2, 0))],
+)
+def test_an_empty_batch_or_output_is_empty(shape, out, interpolation, padding, backend):
+    image = torch.rand(shape).requires_grad_()
+    grid = torch.zeros(shape[0], *out, 2).requires_grad_()
+    got = sample(
+        image, grid, padding=padding, interpolation=interpolation, backend=backend
+    )
+    assert got.shape == (shape[0], shape[1], *out)
+    got.sum().backward()
+    assert torch.equal(image.grad, torch.zeros_like(image))
+    assert torch.equal(grid.grad, torch.zeros_like(grid))
+
+
+@backends
+@interpolations
+def test_how_the_inputs_lie_in_memory_does_not_matter(backend, interpolation):
+    case = reading(37, torch.float64, padding="border")
+    expected = of_sample(case, backend=backend, interpolation=interpolation)
+    image = case.image.to(memory_format=torch.channels_last)
+    wide = torch.zeros(*case.grid.shape[:3], 5, dtype=torch.float64)
+    wide[..., 1:4:2] = case.grid
+    grid = wide[..., 1:4:2]
+    weights = case.weights.mT.contiguous().mT
+    assert not (image.is_contiguous() or grid.is_contiguous())
+    got = of_sample(
+        case._replace(image=image, grid=grid, weights=weights),
+        backend=backend,
+        interpolation=interpolation,
+    )
+    for mine, theirs in zip(got, expected, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-12, atol=1e-12)
+
+
+@backends
+@interpolations
+def test_an_expanded_image_and_grid_collect_the_gradients_of_all(
+    backend, interpolation
+):
+    case = reading(41, torch.float64, shape=(1, 1, 5, 7))
+    expected = of_sample(case, backend=backend, interpolation=interpolation)
+    image, grid = (t.clone().requires_grad_() for t in case[:2])
+    out = sample(
+        image.expand(3, 2, -1, -1),
+        grid.expand(3, -1, -1, -1),
+        backend=backend,
+        interpolation=interpolation,
+    )
+    (out * case.weights).sum().backward()
+    torch.testing.assert_close(out, expected[0].expand(3, 2, -1, -1))
+    torch.testing.assert_close(image.grad, 6 * expected[1])
+    torch.testing.assert_close(grid.grad, 6 * expected[2])
+
+
+@backends
+@paddings
+@interpolations
+@pytest.mark.parametrize("dtype", HALVES)
+def test_half_precision_is_the_float32_result_rounded(
+    dtype, interpolation, padding, backend, device
+):
+    case = reading(43, torch.float64, padding=padding).to(device)
+    image, grid = case.image.to(dtype), case.grid.to(dtype)
+    options = {**case.options, "interpolation": interpolation, "backend": backend}
+    got = sample(image, grid, **options)
+    assert got.dtype == dtype
+    assert torch.equal(got, sample(image.float(), grid.float(), **options).to(dtype))
+
+
+@backends
+@interpolations
+@pytest.mark.parametrize("image_dtype", [*FLOATS, *HALVES])
+@pytest.mark.parametrize("grid_dtype", [*FLOATS, *HALVES])
+def test_image_and_grid_may_differ_in_type(
+    image_dtype, grid_dtype, interpolation, backend
+):
+    case = reading(47, torch.float64, padding="border")
+    image = case.image.to(image_dtype).requires_grad_()
+    grid = case.grid.to(grid_dtype).requires_grad_()
+    options = {**case.options, "interpolation": interpolation, "backend": backend}
+    got = sample(image, grid, **options)
+    assert got.dtype == image_dtype
+    got.sum().backward()
+    assert image.grad.dtype == image_dtype and grid.grad.dtype == grid_dtype
+    wider = (
+        torch.float64 if torch.float64 in (image_dtype, grid_dtype) else torch.float32
+    )
+    exact = sample(image.detach().to(wider), grid.detach().to(wider), **options)
+    assert torch.equal(got, exact.to(image_dtype))
+
+
+def test_the_inputs_are_left_as_they_were():
+    case = reading(53, torch.float32)
+    case.grid[0, 0, 0, 0] = torch.nan
+    for backend in BACKENDS:
+        image, grid = case.image.clone(), case.grid.clone()
+        sample(image, grid, fill=2.0, backend=backend)
+        assert torch.equal(image, case.image)
+        torch.testing.assert_close(grid, case.grid, rtol=0, atol=0, equal_nan=True)
+
+
+# ----------------------------------------------------------------------------- devices
+
+
+@paddings
+@conventions
+@interpolations
+def test_both_backends_agree_on_every_device(
+    interpolation, align_corners, padding, device
+):
+    case = reading(59, torch.float32, padding=padding, align_corners=align_corners).to(
+        device
+    )
+    manual, native = (
+        of_sample(case, backend=backend, interpolation=interpolation)
+        for backend in ("manual", "native")
+    )
+    for mine, theirs in zip(manual, native, strict=True):
+        assert mine.device.type == device.type
+        torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-5)
+
+
+# ------------------------------------------------------------------------------ errors
+
+IMAGE = torch.zeros(2, 3, 4, 5)
+GRID = torch.zeros(2, 6, 7, 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"image": [[1.0]]}, TypeError, "image must be a tensor, got list"),
+        ({"image": IMAGE.long()}, TypeError, "image must be floating, got torch.int64"),
+        ({"image": IMAGE[0]}, ValueError, r"image must be \(N, C, H, W\).*\(3, 4, 5\)"),
+        ({"image": IMAGE[:, :0]}, ValueError, r"image must .*got \(2, 0, 4, 5\)"),
+        ({"image": IMAGE[:, :, :0]}, ValueError, r"image must .*got \(2, 3, 0, 5\)"),
+        ({"image": IMAGE[..., :0]}, ValueError, r"image must .*got \(2, 3, 4, 0\)"),
+        ({"grid": None}, TypeError, "grid must be a tensor, got NoneType"),
+        ({"grid": GRID.int()}, TypeError, "grid must be floating, got torch.int32"),
+        (
+            {"grid": GRID.cfloat()},
+            TypeError,
+            "grid must be floating, got torch.complex",
+        ),
+        (
+            {"grid": GRID[0]},
+            ValueError,
+            r"grid must be \(N, H, W, 2\), got \(6, 7, 2\)",
+        ),
+        ({"grid": GRID[..., :1]}, ValueError, r"grid must .*got \(2, 6, 7, 1\)"),
+        ({"grid": GRID[:1]}, ValueError, "grid must have .*batch size 2, got 1"),
+        ({"grid": GRID.to("meta")}, ValueError, "grid must be on .*cpu, got meta"),
+        (
+            {"interpolation": "bicubic!"},
+            ValueError,
+            "interpolation must be .*'bicubic!'",
+        ),
+        ({"interpolation": None}, ValueError, "interpolation must be .*got None"),
+        ({"padding": "wrap"}, ValueError, "padding must be .*'border'.*got 'wrap'"),
+        ({"backend": "cuda"}, ValueError, "backend must be .*'manual'.*got 'cuda'"),
+        ({"fill": float("nan")}, ValueError, "fill must be finite, got nan"),
+        ({"fill": [0, 1, float("inf")]}, ValueError, "fill must be finite, got"),
+        ({"fill": [1.0, 2.0]}, ValueError, r"fill must be one number or 3.*\(2,\)"),
+        ({"fill": torch.ones(3, 1)}, ValueError, r"fill must .*got shape \(3, 1\)"),
+        ({"fill": "white"}, TypeError, "fill must be numbers, got 'white'"),
+        ({"fill": None}, TypeError, "fill must be numbers, got None"),
+        ({"fill": 1.0, "padding": "border"}, ValueError, "fill needs padding='zeros'"),
+    ],
+)
+def test_a_wrong_argument_is_named(arguments, error, message):
+    arguments = {"image": IMAGE, "grid": GRID, **arguments}
+    image, grid = arguments.pop("image"), arguments.pop("grid")
+    with pytest.raises(error, match=f"^{message}"):
+        sample(image, grid, **arguments)
+
+
+def test_options_are_given_by_name():
+    with pytest.raises(TypeError):
+        sample(IMAGE, GRID, "bilinear")
