@@ -1,7 +1,8 @@
 """Spatial transformers from the grid up: the package behind the book.
 
 The modules are named after the parts of a spatial transformer (Jaderberg et al. 2015):
-`coordinates` and `transforms` generate the grid, `sampling` reads the image at it.
+`localization` predicts the parameters of a warp, `coordinates` and `transforms` make
+the grid of them, `sampling` reads the image at it; `transformer` is all three in one.
 """
 
 from stn_tutorial.coordinates import (
@@ -12,12 +13,26 @@ from stn_tutorial.coordinates import (
     to_pixels,
 )
 from stn_tutorial.sampling import sample
-from stn_tutorial.transforms import Affine
+from stn_tutorial.thin_plate_spline import ThinPlateSpline
+from stn_tutorial.transformer import SpatialTransformer
+from stn_tutorial.transforms import (
+    Affine,
+    Attention,
+    Projective,
+    Similarity,
+    Translation,
+)
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Affine",
+    "Attention",
+    "Projective",
+    "Similarity",
+    "SpatialTransformer",
+    "ThinPlateSpline",
+    "Translation",
     "base_grid",
     "sample",
     "theta_from_pixels",

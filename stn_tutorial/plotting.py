@@ -25,7 +25,8 @@ __all__ = [
     "use_style",
 ]
 
-# Okabe and Ito's palette, which colour-blind readers can tell apart.
+#: One colour a meaning, from Okabe and Ito's palette, which colour-blind readers can
+#: tell apart.
 COLORS = {
     "input": "#0072B2",  # the image that is read, and its pixels
     "output": "#D55E00",  # the image that is made, and its pixels

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_digits, load_sample_image
 
-from stn_tutorial.data import digits, photograph
+from stn_tutorial.data import embedded_digits, photograph
 from stn_tutorial.data.embedded import CREDITS
 from stn_tutorial.runtime import pick_device
 
@@ -52,7 +52,7 @@ def test_an_unknown_photograph_is_named():
 
 
 def test_digits_in_a_frame_of_11_are_scikit_learns_own_8_by_8():
-    images, labels = digits((11, 11))
+    images, labels = embedded_digits((11, 11))
     bunch = load_digits()
     np.testing.assert_allclose(images[:, 0, 1:9, 1:9], bunch.images / 16, atol=1e-7)
     np.testing.assert_array_equal(labels, bunch.target)
@@ -61,7 +61,7 @@ def test_digits_in_a_frame_of_11_are_scikit_learns_own_8_by_8():
 
 
 def test_digits_are_enlarged_into_the_middle_of_a_frame_as_mnists_are():
-    images, labels = digits()
+    images, labels = embedded_digits()
     assert images.shape == (1797, 1, 28, 28) and images.dtype == torch.float32
     assert labels.shape == (1797,) and labels.dtype == torch.int64
     assert labels.unique().tolist() == list(range(10))
@@ -74,15 +74,15 @@ def test_digits_are_enlarged_into_the_middle_of_a_frame_as_mnists_are():
 
 
 def test_digits_need_not_be_square():
-    assert digits((16, 20))[0].shape == (1797, 1, 16, 20)
+    assert embedded_digits((16, 20))[0].shape == (1797, 1, 16, 20)
 
 
 def test_what_a_reader_does_to_the_images_stays_with_the_reader():
-    images, labels = digits((12, 12))
+    images, labels = embedded_digits((12, 12))
     expected, first = images.clone(), int(labels[0])
     images.zero_()
     labels.fill_(-1)
-    again, labels = digits((12, 12))
+    again, labels = embedded_digits((12, 12))
     assert torch.equal(again, expected) and int(labels[0]) == first
     photograph().zero_()
     assert photograph().max() > 0.9

@@ -113,7 +113,11 @@ def test_the_grid_passes_gradients(align_corners):
 
 def test_matrix_is_the_parameters_row_by_row():
     params = torch.arange(12.0).view(2, 6)
-    assert Affine().matrix(params)[1].tolist() == [[6.0, 7.0, 8.0], [9.0, 10.0, 11.0]]
+    assert Affine().matrix(params)[1].tolist() == [
+        [6.0, 7.0, 8.0],
+        [9.0, 10.0, 11.0],
+        [0.0, 0.0, 1.0],
+    ]
 
 
 # ------------------------------------------------------------ composition and inverses

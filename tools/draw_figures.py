@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from stn_tutorial import Affine, base_grid, plotting, sample, to_pixels
-from stn_tutorial.data import digits, photograph
+from stn_tutorial.data import embedded_digits, photograph
 from stn_tutorial.plotting import COLORS
 
 STATIC = Path(__file__).parents[1] / "book" / "_static"
@@ -119,7 +119,7 @@ def rulers() -> Figure:
 
 def _pair(theta: Tensor, every: int = 4) -> tuple[Figure, Axes, Axes, Tensor]:
     """A digit with theta's grid over it, and what the grid reads."""
-    digit = digits((28, 28))[0][7][None]
+    digit = embedded_digits((28, 28))[0][7][None]
     grid = Affine().grid(theta.reshape(1, 6), (28, 28))
     fig, (left, right) = plt.subplots(1, 2, figsize=(5.6, 3))
     places = to_pixels(grid[0], (28, 28))
@@ -169,7 +169,7 @@ def angle() -> Figure:
 
 def order() -> Figure:
     """The warp that comes first stands on the left."""
-    digit = digits((64, 64))[0][7][None]
+    digit = embedded_digits((64, 64))[0][7][None]
     shift = torch.tensor([[1.0, 0.0, -0.3, 0.0, 1.0, 0.0]])
     c, s = math.cos(0.7), math.sin(0.7)
     turn = torch.tensor([[c, -s, 0.0, s, c, 0.0]])

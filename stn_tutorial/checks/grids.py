@@ -70,8 +70,8 @@ def turn_about(attempt: Callable[..., Tensor]) -> None:
         reference,
         cases(),
         hint="write the turn in pixels first (move the centre to 0, turn, move back), "
-        "and let theta_from_pixels do the rest. If the signs are off: a theta that turns "
-        "the grid clockwise turns the picture the other way.",
+        "and let theta_from_pixels do the rest. If the signs are off: a theta that "
+        "turns the grid clockwise turns the picture the other way.",
         tolerance=1e-4,
     )
 

@@ -1,5 +1,5 @@
 """The images the book works on."""
 
-from stn_tutorial.data.embedded import digits, photograph
+from stn_tutorial.data.embedded import embedded_digits, photograph
 
-__all__ = ["digits", "photograph"]
+__all__ = ["embedded_digits", "photograph"]

@@ -14,8 +14,9 @@ import torch.nn.functional as F
 from sklearn.datasets import load_digits, load_sample_image
 from torch import Tensor
 
-__all__ = ["CREDITS", "digits", "photograph"]
+__all__ = ["CREDITS", "embedded_digits", "photograph"]
 
+#: What to write wherever a photograph is shown.
 CREDITS = {
     "china": "Photograph: danielbuechele (Flickr), CC BY 2.0, from scikit-learn.",
     "flower": "Photograph: vultilion (Flickr), CC BY 2.0, from scikit-learn.",
@@ -58,7 +59,7 @@ def _all_digits(height: int, width: int) -> tuple[Tensor, Tensor]:
     return images, torch.from_numpy(bunch.target).long()
 
 
-def digits(size: Sequence[int] = (28, 28)) -> tuple[Tensor, Tensor]:
+def embedded_digits(size: Sequence[int] = (28, 28)) -> tuple[Tensor, Tensor]:
     """Return scikit-learn's 1,797 handwritten digits, enlarged from 8×8.
 
     Like MNIST's, they fill the middle 20/28 of the frame, and the margin is black.

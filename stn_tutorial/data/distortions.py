@@ -1,0 +1,234 @@
+"""The paper's distorted digits (§4.1), on whole batches, with the truth.
+
+A distortion draws its parameters from a generator, builds a grid with the families of
+this package, and reads all digits at once on their device. It returns the true warp
+with the pictures, so that a localization network can be judged: ``theta`` is the grid's
+own parameters, from the distorted picture (output) to the upright digit (input); a
+transformer undoes the distortion if it predicts the inverse.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from stn_tutorial.coordinates import theta_from_pixels
+from stn_tutorial.sampling import sample
+from stn_tutorial.thin_plate_spline import ThinPlateSpline
+from stn_tutorial.transforms import Affine, Projective
+
+__all__ = ["DISTORTIONS", "Distorted", "Distortion", "distort", "fixed_test_set"]
+
+
+@dataclass(frozen=True)
+class Distorted:
+    """Distorted digits and what was done to them.
+
+    Attributes:
+        images: ``(N, 1, H, W)``.
+        truth: tensors with N rows; always ``"theta"`` (but for the elastic distortion,
+            ``"offsets"``), and what makes it up: ``"angle"`` (radians, clockwise on the
+            screen), ``"scale"``, ``"shift_px"`` (x, y), ``"corners_px"``.
+    """
+
+    images: Tensor
+    truth: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Distortion:
+    """One column of the paper's table.
+
+    Attributes:
+        name: as in the table.
+        size: ``(H, W)`` of the distorted pictures.
+        apply: from digits (N, 1, 28, 28) and a generator to `Distorted`.
+    """
+
+    name: str
+    size: tuple[int, int]
+    apply: Callable[[Tensor, torch.Generator], Distorted]
+
+
+def _uniform(
+    count: int, low: float, high: float, generator: torch.Generator, *shape: int
+) -> Tensor:
+    unit = torch.rand(count, *shape, generator=generator, device=generator.device)
+    return low + (high - low) * unit
+
+
+def _normal(count: int, sd: float, generator: torch.Generator, *shape: int) -> Tensor:
+    return sd * torch.randn(count, *shape, generator=generator, device=generator.device)
+
+
+def _similarity(
+    digits: Tensor,
+    angle: Tensor,
+    scale: Tensor,
+    shift_px: Tensor,
+    size: tuple[int, int],
+) -> Distorted:
+    """Turn, scale and shift digits about their middle into pictures of `size`."""
+    to = {"device": digits.device, "dtype": digits.dtype}
+    angle, scale, shift_px = (t.to(**to) for t in (angle, scale, shift_px))
+    height, width = digits.shape[-2:]
+    start = torch.tensor([(width - 1) / 2, (height - 1) / 2], **to)
+    end = torch.tensor([(size[1] - 1) / 2, (size[0] - 1) / 2], **to) + shift_px
+    c, s = scale * angle.cos(), scale * angle.sin()
+    linear = torch.stack([c, -s, s, c], dim=-1).unflatten(-1, (2, 2))
+    shift = end - (linear @ start)
+    matrix = torch.cat([linear, shift[..., None]], dim=-1)  # digit pixels to picture's
+    theta = theta_from_pixels(matrix, (height, width), size)
+    images = sample(digits, Affine().grid(theta.flatten(1), size))
+    truth = {"theta": theta, "angle": angle, "scale": scale, "shift_px": shift_px}
+    return Distorted(images, truth)
+
+
+def _rotate(digits: Tensor, generator: torch.Generator) -> Distorted:
+    """R: a turn within ±90°."""
+    n = len(digits)
+    angle = _uniform(n, -math.pi / 2, math.pi / 2, generator)
+    return _similarity(digits, angle, torch.ones(n), torch.zeros(n, 2), (28, 28))
+
+
+def _rotate_scale_translate(digits: Tensor, generator: torch.Generator) -> Distorted:
+    """RTS: a turn within ±45°, a scale of 0.7 to 1.2, a random place in 42×42."""
+    n = len(digits)
+    angle = _uniform(n, -math.pi / 4, math.pi / 4, generator)
+    scale = _uniform(n, 0.7, 1.2, generator)
+    room = ((42 - 28 * scale) / 2)[:, None]  # the scaled digit's frame stays inside
+    shift = _uniform(n, -1, 1, generator, 2) * room
+    return _similarity(digits, angle, scale, shift, (42, 42))
+
+
+def _project(digits: Tensor, generator: torch.Generator) -> Distorted:
+    """P: a scale of 0.75 to 1, then each corner moved by a Gaussian of 5 px, 42×42."""
+    n, size = len(digits), (42, 42)
+    scale = _uniform(n, 0.75, 1.0, generator).to(digits)
+    moves = _normal(n, 5.0, generator, 4, 2).to(digits)
+    square = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
+    start = square.to(digits).expand(n, 4, 2)
+    end = start * scale[:, None, None] * (28 / 42) + moves * (2 / 42)
+    theta = _homography(end, start)  # from the picture back to the digit
+    images = sample(digits, Projective().grid(theta, size))
+    truth = {"theta": Projective().matrix(theta), "scale": scale, "corners_px": moves}
+    return Distorted(images, truth)
+
+
+def _homography(source: Tensor, target: Tensor) -> Tensor:
+    """The 8 numbers of the projective map that takes four points to four others.
+
+    Each pair gives two equations that are linear in the numbers,
+    ``a x + b y + c - u (g x + h y) = u`` and the like for v. Points are (N, 4, 2).
+    """
+    x, y = source.double().unbind(-1)
+    u, v = target.double().unbind(-1)
+    one, zero = torch.ones_like(x), torch.zeros_like(x)
+    for_u = torch.stack([x, y, one, zero, zero, zero, -u * x, -u * y], dim=-1)
+    for_v = torch.stack([zero, zero, zero, x, y, one, -v * x, -v * y], dim=-1)
+    system = torch.cat([for_u, for_v], dim=1)
+    solution = torch.linalg.solve_ex(system, torch.cat([u, v], dim=1))[0]
+    return solution.to(source.dtype)
+
+
+ELASTIC = ThinPlateSpline((4, 4))
+
+
+def _elastic(digits: Tensor, generator: torch.Generator) -> Distorted:
+    """E: a thin plate spline on 16 points, each moved by a Gaussian of 1.5 px."""
+    n, size = len(digits), (28, 28)
+    offsets = (_normal(n, 1.5, generator, 32) * (2 / 28)).to(digits)
+    images = sample(digits, ELASTIC.grid(offsets, size))
+    return Distorted(images, {"offsets": offsets})
+
+
+def _clutter(digits: Tensor, generator: torch.Generator) -> Distorted:
+    """A digit at a random place in 60×60, among 16 pieces of 6×6 of other digits."""
+    n, size, pieces, side = len(digits), 60, 16, 6
+    shift = _uniform(n, -16, 16, generator, 2).round()
+    placed = _similarity(digits, torch.zeros(n), torch.ones(n), shift, (size, size))
+
+    def integers(high: int) -> Tensor:
+        draw = torch.rand(n, pieces, generator=generator, device=generator.device)
+        return (draw * high).long().clamp(max=high - 1).to(digits.device)
+
+    other = (torch.arange(n, device=digits.device)[:, None] + 1 + integers(n - 1)) % n
+    steps = torch.arange(side, device=digits.device)
+    from_y = integers(28 - side + 1)[..., None, None] + steps[:, None]
+    from_x = integers(28 - side + 1)[..., None, None] + steps
+    patches = digits[:, 0][other[..., None, None], from_y, from_x]  # (n, pieces, 6, 6)
+    to_y = integers(size - side + 1)[..., None, None] + steps[:, None]
+    to_x = integers(size - side + 1)[..., None, None] + steps
+    place = (to_y * size + to_x).flatten(1)
+    flat = placed.images.flatten(1)
+    flat = flat.scatter_reduce(1, place, patches.flatten(1), reduce="amax")
+    return Distorted(flat.view(n, 1, size, size), placed.truth)
+
+
+def _none(digits: Tensor, generator: torch.Generator) -> Distorted:
+    """The digits as they are."""
+    n = len(digits)
+    return _similarity(
+        digits, torch.zeros(n), torch.ones(n), torch.zeros(n, 2), (28, 28)
+    )
+
+
+DISTORTIONS = {
+    "none": Distortion("none", (28, 28), _none),
+    "R": Distortion("R", (28, 28), _rotate),
+    "RTS": Distortion("RTS", (42, 42), _rotate_scale_translate),
+    "P": Distortion("P", (42, 42), _project),
+    "E": Distortion("E", (28, 28), _elastic),
+    "clutter": Distortion("clutter", (60, 60), _clutter),
+}
+
+
+def distort(digits: Tensor, name: str, generator: torch.Generator) -> Distorted:
+    """Distort a batch of digits.
+
+    Args:
+        digits: ``(N, 1, 28, 28)`` in [0, 1], background 0. The clutter is cut from the
+            other digits of the batch, which needs at least two.
+        name: one of `DISTORTIONS`: ``"none"``, ``"R"``, ``"RTS"``, ``"P"``, ``"E"`` or
+            ``"clutter"``; sizes and ranges as in the paper.
+        generator: all that is random is drawn from it.
+
+    Returns:
+        The pictures and the truth, on the digits' device.
+
+    Raises:
+        ValueError: if the name is unknown or the shape is another.
+    """
+    if name not in DISTORTIONS:
+        raise ValueError(f"name must be one of {tuple(DISTORTIONS)}, got {name!r}")
+    if digits.ndim != 4 or digits.shape[1:] != (1, 28, 28):
+        raise ValueError(f"digits must be (N, 1, 28, 28), got {tuple(digits.shape)}")
+    if name == "clutter" and len(digits) < 2:
+        raise ValueError("digits must be two at least: clutter is cut from the others")
+    return DISTORTIONS[name].apply(digits, generator)
+
+
+def fixed_test_set(digits: Tensor, name: str, *, seed: int = 2015) -> Distorted:
+    """Distort the test digits, each time alike, so that errors can be compared.
+
+    The parameters are drawn on the CPU, whatever the digits' device, for batches of
+    1,000.
+
+    Args:
+        digits: ``(N, 1, 28, 28)`` in [0, 1], background 0.
+        name: one of `DISTORTIONS`.
+        seed: of the distortions; results compare under the default alone.
+
+    Returns:
+        The pictures and the truth.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    parts = [distort(batch, name, generator) for batch in digits.split(1000)]
+    truth = {
+        key: torch.cat([part.truth[key] for part in parts]) for key in parts[0].truth
+    }
+    return Distorted(torch.cat([part.images for part in parts]), truth)

@@ -1,0 +1,1 @@
+"""The experiments: what is trained, on what, and where the results are kept."""

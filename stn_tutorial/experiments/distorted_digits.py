@@ -1,0 +1,178 @@
+"""Classifying distorted digits: one run, from its options to its result."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from stn_tutorial.checkpoints import read_checkpoint
+from stn_tutorial.data.digits import load_digits
+from stn_tutorial.data.distortions import DISTORTIONS, distort, fixed_test_set
+from stn_tutorial.models import build, count_parameters
+from stn_tutorial.training import Recipe, Run, error_rate, train
+
+__all__ = ["Config", "evaluate", "load_model", "make_model", "run", "write_json"]
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that decides what a run gives.
+
+    Attributes:
+        model: which classifier; the st- variants have a spatial transformer in front.
+        distortion: what is done to the digits; sizes and ranges as in the paper.
+        transformation: the family of warps of an st- variant.
+        window: height and width of an st- variant's output; 0 keeps the input's.
+        budget: how many parameters the model may have, about.
+        data: mnist, embedded, or auto: mnist when it can be had.
+        limit: use the first so many training digits; 0 uses all.
+        recipe: how to train.
+    """
+
+    model: Literal["fcn", "cnn", "modern", "st-fcn", "st-cnn", "st-modern"] = "st-cnn"
+    distortion: Literal["none", "R", "RTS", "P", "E", "clutter"] = "RTS"
+    transformation: Literal[
+        "translation", "attention", "similarity", "affine", "projective", "tps"
+    ] = "affine"
+    window: int = 0
+    budget: int = 100_000
+    data: Literal["auto", "mnist", "embedded"] = "auto"
+    limit: int = 0
+    recipe: Recipe = field(default_factory=Recipe)
+
+    def __post_init__(self) -> None:
+        for name in ("window", "limit"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be >= 0, got {getattr(self, name)}")
+        if self.budget < 1:
+            raise ValueError(f"budget must be positive, got {self.budget}")
+
+
+def make_model(config: Config) -> nn.Module:
+    """Build the untrained model of a configuration.
+
+    Args:
+        config: its recipe's seed decides the weights.
+
+    Returns:
+        The model, on the CPU.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.recipe.seed)
+        return build(
+            config.model,
+            (1, *DISTORTIONS[config.distortion].size),
+            transformation=config.transformation,
+            budget=config.budget,
+            out_size=(config.window, config.window) if config.window else None,
+        )
+
+
+def run(
+    config: Config,
+    folder: Path | None = None,
+    *,
+    on_epoch: Callable[[int, nn.Module], None] | None = None,
+    progress: bool = True,
+) -> tuple[Run, dict[str, Any]]:
+    """Train and test a configuration; go on where a killed run of it stopped.
+
+    Args:
+        config: what to train and how.
+        folder: where checkpoint and ``result.json`` are kept; none are without.
+        on_epoch: see `stn_tutorial.training.train`.
+        progress: show a bar.
+
+    Returns:
+        The run, and its result, ready for JSON.
+
+    Raises:
+        ValueError: if the folder holds a run with other options.
+        DataError: if the data can't be had.
+    """
+    digits = load_digits("train", config.data)
+    digits = digits.first(config.limit) if config.limit else digits
+    test = load_digits("test", config.data)
+    test_images = fixed_test_set(test.images, config.distortion).images
+    model = make_model(config)
+    done = train(
+        model,
+        digits,
+        (test_images, test.labels),
+        config.recipe,
+        distort=lambda x, draw: distort(x, config.distortion, draw).images,
+        folder=folder,
+        label={k: v for k, v in asdict(config).items() if k != "recipe"},
+        on_epoch=on_epoch,
+        progress=progress,
+    )
+    result = {
+        "config": asdict(config),
+        "parameters": count_parameters(model),
+        "data": {
+            "source": digits.source,
+            "train": {"digits": len(digits), "sha256": digits.checksum},
+            "test": {"digits": len(test), "sha256": test.checksum},
+        },
+        "test_error": done.test_error,
+        "seconds": sum(entry["seconds"] for entry in done.history),
+        "history": done.history,
+        **done.machine,
+    }
+    if folder and int(os.environ.get("RANK", 0)) == 0:
+        write_json(folder / "result.json", result)
+    return done, result
+
+
+def load_model(folder: Path) -> tuple[Config, nn.Module]:
+    """Return the configuration and the model of a run's last checkpoint.
+
+    Args:
+        folder: of the run.
+
+    Returns:
+        Both; the model is on the CPU, in evaluation mode.
+
+    Raises:
+        ValueError: if the folder holds no checkpoint.
+    """
+    label, weights = read_checkpoint(folder)
+    config = Config(**{**label, "recipe": Recipe(**label["recipe"])})
+    model = make_model(config)
+    model.load_state_dict(weights)
+    return config, model.eval()
+
+
+def evaluate(config: Config, model: nn.Module) -> float:
+    """Test a model on the fixed test set of its distortion.
+
+    Args:
+        config: names the distortion and the data.
+        model: images to scores.
+
+    Returns:
+        The error in percent.
+    """
+    digits = load_digits("test", config.data)
+    images = fixed_test_set(digits.images, config.distortion).images
+    return error_rate(model, images, digits.labels)
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON file in one step, so that nobody finds half of it.
+
+    Args:
+        path: of the file; its folder is made.
+        content: what to write.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    os.replace(part, path)

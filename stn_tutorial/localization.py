@@ -1,0 +1,193 @@
+"""Localization networks: from an image to the parameters of a warp.
+
+Any network will do that ends in ``n_params`` numbers, if it *starts at the identity*:
+then the transformer first passes images on as they are, and the classifier behind it
+sees something worth learning from. `start_at_identity` sees to that. The networks here
+are the paper's two (§4.1) and a small modern one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+__all__ = [
+    "ConvLocalization",
+    "FullyConnectedLocalization",
+    "ModernLocalization",
+    "flat_features",
+    "start_at_identity",
+]
+
+
+class _Family(Protocol):
+    """What a localization network asks of a family of warps."""
+
+    @property
+    def n_params(self) -> int: ...
+
+    def identity(self) -> Tensor: ...
+
+
+def start_at_identity(
+    last: nn.Linear,
+    transformation: _Family,
+    *,
+    perturbation: float = 0.0,
+    generator: torch.Generator | None = None,
+) -> None:
+    """Make a layer answer with the identity's parameters, whatever comes in.
+
+    Args:
+        last: the last layer of a localization network, ``n_params`` wide.
+        transformation: the family of warps.
+        perturbation: the standard deviation of the weights. 0 is exactly the identity;
+            a small value lets the first gradients reach the layers in front as well.
+        generator: for the perturbation.
+
+    Raises:
+        ValueError: if the layer is not ``n_params`` wide, or the perturbation negative.
+    """
+    if last.out_features != transformation.n_params:
+        raise ValueError(
+            f"last must have {transformation.n_params} outputs, got {last.out_features}"
+        )
+    if perturbation < 0:
+        raise ValueError(f"perturbation must be >= 0, got {perturbation}")
+    with torch.no_grad():
+        last.bias.copy_(transformation.identity())
+        nn.init.normal_(last.weight, std=perturbation, generator=generator)
+
+
+class FullyConnectedLocalization(nn.Sequential):
+    """The paper's network for the ST-FCN: hidden layers of 32 and 32 (§A.2).
+
+    Args:
+        in_shape: ``(C, H, W)`` of the images.
+        transformation: the family of warps.
+        hidden: the widths of the hidden layers.
+        perturbation: see `start_at_identity`.
+    """
+
+    def __init__(
+        self,
+        in_shape: Sequence[int],
+        transformation: _Family,
+        *,
+        hidden: Sequence[int] = (32, 32),
+        perturbation: float = 0.0,
+    ) -> None:
+        channels, height, width = in_shape
+        widths = [channels * height * width, *hidden]
+        layers: list[nn.Module] = [nn.Flatten()]
+        for n_in, n_out in zip(widths, widths[1:]):
+            layers += [nn.Linear(n_in, n_out), nn.ReLU()]
+        layers.append(nn.Linear(widths[-1], transformation.n_params))
+        super().__init__(*layers)
+        start_at_identity(self[-1], transformation, perturbation=perturbation)
+
+
+class ConvLocalization(nn.Sequential):
+    """The paper's network for the ST-CNN: two 5×5 convolutions of 20, one layer of 20.
+
+    Each convolution follows a 2×2 max pooling.
+
+    Args:
+        in_shape: ``(C, H, W)`` of the images, at least 20×20.
+        transformation: the family of warps.
+        channels: of both convolutions.
+        hidden: the width of the fully connected layer.
+        perturbation: see `start_at_identity`.
+    """
+
+    def __init__(
+        self,
+        in_shape: Sequence[int],
+        transformation: _Family,
+        *,
+        channels: int = 20,
+        hidden: int = 20,
+        perturbation: float = 0.0,
+    ) -> None:
+        features = nn.Sequential(
+            nn.MaxPool2d(2),
+            nn.Conv2d(in_shape[0], channels, 5),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(channels, channels, 5, padding=2),
+            nn.ReLU(),
+        )
+        n_features = flat_features(features, in_shape)
+        super().__init__(
+            *features,
+            nn.Flatten(),
+            nn.Linear(n_features, hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, transformation.n_params),
+        )
+        start_at_identity(self[-1], transformation, perturbation=perturbation)
+
+
+class ModernLocalization(nn.Sequential):
+    """Strided 3×3 convolutions with normalization, and no pooling that forgets places.
+
+    Args:
+        in_shape: ``(C, H, W)`` of the images.
+        transformation: the family of warps.
+        channels: of the convolutions, each of which halves the size.
+        hidden: the width of the fully connected layer.
+        perturbation: see `start_at_identity`.
+    """
+
+    def __init__(
+        self,
+        in_shape: Sequence[int],
+        transformation: _Family,
+        *,
+        channels: Sequence[int] = (16, 32, 32),
+        hidden: int = 32,
+        perturbation: float = 0.0,
+    ) -> None:
+        widths = [in_shape[0], *channels]
+        layers: list[nn.Module] = []
+        for n_in, n_out in zip(widths, widths[1:]):
+            convolution = nn.Conv2d(n_in, n_out, 3, stride=2, padding=1, bias=False)
+            layers += [convolution, nn.BatchNorm2d(n_out), nn.ReLU()]
+        n_features = flat_features(nn.Sequential(*layers), in_shape)
+        super().__init__(
+            *layers,
+            nn.Flatten(),
+            nn.Linear(n_features, hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, transformation.n_params),
+        )
+        start_at_identity(self[-1], transformation, perturbation=perturbation)
+
+
+def flat_features(features: nn.Module, in_shape: Sequence[int]) -> int:
+    """Return how many numbers a module makes of one image.
+
+    Args:
+        features: the module.
+        in_shape: ``(C, H, W)`` of the image.
+
+    Returns:
+        The number of values in its output.
+
+    Raises:
+        ValueError: if the image is too small for the module.
+    """
+    training = features.training
+    features.eval()  # a batch of one must not touch the running statistics
+    with torch.no_grad():
+        try:
+            count = features(torch.zeros(1, *in_shape)).numel()
+        except RuntimeError as error:
+            raise ValueError(
+                f"in_shape {tuple(in_shape)} is too small: {error}"
+            ) from None
+    features.train(training)
+    return count

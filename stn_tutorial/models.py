@@ -1,0 +1,209 @@
+"""The classifiers of Jaderberg et al. (2015), §4.1, and one of today.
+
+Each takes digits ``(N, 1, H, W)`` to ``(N, 10)`` scores. The ST- variants put a
+`SpatialTransformer` in front and are narrower behind it, so that all models of a row of
+the paper's table have about the same number of parameters: `build` sees to that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from stn_tutorial.localization import (
+    ConvLocalization,
+    FullyConnectedLocalization,
+    ModernLocalization,
+    flat_features,
+)
+from stn_tutorial.thin_plate_spline import ThinPlateSpline
+from stn_tutorial.transformer import SpatialTransformer
+from stn_tutorial.transforms import (
+    Affine,
+    Attention,
+    Projective,
+    Similarity,
+    Translation,
+)
+
+__all__ = [
+    "CNN",
+    "FAMILIES",
+    "FCN",
+    "MODELS",
+    "ModernCNN",
+    "TransformedClassifier",
+    "build",
+    "count_parameters",
+]
+
+FAMILIES = {
+    "translation": Translation,
+    "attention": Attention,
+    "similarity": Similarity,
+    "affine": Affine,
+    "projective": Projective,
+    "tps": ThinPlateSpline,
+}
+
+
+class FCN(nn.Sequential):
+    """The paper's fully connected network: two hidden layers of `width`."""
+
+    def __init__(self, in_shape: Sequence[int], width: int = 128) -> None:
+        channels, height, image_width = in_shape
+        super().__init__(
+            nn.Flatten(),
+            nn.Linear(channels * height * image_width, width),
+            nn.ReLU(),
+            nn.Linear(width, width),
+            nn.ReLU(),
+            nn.Linear(width, 10),
+        )
+
+
+class CNN(nn.Sequential):
+    """The paper's convolutional network: 9×9 and 7×7 convolutions, with pooling."""
+
+    def __init__(self, in_shape: Sequence[int], width: int = 32) -> None:
+        features = nn.Sequential(
+            nn.Conv2d(in_shape[0], width, 9),
+            nn.MaxPool2d(2),
+            nn.ReLU(),
+            nn.Conv2d(width, width, 7),
+            nn.MaxPool2d(2),
+            nn.ReLU(),
+        )
+        n_features = flat_features(features, in_shape)
+        super().__init__(*features, nn.Flatten(), nn.Linear(n_features, 10))
+
+
+class ModernCNN(nn.Sequential):
+    """Three stages of 3×3 convolutions with normalization, then a global mean."""
+
+    def __init__(self, in_shape: Sequence[int], width: int = 32) -> None:
+        channels, layers = in_shape[0], []
+        for stage in (width, 2 * width, 2 * width):
+            for n_in in (channels, stage):
+                convolution = nn.Conv2d(n_in, stage, 3, padding=1, bias=False)
+                layers += [convolution, nn.BatchNorm2d(stage), nn.ReLU()]
+            layers.append(nn.MaxPool2d(2))
+            channels = stage
+        head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 10)]
+        super().__init__(*layers, *head)
+
+
+class TransformedClassifier(nn.Module):
+    """A spatial transformer and a classifier behind it.
+
+    Args:
+        transformer: warps the images.
+        classifier: scores what it returns.
+    """
+
+    def __init__(self, transformer: SpatialTransformer, classifier: nn.Module) -> None:
+        super().__init__()
+        self.transformer = transformer
+        self.classifier = classifier
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Warp images, then score them.
+
+        Args:
+            x: ``(N, C, H, W)``.
+
+        Returns:
+            ``(N, 10)`` scores.
+        """
+        return self.classifier(self.transformer(x))
+
+
+# name -> (classifier, the localization network of its ST- variant, widest)
+MODELS: dict[str, tuple[Callable, Callable | None, int]] = {
+    "fcn": (FCN, None, 1024),
+    "cnn": (CNN, None, 512),
+    "modern": (ModernCNN, None, 512),
+    "st-fcn": (FCN, FullyConnectedLocalization, 1024),
+    "st-cnn": (CNN, ConvLocalization, 512),
+    "st-modern": (ModernCNN, ModernLocalization, 512),
+}
+
+
+def build(
+    name: str,
+    in_shape: Sequence[int] = (1, 28, 28),
+    *,
+    transformation: str = "affine",
+    budget: int = 200_000,
+    out_size: Sequence[int] | None = None,
+    **options: Any,
+) -> nn.Module:
+    """Return a classifier with about `budget` parameters.
+
+    The classifier's width is chosen so that the whole model comes closest to it.
+
+    Args:
+        name: one of `MODELS`.
+        in_shape: ``(C, H, W)`` of the images.
+        transformation: one of `FAMILIES`, for the ST- variants.
+        budget: the number of parameters aimed at.
+        out_size: ``(H, W)`` of the transformer's output; the default is the input's.
+        **options: of `stn_tutorial.sample`, for the transformer.
+
+    Returns:
+        The model, freshly initialized from PyTorch's global random state.
+
+    Raises:
+        ValueError: if a name is unknown, or no width comes within 20% of the budget.
+    """
+    if name not in MODELS:
+        raise ValueError(f"name must be one of {tuple(MODELS)}, got {name!r}")
+    if transformation not in FAMILIES:
+        raise ValueError(
+            f"transformation must be one of {tuple(FAMILIES)}, got {transformation!r}"
+        )
+    classifier, localization, widest = MODELS[name]
+    in_shape = tuple(in_shape)
+    transformer, inner = None, in_shape
+    if localization is not None:
+        family = FAMILIES[transformation]()
+        transformer = SpatialTransformer(
+            localization(in_shape, family), family, out_size, **options
+        )
+        inner = (in_shape[0], *(out_size or in_shape[1:]))
+    rest = budget - (count_parameters(transformer) if transformer else 0)
+    width = _closest_width(lambda w: classifier(inner, w), rest, widest)
+    model = classifier(inner, width)
+    if transformer is not None:
+        model = TransformedClassifier(transformer, model)
+    if abs(count_parameters(model) - budget) > 0.2 * budget:
+        raise ValueError(
+            f"budget of {budget} is out of reach for {name}: the closest has "
+            f"{count_parameters(model)} parameters"
+        )
+    return model
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Return the number of parameters that are trained.
+
+    Args:
+        module: any module.
+
+    Returns:
+        The number of its parameters' entries.
+    """
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)
+
+
+def _closest_width(make: Callable[[int], nn.Module], budget: int, widest: int) -> int:
+    """The width in 1..widest whose parameter count is closest to the budget."""
+    low, high = 1, widest
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (
+            (middle, high) if count_parameters(make(middle)) < budget else (low, middle)
+        )
+    return min((low, high), key=lambda w: abs(count_parameters(make(w)) - budget))

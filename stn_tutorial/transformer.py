@@ -1,0 +1,102 @@
+"""The spatial transformer: localization network, grid generator and sampler in one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from stn_tutorial.sampling import sample
+from stn_tutorial.thin_plate_spline import ThinPlateSpline
+from stn_tutorial.transforms import Affine, MatrixFamily
+
+__all__ = ["SpatialTransformer"]
+
+
+class SpatialTransformer(nn.Module):
+    """Warp every image of a batch as the localization network sees fit (§3).
+
+    Args:
+        localization: ``(N, C, H, W)`` -> ``(N, n_params)``; see
+            `stn_tutorial.localization`.
+        transformation: the family of warps; the default is `Affine`.
+        out_size: ``(H, W)`` of the output; the default is the input's.
+        **options: of `stn_tutorial.sample`: interpolation, padding, fill, align_corners
+            and backend.
+
+    Raises:
+        TypeError: if an option is none of `sample`'s.
+    """
+
+    OPTIONS = frozenset(
+        {"interpolation", "padding", "fill", "align_corners", "backend"}
+    )
+
+    def __init__(
+        self,
+        localization: nn.Module,
+        transformation: MatrixFamily | ThinPlateSpline | None = None,
+        out_size: Sequence[int] | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__()
+        if unknown := set(options) - self.OPTIONS:
+            raise TypeError(f"unknown option: {', '.join(sorted(unknown))}")
+        self.localization = localization
+        self.transformation = Affine() if transformation is None else transformation
+        self.out_size = None if out_size is None else tuple(out_size)
+        self.options = options
+
+    def params(self, x: Tensor) -> Tensor:
+        """Return the parameters that the localization network predicts.
+
+        Args:
+            x: ``(N, C, H, W)`` images.
+
+        Returns:
+            ``(N, n_params)``, normalized output to normalized input.
+
+        Raises:
+            ValueError: if the localization network returns another shape.
+        """
+        params = self.localization(x)
+        if params.shape != (len(x), self.transformation.n_params):
+            raise ValueError(
+                f"localization must return (N, {self.transformation.n_params}) for "
+                f"{type(self.transformation).__name__}, got {tuple(params.shape)}"
+            )
+        return params
+
+    def grid(self, x: Tensor) -> Tensor:
+        """Return where the images are read.
+
+        Args:
+            x: ``(N, C, H, W)`` images.
+
+        Returns:
+            ``(N, *out_size, 2)`` normalized input points.
+        """
+        return self._grid(x, self.params(x))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Warp every image as the localization network sees fit.
+
+        Args:
+            x: ``(N, C, H, W)`` images.
+
+        Returns:
+            ``(N, C, *out_size)`` warped images.
+        """
+        return sample(x, self.grid(x), **self.options)
+
+    def _grid(self, x: Tensor, params: Tensor) -> Tensor:
+        align_corners = self.options.get("align_corners", False)
+        size = self.out_size or tuple(x.shape[-2:])
+        return self.transformation.grid(params, size, align_corners=align_corners)
+
+    def extra_repr(self) -> str:
+        """What `print` shows besides the localization network."""
+        parts = [type(self.transformation).__name__]
+        parts += [f"out_size={self.out_size}"] if self.out_size else []
+        return ", ".join(parts + [f"{k}={v!r}" for k, v in self.options.items()])
