@@ -48,8 +48,8 @@ def use_style() -> None:
             "savefig.facecolor": "white",
             "image.cmap": "gray",
             "image.interpolation": "nearest",
-            "font.size": 11,
-            "axes.titlesize": 11,
+            "font.size": 12,
+            "axes.titlesize": 13,
             "axes.spines.top": False,
             "axes.spines.right": False,
             "axes.prop_cycle": plt.cycler(

@@ -154,6 +154,9 @@ def main() -> int:
         print(f"{path.name}: {state}", flush=True)
         if options.force or state != "fresh":
             stale.append(path)
+    # Kernels side by side share the cores: more threads than cores only wait.
+    threads = max(1, (os.cpu_count() or 1) // options.jobs)
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     errors = asyncio.run(execute_all(stale, options.jobs)) if stale else []
     for error in errors:
         print(f"\nNot stored: {error}", file=sys.stderr)
