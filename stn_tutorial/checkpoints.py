@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -67,14 +67,14 @@ def resume(
         The history of the epochs that are done; empty without a checkpoint.
 
     Raises:
-        ValueError: if the checkpoint has another label.
+        ValueError: if the checkpoint has another label, or is damaged.
     """
     path = folder / CHECKPOINT
     if not path.exists():
         return []
     metadata, tensors = _read(path)
-    saved = json.loads(metadata["label"])
-    if saved != json.loads(json.dumps(label)):
+    saved, label = json.loads(metadata["label"]), json.loads(json.dumps(label))
+    if saved != label:
         raise ValueError(
             f"{folder} holds a run with other options ({_differences(saved, label)}); "
             "choose another folder, or the same options to resume it"
@@ -99,7 +99,7 @@ def read_checkpoint(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         The run's label, and the model's parameters and buffers.
 
     Raises:
-        ValueError: if the folder holds none.
+        ValueError: if the folder holds none, or a damaged one.
     """
     path = Path(folder) / CHECKPOINT
     if not path.exists():
@@ -109,8 +109,14 @@ def read_checkpoint(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    with safe_open(path, "pt") as file:
-        return file.metadata(), {name: file.get_tensor(name) for name in file.keys()}
+    try:
+        with safe_open(path, "pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            return file.metadata(), tensors
+    except SafetensorError as error:
+        raise ValueError(
+            f"folder holds a damaged checkpoint, {path}: {error}"
+        ) from None
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -119,6 +119,8 @@ class Show:
         config, model = load_model(self.folder)
         if not isinstance(model, TransformedClassifier):
             raise ValueError(f"{self.folder} holds a {config.model}: no transformer")
+        if self.count < 1:
+            raise ValueError(f"count must be positive, got {self.count}")
         digits = load_digits("test", config.data)
         images = fixed_test_set(digits.images, config.distortion).images[: self.count]
         with torch.inference_mode():
@@ -166,19 +168,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
             )
     except SystemExit as stop:
         if stop.code:
-            _fail(complaint.getvalue())
+            _fail(_gist(complaint.getvalue()))
         raise
-    except ValueError as error:  # options that make no sense together
-        _fail(str(error))
     try:
         command.run()
-    except (ValueError, DataError) as error:
+    except (ValueError, DataError, OSError) as error:
         _fail(str(error))
+
+
+def _gist(complaint: str) -> str:
+    """What tyro's framed complaint says first, and what it offers instead."""
+    title, *lines = (line.strip("─│╭╮╰╯ ") for line in complaint.splitlines())
+    parts = "\n".join(lines).split("\n\n")  # a rule between two parts is blank now
+    gist = " ".join(parts[0].split())
+    # A class's own check is reported with the name of the class's place in tyro.
+    gist = re.sub(r"^Error parsing (__\S+: )?", "", gist)
+    if title == "Missing subcommand":
+        gist = f"{title.lower()}: {gist}"
+    offer = " ".join(parts[1].split())
+    offer = re.match(r"Perhaps you meant: --[\w-]+|Available subcommands: .*", offer)
+    return f"{gist} ({offer[0].lower().replace(':', '', 1)})" if offer else gist
 
 
 def _fail(complaint: str) -> None:
-    """Print what is wrong on one line, without tyro's frame, and exit with 2."""
-    inside = re.sub(r"[─│╭╮╰╯]+", " ", complaint).split("For full helptext")[0]
-    text = re.sub(r"^Value error Error parsing \S+: ", "", " ".join(inside.split()))
-    print(f"error: {text}", file=sys.stderr)
+    """Print what is wrong on one line, and exit with 2."""
+    print(f"error: {' '.join(complaint.split())}", file=sys.stderr)
     raise SystemExit(2)

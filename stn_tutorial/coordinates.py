@@ -67,7 +67,7 @@ def base_grid(
         raise TypeError(f"dtype must be a floating type, got {dtype}")
     axes = []
     for n in size:
-        pixels = torch.arange(n, dtype=torch.float64)
+        pixels = torch.arange(n, dtype=torch.float64, device="cpu")
         axes.append((pixels - (n - 1) / 2) / (_reach(n, align_corners) or math.inf))
     rows_first = torch.meshgrid(*axes, indexing="ij")
     grid = torch.stack(rows_first[::-1], dim=-1)  # (y, x) becomes (x, y)

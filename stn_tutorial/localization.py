@@ -49,13 +49,16 @@ def start_at_identity(
         generator: for the perturbation.
 
     Raises:
-        ValueError: if the layer is not ``n_params`` wide, or the perturbation negative.
+        ValueError: if the layer is not ``n_params`` wide or has no bias, or the
+            perturbation is negative.
     """
     if last.out_features != transformation.n_params:
         raise ValueError(
             f"last must have {transformation.n_params} outputs, got {last.out_features}"
         )
-    if perturbation < 0:
+    if last.bias is None:
+        raise ValueError("last must have a bias: it holds the identity")
+    if not perturbation >= 0:
         raise ValueError(f"perturbation must be >= 0, got {perturbation}")
     with torch.no_grad():
         last.bias.copy_(transformation.identity())
@@ -80,8 +83,7 @@ class FullyConnectedLocalization(nn.Sequential):
         hidden: Sequence[int] = (32, 32),
         perturbation: float = 0.0,
     ) -> None:
-        channels, height, width = in_shape
-        widths = [channels * height * width, *hidden]
+        widths = [flat_features(nn.Flatten(), in_shape), *hidden]
         layers: list[nn.Module] = [nn.Flatten()]
         for n_in, n_out in zip(widths, widths[1:]):
             layers += [nn.Linear(n_in, n_out), nn.ReLU()]
@@ -96,7 +98,7 @@ class ConvLocalization(nn.Sequential):
     Each convolution follows a 2×2 max pooling.
 
     Args:
-        in_shape: ``(C, H, W)`` of the images, at least 20×20.
+        in_shape: ``(C, H, W)`` of the images, at least 12×12.
         transformation: the family of warps.
         channels: of both convolutions.
         hidden: the width of the fully connected layer.
@@ -178,8 +180,10 @@ def flat_features(features: nn.Module, in_shape: Sequence[int]) -> int:
         The number of values in its output.
 
     Raises:
-        ValueError: if the image is too small for the module.
+        ValueError: if `in_shape` is not ``(C, H, W)`` or too small for the module.
     """
+    if len(in_shape) != 3:
+        raise ValueError(f"in_shape must be (C, H, W), got {tuple(in_shape)}")
     training = features.training
     features.eval()  # a batch of one must not touch the running statistics
     with torch.no_grad():

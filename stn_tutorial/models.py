@@ -53,10 +53,9 @@ class FCN(nn.Sequential):
     """The paper's fully connected network: two hidden layers of `width`."""
 
     def __init__(self, in_shape: Sequence[int], width: int = 128) -> None:
-        channels, height, image_width = in_shape
         super().__init__(
             nn.Flatten(),
-            nn.Linear(channels * height * image_width, width),
+            nn.Linear(flat_features(nn.Flatten(), in_shape), width),
             nn.ReLU(),
             nn.Linear(width, width),
             nn.ReLU(),

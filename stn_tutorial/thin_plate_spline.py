@@ -37,22 +37,32 @@ class ThinPlateSpline:
             bend less and pass nearby (the regularization λ of the linear system).
 
     Raises:
+        TypeError: if the lattice is not made of integers or the stiffness no number.
         ValueError: if the lattice is too small or the stiffness negative.
     """
 
     def __init__(
         self, control_points: Sequence[int] = (4, 4), *, stiffness: float = 0.0
     ) -> None:
-        lattice = tuple(control_points)
+        lattice = control_points
+        if not isinstance(lattice, Sequence) or not all(
+            type(n) is int for n in lattice
+        ):
+            raise TypeError(
+                f"control_points must be integers (rows, columns), got {lattice!r}"
+            )
+        lattice = tuple(lattice)
         if len(lattice) != 2 or min(lattice) < 2:
             raise ValueError(
                 f"control_points must be (rows, columns) >= 2, got {lattice}"
             )
+        if not isinstance(stiffness, (int, float)):
+            raise TypeError(f"stiffness must be a number, got {stiffness!r}")
         if not 0 <= stiffness < float("inf"):
             raise ValueError(f"stiffness must be finite and >= 0, got {stiffness}")
         self.control_points = lattice
         self.stiffness = float(stiffness)
-        points = base_grid(lattice, align_corners=True, dtype=torch.float64)
+        points = _lattice(lattice, align_corners=True)
         self._points = points.flatten(0, 1)
         self._solution = self._solve()
         self._bases: dict = {}
@@ -87,10 +97,7 @@ class ThinPlateSpline:
         offsets = check_params(params, self.n_params).unflatten(1, (-1, 2))
         base = output_points(size, offsets, align_corners)
         basis = self._basis(tuple(size), align_corners, offsets)
-        # A matrix product outside autocast: half precision would blur the grid.
-        with torch.autocast(offsets.device.type, enabled=False):
-            moved = basis @ offsets
-        return base + moved.unflatten(1, base.shape[:2])
+        return base + _product(basis, offsets).unflatten(1, base.shape[:2])
 
     def at(self, params: Tensor, points: Tensor) -> Tensor:
         """Return where single output points read the input.
@@ -103,7 +110,8 @@ class ThinPlateSpline:
             ``(N, P, 2)`` normalized input points.
         """
         offsets = check_params(params, self.n_params).unflatten(1, (-1, 2))
-        return points.to(offsets) + self._bumps(points).to(offsets) @ offsets
+        moved = _product(self._bumps(points).to(offsets), offsets)
+        return points.to(offsets) + moved
 
     def bending_energy(self, params: Tensor) -> Tensor:
         r"""Return the energy it takes to bend the plane so, up to a factor.
@@ -121,24 +129,24 @@ class ThinPlateSpline:
         weights = self._solution[: len(self._points)]  # from offsets to w
         phi = _phi(self._points, self._points)
         energy = (weights.T @ phi @ weights).to(offsets)
-        return torch.einsum("nkd,kl,nld->n", offsets, energy, offsets)
+        return (offsets * _product(energy, offsets)).sum(dim=(1, 2))
 
     def _solve(self) -> Tensor:
         """The (K + 3, K) matrix from the offsets to the coefficients w and v."""
         count = len(self._points)
-        plane = torch.cat([torch.ones(count, 1).double(), self._points], dim=1)
+        plane = torch.cat([self._points.new_ones(count, 1), self._points], dim=1)
         bumps = _phi(self._points, self._points)
-        system = torch.zeros(count + 3, count + 3, dtype=torch.float64)
-        system[:count, :count] = bumps + self.stiffness * torch.eye(count)
+        system = bumps.new_zeros(count + 3, count + 3)
+        system[:count, :count] = bumps
+        system.diagonal()[:count] += self.stiffness
         system[:count, count:] = plane
         system[count:, :count] = plane.T
         return torch.linalg.inv(system)[:, :count]
 
     def _bumps(self, points: Tensor) -> Tensor:
         """How far each control point's offset moves each of (P, 2) points: (P, K)."""
-        points = points.detach().double().cpu()
-        ones = torch.ones(len(points), 1).double()
-        parts = [_phi(points, self._points), ones, points]
+        points = points.double().cpu()
+        parts = [_phi(points, self._points), points.new_ones(len(points), 1), points]
         return torch.cat(parts, dim=1) @ self._solution
 
     def _basis(
@@ -146,13 +154,31 @@ class ThinPlateSpline:
     ) -> Tensor:
         """`_bumps` at every pixel of an output, (H W, K), computed once a size."""
         key = (size, align_corners, like.dtype, like.device)
-        if key not in self._bases:
-            grid = base_grid(size, align_corners=align_corners, dtype=torch.float64)
-            self._bases[key] = self._bumps(grid.flatten(0, 1)).to(like)
-        return self._bases[key]
+        if key in self._bases:
+            return self._bases[key]
+        with torch.inference_mode(False):  # what is kept has to do for training, too
+            points = _lattice(size, align_corners).flatten(0, 1)
+            basis = self._bumps(points).to(like)
+        if type(basis) is Tensor:  # and not what an export puts in a tensor's place
+            self._bases[key] = basis
+        return basis
+
+
+def _lattice(size: tuple[int, ...], align_corners: bool) -> Tensor:
+    """The base grid as the system is solved: in float64, and on the CPU."""
+    return base_grid(
+        size, align_corners=align_corners, dtype=torch.float64, device="cpu"
+    )
+
+
+def _product(matrix: Tensor, offsets: Tensor) -> Tensor:
+    """``matrix @ offsets`` outside autocast: half precision would blur the grid."""
+    with torch.autocast(offsets.device.type, enabled=False):
+        return matrix @ offsets
 
 
 def _phi(a: Tensor, b: Tensor) -> Tensor:
     """r² log r² of the distances between points (P, 2) and (Q, 2): (P, Q)."""
     squared = (a[:, None] - b).square().sum(dim=-1)
-    return torch.xlogy(squared, squared)
+    # Not `xlogy`, whose slope is infinite where the points meet.
+    return squared * squared.where(squared > 0, 1.0).log()

@@ -20,6 +20,7 @@ from typing import Any, Literal
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
@@ -62,9 +63,10 @@ class Recipe:
         for name in ("epochs", "batch_size", "lr", "localization_lr_ratio"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
-        for name in ("weight_decay", "seed"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must be >= 0, got {getattr(self, name)}")
+        if self.weight_decay < 0:
+            raise ValueError(f"weight_decay must be >= 0, got {self.weight_decay}")
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed must be >= 0 and < 2**32, got {self.seed}")
 
 
 @dataclass
@@ -119,7 +121,10 @@ def train(
     Raises:
         ValueError: if the folder holds a run of another label or recipe.
     """
-    accelerator = Accelerator(mixed_precision=recipe.precision)
+    AcceleratorState._reset_state()  # else a process keeps its first run's precision
+    # Several processes without an accelerator find each other only if told so.
+    alone = not torch.accelerator.is_available()
+    accelerator = Accelerator(cpu=alone, mixed_precision=recipe.precision)
     device, main = accelerator.device, accelerator.is_main_process
     label = {**(label or {}), "recipe": asdict(recipe)}
     digits = digits.to(device)

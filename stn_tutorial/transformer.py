@@ -27,6 +27,7 @@ class SpatialTransformer(nn.Module):
 
     Raises:
         TypeError: if an option is none of `sample`'s.
+        ValueError: if `out_size` is not ``(H, W)``.
     """
 
     OPTIONS = frozenset(
@@ -43,6 +44,8 @@ class SpatialTransformer(nn.Module):
         super().__init__()
         if unknown := set(options) - self.OPTIONS:
             raise TypeError(f"unknown option: {', '.join(sorted(unknown))}")
+        if out_size is not None and not _is_size(out_size):
+            raise ValueError(f"out_size must be (H, W), each >= 1, got {out_size!r}")
         self.localization = localization
         self.transformation = Affine() if transformation is None else transformation
         self.out_size = None if out_size is None else tuple(out_size)
@@ -61,7 +64,7 @@ class SpatialTransformer(nn.Module):
             ValueError: if the localization network returns another shape.
         """
         params = self.localization(x)
-        if params.shape != (len(x), self.transformation.n_params):
+        if params.shape != (x.shape[0], self.transformation.n_params):
             raise ValueError(
                 f"localization must return (N, {self.transformation.n_params}) for "
                 f"{type(self.transformation).__name__}, got {tuple(params.shape)}"
@@ -100,3 +103,10 @@ class SpatialTransformer(nn.Module):
         parts = [type(self.transformation).__name__]
         parts += [f"out_size={self.out_size}"] if self.out_size else []
         return ", ".join(parts + [f"{k}={v!r}" for k, v in self.options.items()])
+
+
+def _is_size(size: Any) -> bool:
+    """Whether something is two positive integers."""
+    if not isinstance(size, Sequence) or len(size) != 2:
+        return False
+    return all(type(n) is int and n >= 1 for n in size)

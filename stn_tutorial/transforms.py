@@ -67,10 +67,8 @@ class MatrixFamily:
         """
         params = check_params(params, self.n_params)
         known = dict(zip(self.letters, params.unbind(dim=1), strict=True))
-        known |= {
-            "0": torch.zeros_like(params[:, 0]),
-            "1": torch.ones_like(params[:, 0]),
-        }
+        zero = torch.zeros_like(params[:, 0])
+        known |= {"0": zero, "1": zero + 1}
         known |= {"-" + letter: -known[letter] for letter in self.letters}
         rows = [[known[entry] for entry in row.split()] for row in self.entries]
         return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
@@ -127,7 +125,7 @@ class MatrixFamily:
 
         Raises:
             TypeError: if `first` or `second` is not a floating tensor.
-            ValueError: if they are not both ``(N, n_params)``.
+            ValueError: if they are not both ``(N, n_params)``, or do not compose.
         """
         check_params(first, self.n_params, "first")
         check_params(second, self.n_params, "second")
@@ -138,6 +136,7 @@ class MatrixFamily:
             )
         a, b = self.matrix(first), self.matrix(second)
         product = (a[..., None] * b[:, None]).sum(dim=-2)  # as in `grid`
+        _check_corner(product, "first and second")
         return self.params_of(product).to(first.dtype)
 
     def inverse(self, params: Tensor) -> Tensor:
@@ -155,6 +154,7 @@ class MatrixFamily:
         inverse, failed = torch.linalg.inv_ex(self.matrix(params))
         if bool((failed != 0).any()) or not bool(inverse.isfinite().all()):
             raise ValueError(f"params have no inverse: {params.tolist()}")
+        _check_corner(inverse, "params")
         return self.params_of(inverse).to(params.dtype)
 
 
@@ -220,10 +220,11 @@ class Projective(MatrixFamily):
         matrix = self.matrix(params)[:, None, None]
         x, y = output_points(size, matrix, align_corners).split(1, dim=-1)
         below = matrix[..., 2:, 0] * x + matrix[..., 2:, 1] * y + matrix[..., 2:, 2]
-        ahead = below > 1e-6
+        ahead = below > HORIZON
         return torch.where(ahead, above / below.where(ahead, 1.0), torch.inf)
 
 
+HORIZON = 1e-6  # divisors up to here are on or behind it
 CHAIN = (Translation, Attention, Similarity, Affine, Projective)
 
 
@@ -239,8 +240,12 @@ def convert(params: Tensor, source: MatrixFamily, target: MatrixFamily) -> Tenso
         ``(N, target.n_params)``: both make the same grid.
 
     Raises:
-        ValueError: if `target` does not contain `source`.
+        ValueError: if `target` does not contain `source`, or one is no such family.
     """
+    for name, family in (("source", source), ("target", target)):
+        if type(family) not in CHAIN:
+            kind = type(family).__name__
+            raise ValueError(f"{name} must be a family of matrices, got {kind}")
     if CHAIN.index(type(target)) < CHAIN.index(type(source)):
         raise ValueError(
             f"target must contain {type(source).__name__}, got {type(target).__name__}"
@@ -270,6 +275,15 @@ def check_params(params: Tensor, n_params: int, name: str = "params") -> Tensor:
     if params.ndim != 2 or params.shape[-1] != n_params:
         raise ValueError(f"{name} must be (N, {n_params}), got {tuple(params.shape)}")
     return params.to(torch.promote_types(params.dtype, torch.float32))
+
+
+def _check_corner(matrix: Tensor, name: str) -> None:
+    """Raise if the middle of the output lies on or behind the horizon.
+
+    Dividing by the last entry would then divide by 0, or swap ahead and behind.
+    """
+    if bool((matrix[:, 2, 2] <= HORIZON).any()):
+        raise ValueError(f"{name} make a warp whose middle is not ahead of the horizon")
 
 
 def output_points(size: Sequence[int], like: Tensor, align_corners: bool) -> Tensor:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlparse
 
 import hypothesis
 import pytest
@@ -13,6 +16,31 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("repeatable")
 torch.set_num_threads(min(2, torch.get_num_threads()))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def this_machine_only(tmp_path_factory) -> Iterator[str | None]:
+    """Keep every test, and what it starts, from the user's cache and the network.
+
+    Yields the mirror of MNIST that was named outside; `real_mnist` names it again.
+    """
+    mirror = os.environ.get("STN_TUTORIAL_MIRROR")
+    hosts = ["127.0.0.1", "localhost", urlparse(mirror or "").hostname]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STN_TUTORIAL_DATA", str(tmp_path_factory.mktemp("data")))
+        patch.delenv("STN_TUTORIAL_MIRROR", raising=False)
+        for protocol in ("http", "https"):  # nothing listens at the port of "discard"
+            patch.setenv(f"{protocol}_proxy", "http://127.0.0.1:9")
+        patch.setenv("no_proxy", ",".join(filter(None, hosts)))
+        yield mirror
+
+
+@pytest.fixture
+def real_mnist(this_machine_only, monkeypatch) -> None:
+    """MNIST itself, from the mirror that ``STN_TUTORIAL_MIRROR`` names."""
+    if not this_machine_only:
+        pytest.skip("needs MNIST: STN_TUTORIAL_MIRROR is not set")
+    monkeypatch.setenv("STN_TUTORIAL_MIRROR", this_machine_only)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -33,10 +34,19 @@ def right_angle(grad_grid, angle, base):
     return torch.stack(gradients)
 
 
-def right_twist(image, point):
-    """Exact for a bilinear reading: differences of differences over any step."""
-    j, i = (int(k) for k in point)
-    return image[i, j] - image[i, j + 1] - image[i + 1, j] + image[i + 1, j + 1]
+def right_twist(image, theta, place, reach=(0.5, 0.5)):
+    """Number by number, from the definition of a mixed derivative."""
+    height, width = image.shape
+    factors = [*place.tolist(), 1.0]
+    x, y = (sum(t * f for t, f in zip(row, factors, strict=True)) for row in theta)
+    j = int((x * width + width - 1) / 2)
+    i = int((y * height + height - 1) / 2)
+    mixed = image[i, j] - image[i, j + 1] - image[i + 1, j] + image[i + 1, j + 1]
+    hessian = torch.zeros(6, 6, dtype=image.dtype)
+    for m, n in itertools.product(range(3), range(3)):
+        entry = mixed * factors[m] * factors[n] * reach[0] * width * reach[1] * height
+        hessian[m, 3 + n] = hessian[3 + n, m] = entry
+    return hessian
 
 
 RIGHT = [
@@ -51,9 +61,10 @@ WRONG = [
     (checks.angle_gradient, lambda g, a, b: right_angle(g, -a, b)),
     (checks.angle_gradient, lambda g, a, b: right_angle(g, a, b).sum()),
     (checks.angle_gradient, lambda g, a, b: right_angle(g, a + math.pi / 2, b)),
-    (checks.twist, lambda image, point: -right_twist(image, point)),
-    (checks.twist, lambda image, point: right_twist(image.mT, point.flip(0)) + 0.01),
-    (checks.twist, lambda image, point: image.new_zeros(())),
+    (checks.twist, lambda image, theta, place: -right_twist(image, theta, place)),
+    (checks.twist, lambda image, theta, place: right_twist(image, theta, place)[:3]),
+    (checks.twist, lambda *case: right_twist(*case, reach=(1, 1))),
+    (checks.twist, lambda *case: right_twist(*case).triu()),
 ]
 CHOICES = [
     (checks.pull_through_nearest, "zero"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -40,6 +42,13 @@ def read_with_fractions_exchanged(image, points):
     return read(image, left_top + fractions)
 
 
+def inside(image, points):
+    """Border padding: points are moved to the outermost centres."""
+    height, width = image.shape
+    last = torch.tensor([width - 1.0, height - 1.0])
+    return points.clamp(torch.zeros(2), last)
+
+
 def enlarge(image, size, align_corners, padding="border", grid_size=None):
     grid = base_grid(grid_size or size, align_corners=align_corners)
     grid = grid.expand(len(image), *grid.shape)
@@ -68,21 +77,26 @@ WRONG = [
     (checks.at_the_right_edge, EDGE | {"border": 3.0}),
     (checks.at_the_right_edge, EDGE | {"reflection, align_corners=True": 6.0}),
     (checks.at_the_right_edge, {"zeros": 3.0}),
+    (checks.at_the_right_edge, EDGE | {"border": "six"}),
+    (checks.at_the_right_edge, EDGE | {"border": float("nan")}),
     (checks.reflected, lambda x, n, a: x.abs().clamp(0, n - 1)),
     (checks.reflected, lambda x, n, a: fold(x, n, not a)),
     (checks.reflected, lambda x, n, a: x % n),
     (checks.contrast_after_shift, lambda shift: abs(1 - 2 * shift)),
     (checks.contrast_after_shift, lambda shift: 1 - shift % 1),
     (checks.contrast_after_shift, lambda shift: 1 - 2 * (shift % 1)),
+    (checks.contrast_after_shift, lambda shift: abs(math.cos(math.pi * shift))),
     (checks.white_fill, lambda mean, std: torch.ones(3)),
     (checks.white_fill, lambda mean, std: -mean / std),
     (checks.white_fill, lambda mean, std: 1 - mean / std),
     (checks.repaired_reader, read_with_fractions_exchanged),
     (checks.repaired_reader, lambda image, p: read(image, p.round())),
     (checks.repaired_reader, lambda image, p: read(image, p.flip(-1))),
+    (checks.repaired_reader, lambda image, p: read(image, inside(image, p))),
     (checks.upsampled, lambda i, s, a: enlarge(i, s, a, padding="zeros")),
     (checks.upsampled, lambda i, s, a: enlarge(i, s, not a)),
     (checks.upsampled, lambda i, s, a: enlarge(i, s, a, grid_size=s[::-1])),
+    (checks.upsampled, lambda i, s, a: sample(i, base_grid(s)[None])),
     (checks.where_zeros_darken, "nowhere"),
     (checks.where_zeros_darken, "everywhere"),
     (checks.where_zeros_darken, "black"),

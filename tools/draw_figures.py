@@ -106,9 +106,9 @@ def rulers() -> Figure:
             torch.tensor([[-1.0], [1.0]]), (4,), align_corners=align_corners
         )
         for x, name in zip(ends[:, 0].tolist(), ("−1", "1")):
-            ax.axvline(x, color=COLORS["output"], linewidth=3)
+            ax.vlines(x, -0.5, 0.5, color=COLORS["output"], linewidth=3)
             ax.text(x, 0.55, name, ha="center", va="top")
-        ax.axvline(1.5, color=COLORS["output"], linestyle=":", linewidth=3)
+        ax.vlines(1.5, -0.5, 0.5, COLORS["output"], linestyle=":", linewidth=3)
         ax.text(1.5, 0.55, "0", ha="center", va="top")
         ax.set(
             title=f"align_corners={align_corners}", xlim=(-0.9, 3.9), ylim=(0.9, -0.5)

@@ -4,6 +4,14 @@ A check prints whether the exercise is solved. A wrong answer raises `Wrong`, wi
 first case that shows it and a hint. Checks try random shapes, from a fixed seed.
 """
 
+from stn_tutorial.checks.families import (
+    all_in_front,
+    fold_in_a_stiffer_plate,
+    lines_that_stay_parallel,
+    phi_at_zero,
+    plate_undone_by_minus,
+    similarities_multiplied,
+)
 from stn_tutorial.checks.gradients import (
     angle_gradient,
     pull_of_a_constant,
@@ -20,6 +28,14 @@ from stn_tutorial.checks.grids import (
     one_axis_to_normalized,
     turn_about,
 )
+from stn_tutorial.checks.predicting import (
+    expected_place,
+    mean_angle,
+    start_of_zeros,
+    taught_leaning,
+    undoing,
+    window_inside,
+)
 from stn_tutorial.checks.reading import (
     at_the_right_edge,
     contrast_after_shift,
@@ -29,6 +45,13 @@ from stn_tutorial.checks.reading import (
     where_zeros_darken,
     white_fill,
 )
+from stn_tutorial.checks.training_runs import (
+    one_theta_for_two,
+    read_with_the_truth,
+    turned_once,
+    turned_too_far,
+    zoom_of,
+)
 from stn_tutorial.checks.verdict import Wrong
 
 __all__ = [
@@ -36,20 +59,37 @@ __all__ = [
     "after_a_negative_a",
     "after_mixing_conventions",
     "after_swapping_coordinates",
+    "all_in_front",
     "angle_gradient",
     "at_the_right_edge",
     "contrast_after_shift",
     "crop_theta",
+    "expected_place",
+    "fold_in_a_stiffer_plate",
+    "lines_that_stay_parallel",
+    "mean_angle",
     "one_axis_to_normalized",
+    "one_theta_for_two",
+    "phi_at_zero",
+    "plate_undone_by_minus",
     "pull_of_a_constant",
     "pull_outside",
     "pull_through_nearest",
+    "read_with_the_truth",
     "reflected",
     "repaired_reader",
     "scattered",
+    "similarities_multiplied",
+    "start_of_zeros",
+    "taught_leaning",
     "turn_about",
+    "turned_once",
+    "turned_too_far",
     "twist",
+    "undoing",
     "upsampled",
     "where_zeros_darken",
     "white_fill",
+    "window_inside",
+    "zoom_of",
 ]

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stn_tutorial.checks.verdict import choose, compare
-from stn_tutorial.coordinates import base_grid, to_normalized
+from stn_tutorial.coordinates import base_grid
 from stn_tutorial.sampling import sample
 
 __all__ = [
@@ -28,10 +28,10 @@ def scattered(attempt: Callable[..., Tensor]) -> None:
 
     def cases() -> Iterator[tuple[Tensor, Tensor, Tensor, int]]:
         for outputs, n_pixels in ((3, 9), (12, 20), (200, 30)):
-            g = torch.randn(outputs, generator=draw, dtype=torch.float64)
+            g = torch.randn(outputs, generator=draw)
             index = torch.randint(0, n_pixels, (outputs, 4), generator=draw)
             index[0] = index[-1]  # two outputs that read the same pixels
-            weights = torch.rand(outputs, 4, generator=draw, dtype=torch.float64)
+            weights = torch.rand(outputs, 4, generator=draw)
             yield g, index, weights, n_pixels
 
     def reference(g: Tensor, index: Tensor, weights: Tensor, n_pixels: int) -> Tensor:
@@ -78,28 +78,32 @@ def angle_gradient(attempt: Callable[..., Tensor]) -> None:
 
 
 def twist(attempt: Callable[..., Tensor]) -> None:
-    """Check ``attempt(U, point)``: the mixed second derivative of a reading."""
+    """Check ``attempt(U, theta, place)``: a reading's (6, 6) Hessian by theta."""
     draw = torch.Generator().manual_seed(3)
 
-    def cases() -> Iterator[tuple[Tensor, Tensor]]:
+    def cases() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         for height, width in ((4, 6), (5, 5), (9, 3)):
             image = torch.rand(height, width, generator=draw, dtype=torch.float64)
             for _ in range(3):
-                u = 0.05 + 0.9 * torch.rand(2, generator=draw, dtype=torch.float64)
-                yield image, u * torch.tensor([width - 1, height - 1])
+                u = torch.rand(2, 3, generator=draw, dtype=torch.float64)
+                theta = 0.4 * torch.eye(2, 3, dtype=torch.float64) + 0.2 * (u - 0.5)
+                place = torch.rand(2, generator=draw, dtype=torch.float64) * 1.8 - 0.9
+                yield image, theta, place
 
-    def reference(image: Tensor, point: Tensor) -> Tensor:
-        def read(point: Tensor) -> Tensor:
-            grid = to_normalized(point, image.shape).view(1, 1, 1, 2)
+    def reference(image: Tensor, theta: Tensor, place: Tensor) -> Tensor:
+        def read(numbers: Tensor) -> Tensor:
+            grid = numbers.view(2, 3) @ F.pad(place, (0, 1), value=1.0)
+            grid = grid.view(1, 1, 1, 2)
             return sample(image[None, None], grid, backend="manual").sum()
 
-        return torch.autograd.functional.hessian(read, point)[0, 1]
+        return torch.autograd.functional.hessian(read, theta.flatten())
 
     compare(
         attempt,
         reference,
         cases(),
-        hint="differentiate the slope in x once more, by b; rows are y, columns are x.",
+        hint="theta's first three numbers move x, the others y, by the place's "
+        "(x, y, 1) times the reach; and only x with y has a second derivative.",
     )
 
 

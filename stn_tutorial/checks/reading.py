@@ -33,7 +33,7 @@ def at_the_right_edge(answers: Mapping[str, Any]) -> None:
             row that ends with 2 and 6.
 
     Raises:
-        Wrong: if a key is missing or a value is not what `sample` reads.
+        Wrong: if a key is missing, or a value is no number or not what `sample` reads.
     """
     row = torch.tensor([[4.0, 2.0, 6.0]]).expand(3, 3)[None, None]
     for key in ("zeros", "border", "reflection", "reflection, align_corners=True"):
@@ -45,7 +45,11 @@ def at_the_right_edge(answers: Mapping[str, Any]) -> None:
             return
         padding, align_corners = key.split(",")[0], key.endswith("True")
         right = _read(row, 2.5, 1.0, padding, align_corners)
-        if abs(float(answer) - right) > 1e-3:
+        try:
+            number = float(answer)
+        except (TypeError, ValueError):
+            raise Wrong(f"with {key}: answer with a number, not {answer!r}") from None
+        if not abs(number - right) <= 1e-3:
             raise Wrong(
                 f"with {key}, {answer} is not what is read.\nHint: "
                 "find the two columns on either side of x = W - 0.5, and ask the "
@@ -102,7 +106,8 @@ def contrast_after_shift(attempt: Callable[[float], float]) -> None:
         reference,
         [(s,) for s in (0.0, 0.5, 0.25, 0.8, 1.0, 1.5, 2.0, 3.3)],
         hint="mix two neighbours of opposite sign with weights 1 - s and s; beyond one "
-        "pixel only the fraction of the shift counts.",
+        "pixel only the fraction of the shift counts. (The cosine of omega / 2 holds "
+        "for half a pixel; cos(pi s) is right at 0, 0.5 and 1, and only there.)",
     )
 
 
@@ -125,14 +130,14 @@ def white_fill(attempt: Callable[..., Any]) -> None:
 
 
 def repaired_reader(attempt: Callable[..., Tensor]) -> None:
-    """Check ``attempt(image, points)``: bilinear reading of (H, W) inside the image."""
+    """Check ``attempt(image, points)``: bilinear reading of (H, W), zeros outside."""
     draw = torch.Generator().manual_seed(3)
 
     def cases() -> Iterator[tuple[Tensor, Tensor]]:
         for height, width in ((5, 5), (4, 9), (12, 3)):
             image = torch.rand(height, width, generator=draw)
-            last = torch.tensor([width - 1.0, height - 1.0])
-            yield image, torch.rand(6, 7, 2, generator=draw) * last
+            size = torch.tensor([width, height])
+            yield image, torch.rand(6, 7, 2, generator=draw) * (size + 2) - 1.5
 
     def reference(image: Tensor, points: Tensor) -> Tensor:
         grid = to_normalized(points, image.shape)[None]
@@ -159,8 +164,17 @@ def upsampled(attempt: Callable[..., Tensor]) -> None:
     def reference(image: Tensor, size: tuple[int, int], align_corners: bool) -> Tensor:
         return F.interpolate(image, size, mode="bilinear", align_corners=align_corners)
 
+    def with_a_reason(*arguments: Any) -> Any:
+        try:
+            return attempt(*arguments)
+        except ValueError as error:  # what `sample` says to a grid that does not fit
+            raise Wrong(
+                f"{error}\nHint: `base_grid` returns one grid, (H, W, 2); `sample` "
+                "wants one for each image of the batch: see `expand`."
+            ) from error
+
     compare(
-        attempt,
+        with_a_reason,
         reference,
         cases(),
         hint="the base grid of the *output* size, in the given convention, once for "

@@ -16,8 +16,8 @@ import shutil
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
-from urllib.error import URLError
 from urllib.parse import urlparse
 from urllib.request import url2pathname, urlopen
 
@@ -161,7 +161,7 @@ def _archive(name: str, md5: str) -> Path:
         try:
             _fetch(f"{place.rstrip('/')}/{name}", path, md5)
             return path
-        except (OSError, URLError, DataError) as error:
+        except (OSError, HTTPException, DataError) as error:
             reasons.append(f"{place}: {error}")
     raise DataError(f"{damaged}{name} can't be had ({'; '.join(reasons)})")
 
@@ -213,8 +213,8 @@ def _digit_set(images: Tensor, labels: Tensor, source: str) -> DigitSet:
 
 
 def _notice(reason: str) -> None:
-    """Say, once a process, that the embedded digits are used."""
-    if not _noticed:
+    """Say, once a run, that the embedded digits are used."""
+    if not _noticed and os.environ.get("RANK", "0") == "0":
         _noticed.append(reason)
         print(
             "MNIST can't be had, so scikit-learn's 1,797 digits are used instead. "

@@ -201,10 +201,13 @@ def distort(digits: Tensor, name: str, generator: torch.Generator) -> Distorted:
         The pictures and the truth, on the digits' device.
 
     Raises:
+        TypeError: if the digits are not floating.
         ValueError: if the name is unknown or the shape is another.
     """
     if name not in DISTORTIONS:
         raise ValueError(f"name must be one of {tuple(DISTORTIONS)}, got {name!r}")
+    if not digits.is_floating_point():
+        raise TypeError(f"digits must be floating, got {digits.dtype}")
     if digits.ndim != 4 or digits.shape[1:] != (1, 28, 28):
         raise ValueError(f"digits must be (N, 1, 28, 28), got {tuple(digits.shape)}")
     if name == "clutter" and len(digits) < 2:

@@ -99,9 +99,10 @@ def run(
     """
     digits = load_digits("train", config.data)
     digits = digits.first(config.limit) if config.limit else digits
-    test = load_digits("test", config.data)
+    test = load_digits("test", digits.source)
     test_images = fixed_test_set(test.images, config.distortion).images
     model = make_model(config)
+    label = {k: v for k, v in asdict(config).items() if k != "recipe"}
     done = train(
         model,
         digits,
@@ -109,7 +110,7 @@ def run(
         config.recipe,
         distort=lambda x, draw: distort(x, config.distortion, draw).images,
         folder=folder,
-        label={k: v for k, v in asdict(config).items() if k != "recipe"},
+        label={**label, "data": digits.source},  # of "auto": what it came to
         on_epoch=on_epoch,
         progress=progress,
     )

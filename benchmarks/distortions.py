@@ -1,0 +1,172 @@
+"""Compare the distortions of whole batches with torchvision's, one picture at a time.
+
+Both make the same pictures: `one` does to a single digit, with torchvision's transforms
+v2, what `distort` does to all digits of a batch at once. Drawing the parameters is part
+of both. Times are medians; the last line of a device is the geometric mean of the
+ratios.
+
+    python benchmarks/distortions.py            # about half a minute on two CPU cores
+    python benchmarks/distortions.py --quick    # seconds, to see that it runs
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import platform
+import random
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2 import functional as F
+
+from stn_tutorial import base_grid
+from stn_tutorial.data import embedded_digits
+from stn_tutorial.data.distortions import DISTORTIONS, ELASTIC, distort
+
+NAMES = ("R", "RTS", "P", "E", "clutter")
+BATCH = 256
+THREADS = 2
+HEADER = (
+    f"{'distortion':<16}{'size':>8}{'batch /s':>14}{'one by one /s':>16}{'ratio':>9}"
+)
+BILINEAR = InterpolationMode.BILINEAR
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="a few repeats")
+    quick = parser.parse_args().quick
+    torch.set_num_threads(THREADS)
+    devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+    for device in devices:
+        print(f"\n{describe(device)}\n{HEADER}\n{'-' * len(HEADER)}")
+        compare(torch.device(device), quick)
+
+
+def describe(device: str) -> str:
+    name = torch.cuda.get_device_name() if device == "cuda" else platform.machine()
+    threads = f", {THREADS} threads" if device == "cpu" else ""
+    return f"{device} ({name}{threads}), torch {torch.__version__}, batches of {BATCH}"
+
+
+def compare(device: torch.device, quick: bool) -> None:
+    """Print a line for each distortion, and the geometric mean of the ratios."""
+    digits = embedded_digits()[0][:BATCH].to(device)
+    generator = torch.Generator(device).manual_seed(0)
+    ratios = []
+    for name in NAMES:
+        chance = random.Random(0)
+        # Bound now, as the loop goes on; the clutter is cut from the whole batch.
+        rates = images_per_second(
+            lambda name=name: distort(digits, name, generator),
+            lambda name=name, chance=chance: [
+                one(name, digit, draw(name, digits, chance)) for digit in digits
+            ],
+            device,
+            quick,
+        )
+        ratios.append(rates[0] / rates[1])
+        size = "x".join(map(str, DISTORTIONS[name].size))
+        print(
+            f"{name:<16}{size:>8}{rates[0]:>14.0f}{rates[1]:>16.0f}{ratios[-1]:>9.2f}",
+            flush=True,
+        )
+    mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
+    print(f"{'geometric mean':<16}{'':>38}{mean:>9.2f}")
+
+
+def draw(name: str, digits: Tensor, chance: random.Random) -> dict[str, Any]:
+    """The parameters of one picture, named as in the truth of `distort`."""
+    if name == "R":
+        quarter = math.pi / 2
+        return {"angle": chance.uniform(-quarter, quarter), "scale": 1.0}
+    if name == "RTS":
+        scale = chance.uniform(0.7, 1.2)
+        room = (42 - 28 * scale) / 2
+        return {
+            "angle": chance.uniform(-math.pi / 4, math.pi / 4),
+            "scale": scale,
+            "shift_px": [chance.uniform(-room, room) for _ in range(2)],
+        }
+    if name == "P":
+        moves = [[chance.gauss(0, 5) for _ in range(2)] for _ in range(4)]
+        return {"scale": chance.uniform(0.75, 1.0), "corners_px": moves}
+    if name == "E":
+        offsets = [chance.gauss(0, 1.5) * 2 / 28 for _ in range(32)]
+        return {"offsets": torch.tensor(offsets, device=digits.device)}
+    pieces = [
+        (digits[chance.randrange(len(digits))], *(chance.randrange(23) for _ in "yx"))
+        + tuple(chance.randrange(55) for _ in "yx")
+        for _ in range(16)
+    ]
+    return {"shift_px": [chance.randint(-16, 16) for _ in "xy"], "pieces": pieces}
+
+
+def one(name: str, digit: Tensor, drawn: dict[str, Any]) -> Tensor:
+    """Distort one digit (1, 28, 28) with torchvision's transforms."""
+    size = DISTORTIONS[name].size[0]
+    margin = (size - 28) // 2
+    if name in ("R", "RTS"):
+        return F.affine(
+            F.pad(digit, [margin]),
+            angle=math.degrees(drawn["angle"]),
+            translate=drawn.get("shift_px", [0, 0]),
+            scale=drawn["scale"],
+            shear=[0.0, 0.0],
+            interpolation=BILINEAR,
+        )
+    if name == "P":
+        reach, middle = 14 * drawn["scale"], size / 2
+        frame = [(-1, -1), (1, -1), (1, 1), (-1, 1)]
+        start = [[middle + 14 * x, middle + 14 * y] for x, y in frame]
+        end = [
+            [middle + reach * x + move_x, middle + reach * y + move_y]
+            for (x, y), (move_x, move_y) in zip(frame, drawn["corners_px"])
+        ]
+        return F.perspective(F.pad(digit, [margin]), start, end, BILINEAR)
+    if name == "E":
+        grid = ELASTIC.grid(drawn["offsets"][None], (28, 28))
+        displacement = grid - base_grid((28, 28), device=digit.device)
+        return F.elastic(digit, displacement, BILINEAR)
+    x, y = drawn["shift_px"]
+    picture = F.pad(digit, [margin + x, margin + y, margin - x, margin - y])
+    for other, top, left, to_top, to_left in drawn["pieces"]:
+        place = picture[:, to_top : to_top + 6, to_left : to_left + 6]
+        torch.maximum(place, F.crop(other, top, left, 6, 6), out=place)
+    return picture
+
+
+def images_per_second(
+    batch: Callable[[], Any],
+    one_by_one: Callable[[], Any],
+    device: torch.device,
+    quick: bool,
+) -> list[float]:
+    """How many digits a second each makes; they take turns, after a warm-up."""
+    times: list[list[float]] = [[], []]
+    repeats, budget = (2, 0.0) if quick else (5, 5.0)
+    batch()
+    begin = time.perf_counter()
+    while len(times[1]) < repeats or time.perf_counter() - begin < budget:
+        for run, taken in zip((batch, one_by_one), times):
+            synchronize(device)
+            start = time.perf_counter()
+            run()
+            synchronize(device)
+            taken.append(time.perf_counter() - start)
+    return [BATCH / statistics.median(taken) for taken in times]
+
+
+def synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+if __name__ == "__main__":
+    main()

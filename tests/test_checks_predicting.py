@@ -1,0 +1,109 @@
+"""The checks of chapter 5 accept what is right and reject what readers get wrong."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from stn_tutorial import checks
+
+
+def right_undoing(angle, scale, shift_px, n_in, n_out):
+    rows = []
+    for turn, zoom, (x, y) in zip(angle, scale, shift_px.tolist(), strict=True):
+        size = float(zoom) * n_out / n_in
+        a, b = size * math.cos(turn), size * math.sin(turn)
+        rows.append([a, b, 2 * x / n_in, 2 * y / n_in])
+    return torch.tensor(rows)
+
+
+def right_mean(angles):
+    x, y = angles.cos().mean().item(), angles.sin().mean().item()
+    return torch.tensor(math.atan2(y, x))
+
+
+def right_window(u):
+    s = 1 / (1 + (-u[:, :1]).exp())
+    return torch.cat([s, u[:, 1:].tanh() * (1 - s)], dim=1)
+
+
+def right_places(maps):
+    height, width = maps.shape[-2:]
+    weights = maps.flatten(2).softmax(dim=-1).unflatten(-1, (height, width))
+    y, x = torch.meshgrid(
+        *(
+            (torch.arange(n, dtype=maps.dtype) + 0.5) * 2 / n - 1
+            for n in maps.shape[2:]
+        ),
+        indexing="ij",
+    )
+    return torch.stack([(weights * x).sum((2, 3)), (weights * y).sum((2, 3))], dim=-1)
+
+
+def swapped_places(maps):
+    return right_places(maps).flip(-1)
+
+
+def places_of_corners(maps):
+    """As if ±1 were the centres of the outermost pixels."""
+    sizes = torch.tensor([maps.shape[3], maps.shape[2]])
+    return right_places(maps) * sizes / (sizes - 1)
+
+
+RIGHT = [
+    (checks.undoing, right_undoing),
+    (checks.mean_angle, right_mean),
+    (checks.window_inside, right_window),
+    (checks.expected_place, right_places),
+]
+WRONG = [
+    (checks.undoing, lambda a, s, t, n, m: right_undoing(-a, 1 / s, -t, n, m)),
+    (checks.undoing, lambda a, s, t, n, m: right_undoing(a, s, t, n, n)),
+    (checks.undoing, lambda a, s, t, n, m: right_undoing(a, s, t * n / m, n, m)),
+    (checks.mean_angle, lambda angles: angles.mean()),
+    (checks.mean_angle, lambda angles: (angles % (2 * math.pi)).mean()),
+    (checks.mean_angle, lambda angles: torch.atan(angles.tan().mean())),
+    (
+        checks.window_inside,
+        lambda u: torch.cat([u[:, :1].sigmoid(), u[:, 1:].tanh()], 1),
+    ),
+    (checks.window_inside, lambda u: right_window(u).clamp(max=0.5)),
+    (checks.expected_place, swapped_places),
+    (checks.expected_place, places_of_corners),
+]
+CHOICES = [
+    (checks.start_of_zeros, "one grey, the middle of the picture"),
+    (checks.taught_leaning, "leaning by 40°"),
+]
+
+
+@pytest.mark.parametrize(("check", "answer"), RIGHT + CHOICES)
+def test_right_answer_is_accepted(check, answer, capsys):
+    check(answer)
+    assert capsys.readouterr().out.startswith("Correct")
+
+
+@pytest.mark.parametrize(("check", "answer"), WRONG)
+def test_wrong_function_is_rejected_with_a_hint(check, answer):
+    with pytest.raises(checks.Wrong, match="Hint"):
+        check(answer)
+
+
+@pytest.mark.parametrize(("check", "right"), CHOICES)
+def test_every_other_prediction_is_rejected(check, right, capsys):
+    check(...)
+    options = capsys.readouterr().out.split("'")[1::2]
+    assert right in options
+    others = [option for option in options if option != right]
+    assert len(others) >= 2
+    for other in [*others, "something else"]:
+        with pytest.raises(checks.Wrong):
+            check(other)
+
+
+@pytest.mark.parametrize(("check", "_"), RIGHT)
+def test_stub_is_not_solved_yet(check, _, capsys):
+    check(lambda *arguments: None)
+    assert capsys.readouterr().out.startswith("Not solved yet")

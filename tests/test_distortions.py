@@ -1,0 +1,466 @@
+"""Distorted digits, against closed forms, OpenCV and SciPy, and against their truth."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage, stats
+from scipy.interpolate import RBFInterpolator
+from torch import Tensor
+
+from stn_tutorial import Affine, sample
+from stn_tutorial.data import distortions as module
+from stn_tutorial.data.distortions import DISTORTIONS, distort, fixed_test_set
+
+SIZES = {
+    "none": (28, 28),
+    "R": (28, 28),
+    "RTS": (42, 42),
+    "P": (42, 42),
+    "E": (28, 28),
+    "clutter": (60, 60),
+}
+# PyTorch's own rounding of a place in 28 pixels, on noise whose slope reaches 1 a pixel.
+ROUNDING = 4 * 28 * 2**-23
+names = pytest.mark.parametrize("name", SIZES)
+
+
+@pytest.fixture(
+    params=[
+        "cpu",
+        pytest.param(
+            "cuda",
+            marks=pytest.mark.skipif(
+                not torch.cuda.is_available(), reason="needs a CUDA device"
+            ),
+        ),
+    ]
+)
+def device(request) -> torch.device:
+    return torch.device(request.param)
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def blob(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """A smooth digit without symmetry: two bumps, at pixel places (x, y)."""
+    first = np.exp(-((x - 11) ** 2 + (y - 12) ** 2) / 32)
+    return first + 0.5 * np.exp(-((x - 18) ** 2 + (y - 15) ** 2) / 18)
+
+
+def smooth(n: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    y, x = np.mgrid[0:28, 0:28].astype(float)
+    return torch.from_numpy(blob(x, y)).to(dtype).expand(n, 1, 28, 28).clone()
+
+
+def noise(n: int) -> Tensor:
+    return torch.rand(n, 1, 28, 28, generator=seeded(99))
+
+
+def read(picture: Tensor, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """SciPy's bilinear reading of (28, 28) pixels; 0 outside."""
+    places = [y.astype(float), x.astype(float)]
+    return ndimage.map_coordinates(
+        picture.double().numpy(), places, order=1, mode="grid-constant", cval=0.0
+    )
+
+
+def undone(truth: dict[str, Tensor], k: int, size: tuple[int, int]) -> tuple:
+    """Where each pixel of picture k comes from, turned back by hand: x, y."""
+    y, x = np.mgrid[0 : size[0], 0 : size[1]].astype(float)
+    shift_x, shift_y = truth["shift_px"][k].double().tolist()
+    x, y = x - (size[1] - 1) / 2 - shift_x, y - (size[0] - 1) / 2 - shift_y
+    angle, scale = float(truth["angle"][k]), float(truth["scale"][k])
+    c, s = math.cos(angle) / scale, math.sin(angle) / scale
+    return c * x + s * y + 13.5, -s * x + c * y + 13.5
+
+
+def test_the_distortions_are_those_of_the_table():
+    assert {name: each.size for name, each in DISTORTIONS.items()} == SIZES
+    assert all(each.name == name for name, each in DISTORTIONS.items())
+
+
+@names
+def test_pictures_are_whole(name, device):
+    digits = noise(50).to(device)
+    done = distort(digits, name, torch.Generator(device).manual_seed(0))
+    assert done.images.shape == (50, 1, *SIZES[name])
+    assert done.images.device.type == device.type
+    assert done.images.dtype == torch.float32
+    assert done.images.isfinite().all()
+    assert 0 <= done.images.min() and done.images.max() <= 1
+    assert ("offsets" if name == "E" else "theta") in done.truth
+    for value in done.truth.values():
+        assert len(value) == 50 and value.isfinite().all()
+        assert value.device.type == device.type
+    torch.testing.assert_close(digits.cpu(), noise(50), rtol=0, atol=0)
+
+
+@names
+def test_a_generator_decides_everything(name):
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    draw = seeded(5)
+    first, second = (distort(noise(8), name, draw) for _ in range(2))
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(2)
+    again = distort(noise(8), name, seeded(5))
+    assert torch.equal(first.images, again.images)
+    assert all(torch.equal(first.truth[key], again.truth[key]) for key in first.truth)
+    if name != "none":
+        assert not torch.equal(first.images, second.images)
+
+
+@names
+def test_double_precision_stays(name):
+    done = distort(noise(4).double(), name, seeded())
+    assert done.images.dtype == torch.float64
+    single = distort(noise(4), name, seeded()).images
+    torch.testing.assert_close(done.images.float(), single, rtol=0, atol=1e-4)
+
+
+def test_none_leaves_digits_as_they_are():
+    digits = noise(5)
+    done = distort(digits, "none", seeded())
+    torch.testing.assert_close(done.images, digits, rtol=0, atol=ROUNDING)
+    expected = torch.eye(2, 3).expand(5, 2, 3)
+    torch.testing.assert_close(done.truth["theta"], expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["R", "RTS"])
+def test_pictures_are_read_where_angle_scale_and_shift_say(name):
+    digits = noise(12)
+    done = distort(digits, name, seeded(3))
+    for k in range(12):
+        x, y = undone(done.truth, k, SIZES[name])
+        expected = read(digits[k, 0], x, y)
+        np.testing.assert_allclose(done.images[k, 0], expected, rtol=0, atol=1e-4)
+
+
+def test_a_positive_angle_turns_clockwise_on_the_screen():
+    digits = torch.zeros(40, 1, 28, 28)
+    digits[..., 12:16, 22:26] = 1  # to the right of the middle
+    done = distort(digits, "R", seeded())
+    rows = torch.arange(28.0)[:, None] - 13.5
+    below = (done.images[:, 0] * rows).sum(dim=(1, 2))
+    assert torch.equal(below > 0, done.truth["angle"] > 0)
+
+
+@pytest.mark.parametrize("name", ["R", "RTS", "clutter"])
+def test_theta_is_made_of_angle_scale_and_shift(name):
+    truth = distort(noise(50), name, seeded()).truth
+    side = SIZES[name][0]
+    angle, scale = (truth[key].double().numpy() for key in ("angle", "scale"))
+    c, s = np.cos(angle) / scale, np.sin(angle) / scale
+    linear = np.stack([np.stack([c, s], -1), np.stack([-s, c], -1)], 1) * side / 28
+    shift = -(linear @ (truth["shift_px"].double().numpy() * 2 / side)[..., None])
+    expected = np.concatenate([linear, shift], axis=-1)
+    np.testing.assert_allclose(truth["theta"], expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["R", "RTS"])
+def test_the_inverse_of_theta_gives_the_digit_back(name):
+    digits = smooth(20)
+    done = distort(digits, name, seeded(1))
+    inverse = Affine().inverse(done.truth["theta"].flatten(1))
+    back = sample(done.images, Affine().grid(inverse, (28, 28)))
+    y, x = np.mgrid[0:28, 0:28] - 13.5
+    inner = torch.from_numpy(np.hypot(x, y) < 12)  # no turn takes it out of the picture
+    # Two bilinear readings of bumps of width 3: each is off by at most an eighth of
+    # the sum of the second derivatives, here 2 / 16 + 1 / 9, over the scale squared.
+    error = (back - digits)[:, 0, inner].abs().max()
+    assert error < 2 * (2 / 16 + 1 / 9) / 8 / 0.7**2
+    turned_on = sample(
+        done.images, Affine().grid(done.truth["theta"].flatten(1), (28, 28))
+    )
+    assert (turned_on - digits)[:, 0, inner].abs().max() > 5 * error
+
+
+def moved_corners(truth: dict[str, Tensor], k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The corners of the digit's frame and where they come to lie, in pixels."""
+    frame = np.array([[-0.5, -0.5], [27.5, -0.5], [27.5, 27.5], [-0.5, 27.5]])
+    centred = (frame - 13.5) * float(truth["scale"][k])
+    return frame, centred + 20.5 + truth["corners_px"][k].double().numpy()
+
+
+def test_p_moves_the_corners_where_they_should_go():
+    truth = distort(noise(100), "P", seeded()).truth
+    for k in range(100):
+        frame, moved = moved_corners(truth, k)
+        normalized = (2 * moved + 1) / 42 - 1
+        lifted = np.concatenate([normalized, np.ones((4, 1))], axis=1)
+        back = lifted @ truth["theta"][k].double().numpy().T
+        back = back[:, :2] / back[:, 2:]
+        expected = [[-1, -1], [1, -1], [1, 1], [-1, 1]]
+        np.testing.assert_allclose(back, expected, rtol=0, atol=2e-3)
+
+
+def test_p_is_the_perspective_view_of_opencv():
+    n = 60
+    digits = smooth(n)
+    done = distort(digits, "P", seeded(4))
+    y, x = np.mgrid[0:42, 0:42]
+    compared = 0
+    for k in range(n):
+        frame, moved = moved_corners(done.truth, k)
+        if not cv2.isContourConvex(np.round(16 * moved).astype(np.int32)):
+            continue  # a corner beyond the others' diagonal turns the view inside out
+        compared += 1
+        matrix = cv2.getPerspectiveTransform(
+            frame.astype(np.float32), moved.astype(np.float32)
+        )
+        expected = cv2.warpPerspective(digits[k, 0].numpy(), matrix, (42, 42))
+        # OpenCV has no horizon: what lies behind it is seen as well.
+        behind = np.linalg.inv(matrix)[2] @ np.stack([x, y, np.ones_like(x)]).reshape(
+            3, -1
+        )
+        ahead = (behind > 1e-3).reshape(42, 42)
+        # OpenCV rounds places to 1/32 of a pixel, and no slope here exceeds 0.3.
+        got = done.images[k, 0].numpy()
+        np.testing.assert_allclose(got[ahead], expected[ahead], rtol=0, atol=0.02)
+        assert not got[~ahead].any()
+    assert compared > 40
+
+
+def test_e_without_offsets_is_the_identity(monkeypatch):
+    monkeypatch.setattr(
+        module, "_normal", lambda n, sd, generator, *shape: torch.zeros(n, *shape)
+    )
+    digits = noise(4)
+    done = distort(digits, "E", seeded())
+    torch.testing.assert_close(done.images, digits, rtol=0, atol=ROUNDING)
+
+
+def test_e_is_the_thin_plate_spline_of_scipy():
+    digits = noise(6)
+    done = distort(digits, "E", seeded(2))
+    ends = np.linspace(-1, 1, 4)
+    points = np.stack(np.meshgrid(ends, ends), axis=-1).reshape(16, 2)
+    centres = (2 * np.arange(28) + 1) / 28 - 1
+    pixels = np.stack(np.meshgrid(centres, centres), axis=-1).reshape(-1, 2)
+    for k in range(6):
+        moved = points + done.truth["offsets"][k].double().numpy().reshape(16, 2)
+        spline = RBFInterpolator(points, moved, kernel="thin_plate_spline")
+        x, y = ((spline(pixels) + 1) * 14 - 0.5).T.reshape(2, 28, 28)
+        expected = read(digits[k, 0], x, y)
+        np.testing.assert_allclose(done.images[k, 0], expected, rtol=0, atol=1e-4)
+
+
+def own_place(truth: dict[str, Tensor], k: int) -> tuple[slice, slice]:
+    left, top = (16 + truth["shift_px"][k]).int().tolist()
+    return slice(top, top + 28), slice(left, left + 28)
+
+
+def test_the_cluttered_digit_is_there_and_clutter_only_adds():
+    digits = noise(30)
+    done = distort(digits, "clutter", seeded())
+    for k in range(30):
+        window = done.images[k, 0][own_place(done.truth, k)]
+        assert window.shape == (28, 28)
+        assert (window >= digits[k, 0] - 1e-5).all()
+        same = torch.isclose(window, digits[k, 0], rtol=0, atol=1e-5)
+        assert same.float().mean() > 0.4  # 16 pieces can't hide more
+
+
+def test_clutter_comes_from_other_digits():
+    n = 20
+    values = (torch.arange(n) + 1.0) / 32  # exact in float32
+    digits = values.view(n, 1, 1, 1).expand(n, 1, 28, 28)
+    done = distort(digits, "clutter", seeded())
+    seen = set()
+    for k in range(n):
+        picture = done.images[k, 0].clone()
+        picture[own_place(done.truth, k)] = 0
+        # Beside its place, the digit may show by its places' rounding.
+        picture = (32 * picture).round() / 32
+        found = set(picture.unique().tolist()) - {0.0}
+        assert found <= set(values.tolist()) - {float(values[k])}
+        seen |= found
+    assert len(seen) == n
+
+
+def clutter_alone(draws: int) -> np.ndarray:
+    """(draws, 60, 60) pictures of clutter without a digit: 1 where a piece lies."""
+    digits = torch.stack([torch.zeros(1, 28, 28), torch.ones(1, 28, 28)])
+    draw = seeded()
+    pictures = [distort(digits, "clutter", draw).images[0, 0] for _ in range(draws)]
+    return torch.stack(pictures).numpy()
+
+
+def test_clutter_is_16_pieces_of_6_by_6_anywhere():
+    pictures = clutter_alone(300)
+    assert set(np.unique(pictures)) == {0, 1}
+    areas = pictures.sum(axis=(1, 2))
+    assert 36 < areas.min() and areas.max() <= 16 * 36
+    for picture in pictures[:50]:
+        pieces, _ = ndimage.label(picture)
+        for number, box in enumerate(ndimage.find_objects(pieces), 1):
+            assert min(side.stop - side.start for side in box) >= 6
+            if (area := (pieces == number).sum()) < 72:
+                assert area >= 36
+    # A piece covers pixel i of a row from as many of the 55 places as reach it.
+    reach = np.array([min(i, 54) - max(i - 5, 0) + 1 for i in range(60)]) / 55
+    covered = 1 - (1 - np.outer(reach, reach)) ** 16
+    deviation = areas.std() / math.sqrt(len(areas))
+    assert areas.mean() == pytest.approx(covered.sum(), abs=4 * float(deviation))
+    assert np.abs(pictures.mean(axis=0) - covered).max() < 0.15
+
+
+def test_a_piece_of_clutter_is_cut_out_whole():
+    y, x = torch.meshgrid(torch.arange(28), torch.arange(28), indexing="ij")
+    coded = (28 * y + x + 1) / 1024  # exact in float32; 0 is background
+    digits = torch.stack([torch.zeros(28, 28), coded])[:, None]
+    draw = seeded()
+    found = set()
+    for _ in range(60):
+        picture = distort(digits, "clutter", draw).images[0, 0].numpy()
+        pieces, _ = ndimage.label(picture)
+        for number, box in enumerate(ndimage.find_objects(pieces), 1):
+            if (pieces == number).sum() != 36:
+                continue  # several pieces touch
+            piece = picture[box]
+            assert piece.shape == (6, 6)
+            top, left = divmod(round(float(piece[0, 0]) * 1024) - 1, 28)
+            np.testing.assert_array_equal(
+                piece, coded[top : top + 6, left : left + 6].numpy()
+            )
+            found |= {("top", top), ("left", left)}
+    assert {("top", 0), ("left", 0), ("top", 22), ("left", 22)} <= found
+
+
+def uniform(values: Tensor, low: float, high: float) -> None:
+    assert low <= values.min() and values.max() <= high
+    ours = (values.double().numpy() - low) / (high - low)
+    assert stats.kstest(ours, "uniform").pvalue > 1e-3
+
+
+N = 3000
+
+
+def drawn(name: str) -> dict[str, Tensor]:
+    return distort(torch.zeros(N, 1, 28, 28), name, seeded(7)).truth
+
+
+def test_r_turns_by_90_degrees_at_most_either_way():
+    truth = drawn("R")
+    uniform(truth["angle"], -math.pi / 2, math.pi / 2)
+    assert (truth["scale"] == 1).all() and (truth["shift_px"] == 0).all()
+
+
+def test_rts_turns_scales_and_places_at_random():
+    truth = drawn("RTS")
+    uniform(truth["angle"], -math.pi / 4, math.pi / 4)
+    uniform(truth["scale"], 0.7, 1.2)
+    room = (42 - 28 * truth["scale"]) / 2  # of the frame, on each side
+    for axis in (0, 1):
+        uniform(truth["shift_px"][:, axis] / room, -1, 1)
+    pairs = np.stack([truth["angle"], truth["scale"], *truth["shift_px"].T])
+    independent = np.corrcoef(pairs) - np.eye(4)
+    assert np.abs(independent).max() < 4 / math.sqrt(N)
+
+
+def test_p_scales_and_moves_corners_by_5_pixels():
+    truth = drawn("P")
+    uniform(truth["scale"], 0.75, 1.0)
+    assert truth["corners_px"].shape == (N, 4, 2)
+    moves = truth["corners_px"].double().flatten().numpy()
+    assert stats.kstest(moves / 5, "norm").pvalue > 1e-3
+
+
+def test_e_moves_16_points_by_1_5_pixels():
+    offsets = drawn("E")["offsets"]
+    assert offsets.shape == (N, 32)
+    pixels = offsets.double().flatten().numpy() * 28 / 2
+    assert stats.kstest(pixels / 1.5, "norm").pvalue > 1e-3
+
+
+def test_clutter_puts_the_digit_on_whole_pixels_anywhere_inside():
+    shift = drawn("clutter")["shift_px"]
+    assert torch.equal(shift, shift.round())
+    assert shift.min() == -16 and shift.max() == 16
+
+
+# What the fixed test set draws, and how finely it is rounded before it is hashed. The
+# uniform numbers are the same to the bit on every machine; the normal ones may differ
+# in their last places, and no rounded one is that close to a boundary.
+DRAWN = {
+    "R": {"angle": 1e-3},
+    "RTS": {"angle": 1e-3, "scale": 1e-3, "shift_px": 1e-3},
+    "P": {"scale": 1e-3, "corners_px": 0.3},
+    "E": {"offsets": 0.07},
+    "clutter": {"shift_px": 1.0},
+}
+DIGESTS = {
+    "R": "a29624a97c5d572d",
+    "RTS": "2b1a186928edb43c",
+    "P": "c8dd37aa1cf390e8",
+    "E": "ad4f445e3719f7c5",
+    "clutter": "037edc33250b5605",
+}
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_the_fixed_test_set_is_the_same_everywhere(name, device):
+    truth = fixed_test_set(torch.zeros(1200, 1, 28, 28, device=device), name).truth
+    digest = hashlib.sha256()
+    for key, step in DRAWN[name].items():
+        value = truth[key][900:].cpu().double().numpy() / step  # of two batches
+        if key in ("corners_px", "offsets"):
+            assert np.abs(value - np.floor(value) - 0.5).min() > 1e-5 / step
+        digest.update(np.round(value).astype("<i8").tobytes())
+    assert digest.hexdigest()[:16] == DIGESTS[name]
+
+
+def test_the_fixed_test_set_is_fixed():
+    digits = noise(7)
+    torch.manual_seed(1)
+    first = fixed_test_set(digits, "RTS")
+    torch.manual_seed(2)
+    again = fixed_test_set(digits, "RTS")
+    assert torch.equal(first.images, again.images)
+    other = fixed_test_set(digits, "RTS", seed=1)
+    assert not torch.equal(first.images, other.images)
+    assert set(first.truth) == {"theta", "angle", "scale", "shift_px"}
+    assert {len(value) for value in first.truth.values()} == {7}
+
+
+def test_the_fixed_test_set_is_drawn_in_batches():
+    digits = torch.zeros(1003, 1, 28, 28)
+    truth = fixed_test_set(digits, "R").truth
+    draw = seeded(2015)
+    for batch in digits.split(1000):
+        angle = distort(batch, "R", draw).truth["angle"]
+        expected, truth["angle"] = truth["angle"].split([len(batch), 1003 - len(batch)])
+        assert torch.equal(angle, expected)
+        break
+    assert torch.equal(distort(batch[:3], "R", draw).truth["angle"], truth["angle"])
+
+
+@pytest.mark.parametrize(
+    ("digits", "name", "error", "message"),
+    [
+        (torch.zeros(2, 1, 28, 28), "rts", ValueError, r"^name must be .*got 'rts'"),
+        (torch.zeros(2, 28, 28), "R", ValueError, r"^digits must be .*\(2, 28, 28\)"),
+        (torch.zeros(2, 3, 28, 28), "R", ValueError, r"^digits must be \(N, 1, 28"),
+        (torch.zeros(2, 1, 32, 32), "R", ValueError, r"got \(2, 1, 32, 32\)"),
+        (torch.zeros(2, 1, 28, 28).byte(), "R", TypeError, r"^digits .*torch.uint8"),
+        (torch.zeros(1, 1, 28, 28), "clutter", ValueError, r"^digits must be two"),
+    ],
+)
+def test_what_cant_be_distorted_is_named(digits, name, error, message):
+    with pytest.raises(error, match=message):
+        distort(digits, name, seeded())
+
+
+@pytest.mark.parametrize("name", [name for name in SIZES if name != "clutter"])
+def test_one_digit_and_none_are_batches_too(name):
+    for n in (0, 1):
+        done = distort(noise(n), name, seeded())
+        assert done.images.shape == (n, 1, *SIZES[name])

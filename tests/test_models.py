@@ -1,0 +1,188 @@
+"""The classifiers: as large as they are told to be, and the identity in front."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from stn_tutorial import Affine, SpatialTransformer
+from stn_tutorial.models import (
+    CNN,
+    FAMILIES,
+    FCN,
+    MODELS,
+    ModernCNN,
+    TransformedClassifier,
+    build,
+    count_parameters,
+)
+
+SIZES = (28, 42, 60)
+BUDGET = 200_000
+TRANSFORMED = [name for name in MODELS if name.startswith("st-")]
+sizes = pytest.mark.parametrize("size", SIZES)
+names = pytest.mark.parametrize("name", MODELS)
+transformed = pytest.mark.parametrize("name", TRANSFORMED)
+
+
+@pytest.fixture(autouse=True)
+def repeatable_weights() -> None:
+    torch.manual_seed(0)
+
+
+def digits(size: int, n: int = 3) -> Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return torch.rand(n, 1, size, size, generator=generator)
+
+
+# ------------------------------------------------------------------------- parameters
+
+
+@sizes
+def test_the_models_of_a_table_are_equally_large(size):
+    """Within 5% of the budget and of one another; run with ``-rP`` to see the table."""
+    counts = {}
+    for name in MODELS:
+        for family in FAMILIES if name in TRANSFORMED else ["-"]:
+            options = {"transformation": family} if name in TRANSFORMED else {}
+            model = build(name, (1, size, size), budget=BUDGET, **options)
+            counts[name, family] = count_parameters(model)
+    for (name, family), count in counts.items():
+        print(f"{size}x{size}  {name:10} {family:12} {count:8,} {count / BUDGET:7.1%}")
+    assert all(abs(count / BUDGET - 1) < 0.05 for count in counts.values())
+    assert max(counts.values()) / min(counts.values()) < 1.05
+
+
+@names
+@pytest.mark.parametrize("budget", [60_000, 400_000])
+def test_other_budgets_are_met_as_well(name, budget):
+    count = count_parameters(build(name, budget=budget))
+    assert count == pytest.approx(budget, rel=0.05)
+
+
+def test_no_other_width_is_closer_to_the_budget():
+    for budget in (50_000, 123_456, 200_000):
+        model = build("cnn", budget=budget)
+        width = model[0].out_channels
+        miss = abs(count_parameters(model) - budget)
+        for other in (width - 1, width + 1):
+            assert abs(count_parameters(CNN((1, 28, 28), other)) - budget) >= miss
+
+
+def test_the_parameters_are_those_one_can_count_by_hand():
+    assert count_parameters(FCN((1, 28, 28))) == 785 * 128 + 129 * 128 + 129 * 10
+    # 28 is convolved to 20, pooled to 10, convolved to 4 and pooled to 2.
+    cnn = (81 + 1) * 32 + (49 * 32 + 1) * 32 + (4 * 32 + 1) * 10
+    assert count_parameters(CNN((1, 28, 28))) == cnn
+    w, v = 32, 64
+    stages = 9 * (w + w * w + w * v + v * v + v * v + v * v) + 2 * (2 * w + 4 * v)
+    assert count_parameters(ModernCNN((1, 28, 28))) == stages + (v + 1) * 10
+
+
+def test_only_what_is_trained_is_counted():
+    model = FCN((1, 4, 4), width=8)
+    frozen = sum(p.numel() for p in model[1].requires_grad_(False).parameters())
+    assert frozen == 17 * 8
+    assert count_parameters(model) == 9 * 8 + 9 * 10
+
+
+# ---------------------------------------------------------------------------- scoring
+
+
+@names
+@sizes
+def test_every_model_scores_digits_of_every_size(name, size):
+    model = build(name, (1, size, size))
+    scores = model(digits(size))
+    assert scores.shape == (3, 10) and scores.dtype == torch.float32
+    assert scores.isfinite().all()
+    scores.logsumexp(1).sum().backward()
+    assert all(p.grad is not None for p in model.parameters())
+
+
+@transformed
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_transformed_model_starts_as_its_classifier_alone(name, family):
+    model = build(name, transformation=family).eval()
+    x = digits(28)
+    assert isinstance(model, TransformedClassifier)
+    assert type(model.transformer.transformation) is FAMILIES[family]
+    # The native kernel reads at the identity up to its rounding: see the sampler.
+    torch.testing.assert_close(model.transformer(x), x, rtol=0, atol=56 * 2**-23)
+    torch.testing.assert_close(model(x), model.classifier(x), rtol=0, atol=1e-4)
+
+
+@transformed
+def test_with_the_manual_sampler_it_is_its_classifier_to_the_bit(name):
+    model = build(name, backend="manual").eval()
+    x = digits(28)
+    assert torch.equal(model(x), model.classifier(x))
+
+
+@transformed
+def test_the_first_gradient_reaches_the_localization_network(name):
+    model = build(name)
+    loss = torch.nn.functional.cross_entropy(model(digits(28)), torch.arange(3))
+    loss.backward()
+    assert model.transformer.localization[-1].weight.grad.abs().max() > 0
+
+
+@transformed
+def test_the_transformer_can_hand_on_a_smaller_image(name):
+    model = build(name, (1, 60, 60), out_size=(28, 30), padding="border")
+    assert model.transformer.options == {"padding": "border"}
+    assert model.transformer(digits(60)).shape == (3, 1, 28, 30)
+    assert model(digits(60)).shape == (3, 10)
+    assert count_parameters(model) == pytest.approx(BUDGET, rel=0.05)
+
+
+def test_images_need_not_be_square_or_grey():
+    for name in MODELS:
+        model = build(name, (3, 30, 36))
+        assert model(torch.rand(2, 3, 30, 36)).shape == (2, 10)
+
+
+@names
+def test_a_seed_makes_the_same_model_twice(name):
+    def weights() -> list[Tensor]:
+        torch.manual_seed(5)
+        return list(build(name).parameters())
+
+    for one, other in zip(weights(), weights(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_transformer_and_a_classifier_of_ones_own():
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 6))
+    transformer = SpatialTransformer(network, Affine())
+    model = TransformedClassifier(transformer, FCN((1, 4, 4), width=3))
+    x = torch.rand(2, 1, 4, 4)
+    assert torch.equal(model(x), model.classifier(model.transformer(x)))
+
+
+# ----------------------------------------------------------------------------- errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": "resnet"}, "^name must be one of .*'st-cnn'.*got 'resnet'"),
+        ({"name": "st-cnn", "transformation": "rigid"}, "^transformation must be one"),
+        ({"name": "cnn", "budget": 100}, "^budget of 100 is out of reach for cnn"),
+        ({"name": "st-fcn", "budget": 5_000}, "^budget of 5000 is out of reach for st"),
+        ({"name": "fcn", "budget": 10**9}, "^budget of 1000000000 is out of reach"),
+        ({"name": "cnn", "budget": -5}, "^budget of -5 is out of reach"),
+        ({"name": "cnn", "in_shape": (1, 9, 9)}, r"^in_shape \(1, 9, 9\) is too small"),
+        ({"name": "fcn", "in_shape": (28, 28)}, r"^in_shape must be \(C, H, W\)"),
+        ({"name": "st-cnn", "out_size": (28,)}, "^out_size must be"),
+    ],
+)
+def test_what_can_not_be_built_is_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        build(**arguments)
+
+
+def test_an_option_that_the_sampler_does_not_have_is_named():
+    with pytest.raises(TypeError, match="^unknown option: paddin"):
+        build("st-cnn", paddin="border")

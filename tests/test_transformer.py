@@ -1,0 +1,517 @@
+"""The module as others use it: alone, in a row, compiled, in half precision, exported.
+
+The graphs are captured with small networks whose last layer is perturbed, so that no
+warp is the identity and every step of the grid matters.
+"""
+
+from __future__ import annotations
+
+import copy
+import shutil
+import sysconfig
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from stn_tutorial import (
+    Affine,
+    Attention,
+    Projective,
+    Similarity,
+    SpatialTransformer,
+    ThinPlateSpline,
+    Translation,
+    base_grid,
+    sample,
+)
+from stn_tutorial.localization import (
+    ConvLocalization,
+    FullyConnectedLocalization,
+    ModernLocalization,
+)
+
+FAMILIES = [Translation, Attention, Similarity, Affine, Projective, ThinPlateSpline]
+families = pytest.mark.parametrize("family", FAMILIES, ids=lambda f: f.__name__)
+captured = pytest.mark.parametrize(
+    "family", [Affine, Projective, ThinPlateSpline], ids=lambda f: f.__name__
+)
+conventions = pytest.mark.parametrize("align_corners", [False, True])
+
+
+@pytest.fixture(autouse=True)
+def repeatable_weights() -> None:
+    torch.manual_seed(0)
+
+
+def images(*shape: int, seed: int = 1) -> Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def perturbed(
+    family: type, in_shape=(2, 12, 10), spread: float = 0.05, **options
+) -> SpatialTransformer:
+    """A transformer whose warps are no identities, and depend on the image."""
+    warp = family()
+    network = FullyConnectedLocalization(
+        in_shape, warp, hidden=(8,), perturbation=spread
+    )
+    return SpatialTransformer(network, warp, **options).eval()
+
+
+class Always(nn.Module):
+    """A localization network of one fixed answer, which can be trained."""
+
+    def __init__(self, answer: list[float]) -> None:
+        super().__init__()
+        self.answer = nn.Parameter(torch.tensor(answer))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.answer.expand(len(x), -1)
+
+
+# ------------------------------------------------------------------------- one warp
+
+
+@families
+@conventions
+@pytest.mark.parametrize("network", [ConvLocalization, ModernLocalization])
+def test_at_the_start_images_pass_through(family, network, align_corners):
+    warp = family()
+    transformer = SpatialTransformer(
+        network((3, 28, 23), warp), warp, align_corners=align_corners, backend="manual"
+    )
+    x = images(4, 3, 28, 23)
+    assert torch.equal(transformer(x), x)
+    transformer.options["backend"] = "native"
+    # What the native kernel's own rounding leaves: see the sampler's identity tests.
+    torch.testing.assert_close(transformer(x), x, rtol=0, atol=(28 + 23) * 2**-23)
+
+
+def test_the_default_family_is_affine():
+    transformer = SpatialTransformer(Always([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]))
+    assert type(transformer.transformation) is Affine
+    assert transformer.out_size is None and transformer.options == {}
+
+
+@families
+@conventions
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"interpolation": "nearest"},
+        {"padding": "border"},
+        {"padding": "reflection", "backend": "manual"},
+        {"fill": 0.5},
+        {"fill": [0.25, 0.75]},
+    ],
+    ids=str,
+)
+def test_the_output_is_the_image_read_at_the_grid(family, options, align_corners):
+    transformer = perturbed(
+        family, spread=0.5, align_corners=align_corners, out_size=(7, 9), **options
+    )
+    x = images(3, 2, 12, 10)
+    params, grid = transformer.params(x), transformer.grid(x)
+    assert torch.equal(params, transformer.localization(x))
+    warp = transformer.transformation
+    expected = warp.grid(params, (7, 9), align_corners=align_corners)
+    assert grid.shape == (3, 7, 9, 2) and torch.equal(grid, expected)
+    out = transformer(x)
+    assert out.shape == (3, 2, 7, 9)
+    assert torch.equal(out, sample(x, grid, align_corners=align_corners, **options))
+    # The convention is not lost on the way: the other one reads other places.
+    other = sample(x, grid, align_corners=not align_corners, **options)
+    assert not torch.equal(out, other)
+
+
+@pytest.mark.parametrize("option", [{"padding": "border"}, {"fill": 0.5}], ids=str)
+def test_an_option_makes_a_difference(option):
+    zoomed_out = Always([2.0, 0.0, 0.0])
+    x = images(2, 1, 8, 8)
+    plain = SpatialTransformer(zoomed_out, Attention())(x)
+    assert not torch.equal(
+        SpatialTransformer(zoomed_out, Attention(), **option)(x), plain
+    )
+
+
+@conventions
+@pytest.mark.parametrize("out_size", [(28, 28), (14, 10), (60, 33), (1, 1)])
+def test_at_the_start_another_output_size_is_a_resized_image(out_size, align_corners):
+    transformer = SpatialTransformer(
+        FullyConnectedLocalization((2, 20, 17), Affine()),
+        out_size=out_size,
+        padding="border",
+        align_corners=align_corners,
+    )
+    x = images(3, 2, 20, 17)
+    if align_corners and out_size == (1, 1):  # PyTorch reads a corner, we the middle
+        expected = x[:, :, 9:11, 8:9].mean(2, keepdim=True)
+    else:
+        expected = F.interpolate(
+            x, out_size, mode="bilinear", align_corners=align_corners
+        )
+    torch.testing.assert_close(transformer(x), expected, rtol=0, atol=1e-5)
+
+
+@families
+def test_any_channel_count_and_the_size_of_the_input_by_default(family):
+    for channels, size in [(1, (28, 28)), (5, (9, 14)), (3, (42, 30))]:
+        warp = family()
+        network = FullyConnectedLocalization((channels, *size), warp, hidden=(4,))
+        x = images(2, channels, *size)
+        assert SpatialTransformer(network, warp)(x).shape == x.shape
+
+
+def test_one_transformer_takes_images_of_several_sizes():
+    """If its localization network does: its grid follows the image."""
+    network = nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(16, 32))
+    nn.init.normal_(network[-1].weight, std=0.01)
+    transformer = SpatialTransformer(network, ThinPlateSpline())
+    for size in [(8, 12), (12, 8), (8, 12)]:
+        x = images(2, 1, *size)
+        assert transformer(x).shape == x.shape
+        assert transformer.grid(x).shape == (2, *size, 2)
+
+
+def test_an_empty_batch_stays_empty():
+    assert perturbed(Affine)(images(0, 2, 12, 10)).shape == (0, 2, 12, 10)
+
+
+# ---------------------------------------------------------------- several, and training
+
+
+def test_two_in_a_row_are_one_by_the_composition():
+    y, x = np.mgrid[0:64, 0:64] / 16.0
+    image = torch.from_numpy(np.sin(x) * np.cos(y)).float()[None, None]
+    first, second = [0.8, 0.2, 0.05, -0.1], [0.7, -0.1, 0.0, 0.1]
+    row = nn.Sequential(
+        SpatialTransformer(Always(first), Similarity(), padding="border"),
+        SpatialTransformer(Always(second), Similarity(), padding="border"),
+    )
+    both = Similarity().compose(torch.tensor([first]), torch.tensor([second]))
+    once = SpatialTransformer(Always(both[0].tolist()), Similarity(), padding="border")
+    inside = (..., slice(8, -8), slice(8, -8))
+    # Three bilinear readings of curvature 1 along both axes: 3 * 2 * (1/16)^2 / 8.
+    assert (row(image) - once(image))[inside].abs().max() < 6 / 8 / 256
+
+
+def test_a_row_starts_as_the_identity_and_gradients_reach_every_one():
+    shape = (2, 20, 20)
+    row = nn.Sequential(
+        *(
+            SpatialTransformer(ConvLocalization(shape, family), family)
+            for family in (Affine(), ThinPlateSpline(), Projective())
+        )
+    )
+    x = images(3, *shape)
+    torch.testing.assert_close(row(x), x, rtol=0, atol=3 * 40 * 2**-23)
+    (row(x) * torch.rand(x.shape)).sum().backward()
+    for transformer in row:
+        assert transformer.localization[-1].weight.grad.abs().max() > 0
+
+
+def test_side_by_side_each_sees_the_image_its_own_way():
+    family = Translation()  # which has no state, and may serve several
+    left = SpatialTransformer(Always([-0.5, 0.0]), family, padding="border")
+    right = SpatialTransformer(Always([0.5, 0.0]), family, padding="border")
+    x = images(2, 3, 8, 8)
+    both = torch.cat([left(x), right(x)], dim=1)
+    assert both.shape == (2, 6, 8, 8)
+    torch.testing.assert_close(both[:, :3, :, 2:], x[..., :-2], rtol=0, atol=1e-5)
+    torch.testing.assert_close(both[:, 3:, :, :-2], x[..., 2:], rtol=0, atol=1e-5)
+
+
+@families
+def test_training_undoes_a_shift(family):
+    """Gradients through sampler, grid and network lead to where they should."""
+    y, x = np.mgrid[0:21, 0:21] / 10.0 - 1
+
+    def blob(cx: float, cy: float) -> Tensor:
+        bump = np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / 0.2)
+        return torch.from_numpy(bump).float()[None, None]
+
+    warp = family()
+    network = Always(warp.identity().tolist())
+    transformer = SpatialTransformer(network, warp, align_corners=True)
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.02)
+    seen, wanted = blob(0.2, -0.15), blob(0.0, 0.0)
+    for _ in range(60):
+        loss = F.mse_loss(transformer(seen), wanted)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 1e-4
+    middle = transformer.grid(seen)[0, 10, 10]
+    torch.testing.assert_close(middle, torch.tensor([0.2, -0.15]), rtol=0, atol=0.02)
+
+
+# ------------------------------------------------------------------------------ state
+
+
+@families
+def test_the_state_is_that_of_the_localization_network(family, tmp_path):
+    transformer = perturbed(family)
+    x = images(3, 2, 12, 10)
+    expected = transformer(x)
+    state = transformer.state_dict()
+    assert list(state) == [
+        f"localization.{name}" for name in transformer.localization.state_dict()
+    ]
+    save_file(state, tmp_path / "weights.safetensors")
+    other = perturbed(family, spread=0.5)
+    assert not torch.equal(other(x), expected)
+    other.load_state_dict(load_file(tmp_path / "weights.safetensors"))
+    assert torch.equal(other(x), expected)
+
+
+@families
+def test_a_copy_is_a_transformer_of_its_own(family):
+    transformer = perturbed(family)
+    x = images(3, 2, 12, 10)
+    expected = transformer(x)
+    twin = copy.deepcopy(transformer)
+    assert torch.equal(twin(x), expected)
+    with torch.no_grad():
+        twin.localization[-1].bias += 0.1
+    assert not torch.equal(twin(x), expected)
+    assert torch.equal(transformer(x), expected)
+
+
+def test_print_shows_what_it_does():
+    transformer = perturbed(Affine, out_size=(5, 6), padding="border")
+    first = str(transformer).splitlines()[1]
+    assert first.strip() == "Affine, out_size=(5, 6), padding='border'"
+    assert str(perturbed(ThinPlateSpline)).splitlines()[1].strip() == "ThinPlateSpline"
+
+
+# ----------------------------------------------------------------------------- errors
+
+
+@pytest.mark.parametrize(
+    "out_size", [28, (28,), (0, 28), (28.0, 28), (3, 28, 28), "28"]
+)
+def test_a_wrong_output_size_is_named(out_size):
+    with pytest.raises(ValueError, match=r"^out_size must be \(H, W\).*got"):
+        perturbed(Affine, out_size=out_size)
+
+
+def test_an_unknown_option_is_named():
+    with pytest.raises(TypeError, match="^unknown option: mode, paddin$"):
+        perturbed(Affine, paddin="border", mode="bilinear")
+
+
+@pytest.mark.parametrize(
+    "option",
+    [{"padding": "wrap"}, {"interpolation": "cubic"}, {"backend": "c"}, {"fill": [1]}],
+    ids=str,
+)
+def test_a_wrong_value_of_an_option_is_named(option):
+    with pytest.raises(ValueError, match=f"^{next(iter(option))} must be"):
+        perturbed(Affine, **option)(images(1, 2, 12, 10))
+
+
+def test_a_localization_network_that_does_not_fit_is_named():
+    transformer = SpatialTransformer(Always([1.0, 0.0, 0.0]), Affine())
+    with pytest.raises(
+        ValueError, match=r"^localization must return \(N, 6\) for Affine, got \(2, 3\)"
+    ):
+        transformer(images(2, 1, 5, 5))
+    flat = SpatialTransformer(nn.Flatten(0), Translation())
+    with pytest.raises(ValueError, match=r"^localization must return \(N, 2\)"):
+        flat(images(2, 1, 5, 5))
+
+
+@families
+def test_a_network_that_diverged_reads_the_fill(family):
+    warp = family()
+    network = Always([float("nan")] * warp.n_params)
+    out = SpatialTransformer(network, warp, fill=0.25)(images(2, 1, 5, 5))
+    assert (out == 0.25).all()
+
+
+# ---------------------------------------------------------------------- half precision
+
+
+@families
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_autocast_moves_the_image_by_the_rounding_of_the_parameters_alone(
+    family, dtype
+):
+    transformer = perturbed(family, padding="border")
+    x = images(4, 2, 12, 10)
+    expected = transformer(x)
+    with torch.autocast("cpu", dtype):
+        params, grid, out = transformer.params(x), transformer.grid(x), transformer(x)
+    assert params.dtype == dtype and grid.dtype == out.dtype == torch.float32
+    # The grid is the grid of those parameters, and the image the one read there.
+    assert torch.equal(grid, transformer.transformation.grid(params, (12, 10)))
+    assert torch.equal(out, sample(x, grid, padding="border"))
+    # Parameters near 1 are rounded by at most eps / 2 in the last layer, and about as
+    # much before; a place moves by the sum of three of them (here times 5 or 6 pixels),
+    # and noise changes by at most 1 a pixel along each axis.
+    away = (params.float() - transformer.params(x)).abs().max()
+    assert away < torch.finfo(dtype).eps
+    assert (out - expected).abs().max() < 3 * torch.finfo(dtype).eps * (5 + 6)
+
+
+@families
+def test_at_the_start_autocast_changes_nothing(family):
+    warp = family()
+    network = ConvLocalization((1, 28, 28), warp)
+    transformer = SpatialTransformer(network, warp, backend="manual")
+    x = images(2, 1, 28, 28)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(
+            transformer.grid(x), base_grid((28, 28)).expand(2, 28, 28, 2)
+        )
+        assert torch.equal(transformer(x), x)
+
+
+@families
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_model_in_half_precision_keeps_its_grid_in_single(family, dtype):
+    transformer = perturbed(family).to(dtype)
+    x = images(2, 2, 12, 10).to(dtype)
+    assert transformer(x).dtype == dtype
+    assert transformer.grid(x).dtype == torch.float32
+    assert transformer(x).isfinite().all()
+
+
+def test_training_goes_through_autocast():
+    transformer = perturbed(ThinPlateSpline)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = transformer(images(2, 2, 12, 10)).square().mean()
+    loss.backward()
+    for p in transformer.parameters():
+        assert p.grad.dtype == torch.float32 and p.grad.isfinite().all()
+        assert p.grad.abs().max() > 0
+
+
+def test_an_evaluation_before_training_leaves_training_possible():
+    transformer = perturbed(ThinPlateSpline)
+    x = images(2, 2, 12, 10)
+    with torch.inference_mode():
+        transformer(x)
+    transformer(x).sum().backward()
+    assert transformer.localization[-1].weight.grad.isfinite().all()
+
+
+# ---------------------------------------------------------------------------- compiled
+
+
+def gradient(module: nn.Module, x: Tensor) -> Tensor:
+    weight = next(p for n, p in module.named_parameters() if n.endswith("1.weight"))
+    (grad,) = torch.autograd.grad(module(x).square().sum(), weight)
+    return grad
+
+
+@pytest.mark.parametrize(
+    ("family", "backend"),
+    [
+        (Affine, "native"),
+        (Projective, "manual"),
+        (ThinPlateSpline, "native"),
+    ],
+)
+def test_it_compiles_to_one_graph(family, backend):
+    """Captured whole, forward and backward; run without a compiler of machine code."""
+    torch.compiler.reset()
+    transformer = perturbed(family, backend=backend, out_size=(7, 9))
+    compiled = torch.compile(transformer, backend="aot_eager", fullgraph=True)
+    x = images(3, 2, 12, 10)
+    torch.testing.assert_close(compiled(x), transformer(x), rtol=0, atol=1e-6)
+    torch.testing.assert_close(
+        gradient(compiled, x), gradient(transformer, x), rtol=1e-4, atol=1e-5
+    )
+    # From the second batch on, nothing is captured again.
+    with torch.compiler.set_stance("fail_on_recompile"):
+        other = images(3, 2, 12, 10, seed=2)
+        torch.testing.assert_close(compiled(other), transformer(other))
+
+
+can_compile = pytest.mark.skipif(
+    not (shutil.which("g++") or shutil.which("clang++"))
+    or not Path(sysconfig.get_path("include"), "Python.h").exists(),
+    reason="needs a C++ compiler and Python's headers",
+)
+
+
+@can_compile
+def test_it_compiles_to_machine_code():
+    torch.compiler.reset()
+    transformer = perturbed(ThinPlateSpline)
+    compiled = torch.compile(transformer, fullgraph=True)
+    x = images(3, 2, 12, 10)
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(x), transformer(x), rtol=0, atol=1e-5)
+
+
+# ---------------------------------------------------------------------------- exported
+
+BATCH = ({0: torch.export.Dim("batch")},)
+
+
+def half_behind(transformer: SpatialTransformer) -> SpatialTransformer:
+    """Lean a perspective so far that a part of the output is behind the horizon."""
+    if isinstance(transformer.transformation, Projective):
+        with torch.no_grad():
+            transformer.localization[-1].bias[6] = 2.0
+    return transformer
+
+
+@captured
+def test_it_is_exported_for_every_batch_size(family):
+    transformer = half_behind(perturbed(family, out_size=(7, 9)))
+    # Nothing has run before: what an export computes must not stay behind.
+    program = torch.export.export(
+        transformer, (images(2, 2, 12, 10),), dynamic_shapes=BATCH
+    )
+    for n in (1, 2, 5):
+        x = images(n, 2, 12, 10, seed=n)
+        torch.testing.assert_close(
+            program.module()(x), transformer(x), rtol=0, atol=1e-6
+        )
+    transformer(x).sum().backward()
+    assert transformer.localization[-1].weight.grad.isfinite().all()
+
+
+@captured
+def test_onnx_runtime_agrees(family, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    path = tmp_path / "transformer.onnx"
+    transformer = half_behind(perturbed(family, out_size=(7, 9)))
+    torch.onnx.export(
+        transformer,
+        (images(2, 2, 12, 10),),
+        path,
+        dynamo=True,
+        opset_version=20,
+        input_names=["images"],
+        output_names=["warped"],
+        dynamic_shapes=BATCH,
+        verbose=False,
+    )
+    model = onnx.load(path)
+    versions = {each.domain: each.version for each in model.opset_import}
+    assert versions[""] >= 20
+    assert "GridSample" in {node.op_type for node in model.graph.node}
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    for n in (1, 2, 5):
+        x = images(n, 2, 12, 10, seed=n)
+        (got,) = session.run(["warped"], {"images": x.numpy()})
+        with torch.no_grad():
+            expected = transformer(x).numpy()
+        assert got.shape == expected.shape
+        np.testing.assert_allclose(got, expected, rtol=0, atol=1e-4)
+        if family is Projective:  # some points are behind the horizon, and not all
+            assert 0.05 < (got == 0).mean() < 0.95
+    # The module goes on as before.
+    assert np.array_equal(transformer(x).detach().numpy(), expected)
