@@ -33,7 +33,7 @@ NAMES = ("R", "RTS", "P", "E", "clutter")
 BATCH = 256
 THREADS = 2
 HEADER = (
-    f"{'distortion':<16}{'size':>8}{'batch /s':>14}{'one by one /s':>16}{'ratio':>9}"
+    f"{'distortion':<14}{'size':>8}{'batch /s':>13}{'one by one /s':>15}{'ratio':>8}"
 )
 BILINEAR = InterpolationMode.BILINEAR
 
@@ -74,11 +74,11 @@ def compare(device: torch.device, quick: bool) -> None:
         ratios.append(rates[0] / rates[1])
         size = "x".join(map(str, DISTORTIONS[name].size))
         print(
-            f"{name:<16}{size:>8}{rates[0]:>14.0f}{rates[1]:>16.0f}{ratios[-1]:>9.2f}",
+            f"{name:<14}{size:>8}{rates[0]:>13.0f}{rates[1]:>15.0f}{ratios[-1]:>8.2f}",
             flush=True,
         )
     mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
-    print(f"{'geometric mean':<16}{'':>38}{mean:>9.2f}")
+    print(f"{'geometric mean':<14}{'':>36}{mean:>8.2f}")
 
 
 def draw(name: str, digits: Tensor, chance: random.Random) -> dict[str, Any]:

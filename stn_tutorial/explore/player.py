@@ -11,7 +11,7 @@ import base64
 import hashlib
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 
 import matplotlib.pyplot as plt
@@ -76,7 +76,8 @@ class Player:
     """Pictures that follow one another, shown as the value of a notebook cell.
 
     Args:
-        figures: the pictures, two or more, all of one size; they are drawn and closed.
+        figures: the pictures, two or more, all of one size; each is drawn and closed
+            before the next is asked for, so a generator keeps only one open.
         captions: one for each, such as ``"after epoch 3"``.
         alt: what the pictures show and what to watch, for those who can't see them.
         seconds: how long each is shown.
@@ -89,24 +90,25 @@ class Player:
 
     def __init__(
         self,
-        figures: Sequence[Figure],
+        figures: Iterable[Figure],
         captions: Sequence[str],
         *,
         alt: str,
         seconds: float = 0.7,
         dpi: int = 100,
     ) -> None:
-        if len(figures) < 2:
-            raise ValueError(f"figures must be two or more, got {len(figures)}")
-        if len(captions) != len(figures):
-            raise ValueError(
-                f"captions must be {len(figures)}, one a figure, got {len(captions)}"
-            )
         if not alt.strip():
             raise ValueError("alt must say what the pictures show, got an empty text")
         if not seconds > 0:
             raise ValueError(f"seconds must be positive, got {seconds}")
         self.pictures = [_png(figure, dpi) for figure in figures]
+        if len(self.pictures) < 2:
+            raise ValueError(f"figures must be two or more, got {len(self.pictures)}")
+        if len(captions) != len(self.pictures):
+            raise ValueError(
+                f"captions must be {len(self.pictures)}, one a figure, "
+                f"got {len(captions)}"
+            )
         self.captions = [str(caption) for caption in captions]
         self.alt = alt
         self.seconds = seconds
