@@ -25,7 +25,7 @@ SIZES = {
     "E": (28, 28),
     "clutter": (60, 60),
 }
-# PyTorch's own rounding of a place in 28 pixels, on noise whose slope reaches 1 a pixel.
+# PyTorch's rounding of a place in 28 pixels, on noise whose slope reaches 1 a pixel.
 ROUNDING = 4 * 28 * 2**-23
 names = pytest.mark.parametrize("name", SIZES)
 
