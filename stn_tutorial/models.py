@@ -39,6 +39,7 @@ __all__ = [
     "count_parameters",
 ]
 
+#: The families of warps by the names that options use.
 FAMILIES = {
     "translation": Translation,
     "attention": Attention,
@@ -119,7 +120,7 @@ class TransformedClassifier(nn.Module):
         return self.classifier(self.transformer(x))
 
 
-# name -> (classifier, the localization network of its ST- variant, widest)
+#: The models by name: (classifier, the localization network of its ST- variant, widest)
 MODELS: dict[str, tuple[Callable, Callable | None, int]] = {
     "fcn": (FCN, None, 1024),
     "cnn": (CNN, None, 512),

@@ -41,7 +41,7 @@ def lines_that_stay_parallel(answer: str) -> None:
 
 
 def all_in_front(attempt: Callable[..., Tensor]) -> None:
-    """Check ``attempt(params)``: is all of the output in front of the horizon?"""
+    """Check ``attempt(params)``: whether all of the output is before the horizon."""
     draw = torch.Generator().manual_seed(1)
 
     def cases() -> Iterator[tuple[Tensor]]:

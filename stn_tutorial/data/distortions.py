@@ -177,6 +177,7 @@ def _none(digits: Tensor, generator: torch.Generator) -> Distorted:
     )
 
 
+#: The distortions by the names of the table's columns.
 DISTORTIONS = {
     "none": Distortion("none", (28, 28), _none),
     "R": Distortion("R", (28, 28), _rotate),
