@@ -178,14 +178,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _gist(complaint: str) -> str:
     """What tyro's framed complaint says first, and what it offers instead."""
-    title, *lines = (line.strip("─│╭╮╰╯ ") for line in complaint.splitlines())
-    parts = "\n".join(lines).split("\n\n")  # a rule between two parts is blank now
-    gist = " ".join(parts[0].split())
+    ruled = re.split("[─-]{8,}", complaint)  # its rules, in a UTF-8 terminal or another
+    parts = [" ".join(re.sub("[─│╭╮╰╯]", " ", part).split()) for part in ruled]
+    title, gist, offer = parts[:3]
     # A class's own check is reported with the name of the class's place in tyro.
     gist = re.sub(r"^Error parsing (__\S+: )?", "", gist)
     if title == "Missing subcommand":
         gist = f"{title.lower()}: {gist}"
-    offer = " ".join(parts[1].split())
     offer = re.match(r"Perhaps you meant: --[\w-]+|Available subcommands: .*", offer)
     return f"{gist} ({offer[0].lower().replace(':', '', 1)})" if offer else gist
 

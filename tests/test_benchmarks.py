@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import importlib.util
+import math
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
+
+from stn_tutorial.data.distortions import distort
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@pytest.fixture(scope="module")
-def printed() -> str:
+def quick_run(script: str) -> str:
     result = subprocess.run(
-        [sys.executable, "benchmarks/sampler.py", "--quick"],
+        [sys.executable, f"benchmarks/{script}", "--quick"],
         cwd=ROOT,
         env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
         capture_output=True,
@@ -24,6 +28,11 @@ def printed() -> str:
     )
     assert result.returncode == 0, result.stderr
     return result.stdout
+
+
+@pytest.fixture(scope="module")
+def printed() -> str:
+    return quick_run("sampler.py")
 
 
 def rows(printed: str, first: str) -> dict[str, list[float]]:
@@ -70,3 +79,46 @@ def test_the_benchmark_ends_with_geometric_means(printed):
 
 def test_the_table_fits_a_terminal(printed):
     assert max(map(len, printed.splitlines())) <= 100
+
+
+def test_the_distortions_benchmark_compares_images_per_second():
+    lines = quick_run("distortions.py").splitlines()
+    table = {words[0]: words[1:] for line in lines if (words := line.split())}
+    ratios = []
+    for name in ("R", "RTS", "P", "E", "clutter"):
+        size, batch, one_by_one, ratio = table[name]
+        ratios.append(float(ratio))
+        assert float(one_by_one) > 0
+        assert ratios[-1] == pytest.approx(float(batch) / float(one_by_one), rel=0.05)
+    assert table["RTS"][0] == "42x42"
+    mean = math.prod(ratios) ** (1 / len(ratios))
+    assert float(table["geometric"][-1]) == pytest.approx(mean, rel=0.05)
+    assert max(map(len, lines)) <= 100
+
+
+@pytest.mark.parametrize("name", ["R", "RTS", "P", "E", "clutter"])
+def test_the_distortions_benchmark_compares_like_with_like(name):
+    path = ROOT / "benchmarks" / "distortions.py"
+    spec = importlib.util.spec_from_file_location("benchmark", path)
+    benchmark = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(benchmark)
+    generator = torch.Generator().manual_seed(0)
+    digits = torch.rand(20, 1, 28, 28, generator=generator)
+    done = distort(digits, name, generator)
+    for k, digit in enumerate(digits):
+        drawn = {
+            key: value[k] if key == "offsets" else value[k].tolist()
+            for key, value in done.truth.items()
+        }
+        if name == "clutter":  # the digit's place; the pieces are not in the truth
+            drawn |= {"shift_px": [int(v) for v in drawn["shift_px"]], "pieces": []}
+        theirs = benchmark.one(name, digit, drawn)
+        difference = (done.images[k] - theirs).abs()
+        if name == "P":  # torchvision has no horizon: it sees what lies behind it
+            x, y, one = torch.tensor(drawn["theta"])[2]
+            ends = (2 * torch.arange(42) + 1) / 42 - 1
+            difference = difference[:, ends[:, None] * y + ends * x + one > 1e-3]
+        if name == "clutter":
+            difference = (theirs - done.images[k]).clamp(min=0)
+            assert (done.images[k] > 0).sum() > (theirs > 0).sum()
+        assert difference.max() < 1e-3

@@ -397,6 +397,21 @@ def test_a_checksum_is_that_of_the_contents():
     assert few.checksum not in (digits.checksum, digits.first(6).checksum)
 
 
+def test_held_out_digits_are_the_last_and_no_others():
+    digits = load_digits("train", "embedded")
+    rest, held = digits.hold_out(300)
+    assert torch.equal(torch.cat([rest.images, held.images]), digits.images)
+    assert torch.equal(torch.cat([rest.labels, held.labels]), digits.labels)
+    assert len(held) == 300 and held.source == "embedded"
+    assert rest.checksum == digits.first(len(digits) - 300).checksum != held.checksum
+
+
+@pytest.mark.parametrize("count", [0, -1, 1437, 2000])
+def test_holding_out_leaves_something(count):
+    with pytest.raises(ValueError, match=rf"^count must leave .* 1437 .* got {count}"):
+        load_digits("train", "embedded").hold_out(count)
+
+
 def test_digits_go_to_a_device():
     digits = load_digits("test", "embedded")
     there = digits.to("meta")

@@ -12,6 +12,7 @@ import sys
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -158,6 +159,26 @@ def test_every_epoch_has_distortions_of_its_own():
         recipe = Recipe(epochs=3, batch_size=50, seed=seed)
         train(linear(), digits(), test_set(), recipe, distort=watch, progress=False)
     assert len(set(drawn)) == 2 * 3 * 2
+
+
+def test_processes_share_each_batch_and_distort_differently():
+    content, drawn = digits(70), []
+
+    def watch(images: Tensor, draw: torch.Generator) -> Tensor:
+        drawn.append(torch.rand((), generator=draw).item())
+        return images
+
+    def batches(rank: int, processes: int) -> list[Tensor]:
+        place = SimpleNamespace(
+            device=torch.device("cpu"), process_index=rank, num_processes=processes
+        )
+        recipe = Recipe(batch_size=32)
+        return [x for x, _ in training._batches(content, recipe, 0, place, watch)]
+
+    whole, shares = batches(0, 1), [batches(rank, 3) for rank in range(3)]
+    for k, batch in enumerate(whole):
+        torch.testing.assert_close(torch.cat([share[k] for share in shares]), batch)
+    assert len(set(drawn[3:])) == 9
 
 
 def test_on_epoch_is_called_before_the_first_epoch_and_after_each(tmp_path):
@@ -337,7 +358,7 @@ def test_a_recipe_that_makes_no_sense_is_named(options, message):
     assert str(raised.value) == message
 
 
-@pytest.mark.parametrize("name", ["window", "limit", "budget"])
+@pytest.mark.parametrize("name", ["window", "limit", "validation", "budget"])
 def test_a_config_that_makes_no_sense_is_named(name):
     with pytest.raises(ValueError, match=f"^{name} must be .* got -1"):
         Config(**{name: -1})
@@ -425,6 +446,7 @@ def test_another_configuration_in_the_same_folder_is_refused(tmp_path):
 
 def test_a_run_that_took_the_data_it_could_have_stays_with_it(tmp_path, monkeypatch):
     monkeypatch.setenv("STN_TUTORIAL_MIRROR", str(tmp_path / "nowhere"))
+    monkeypatch.setenv("STN_TUTORIAL_DATA", str(tmp_path / "empty"))
     config = replace(SMALL, data="auto", recipe=replace(SHORT, epochs=1))
     run(config, tmp_path / "run", progress=False)
     found, _ = load_model(tmp_path / "run")
@@ -451,7 +473,7 @@ def test_a_result_tells_everything(tmp_path):
     data, full = result["data"], load_digits("test", "embedded")
     assert data["source"] == "embedded"
     assert data["train"] == {"digits": 256, "sha256": digits(256).checksum}
-    assert data["test"] == {"digits": 360, "sha256": full.checksum}
+    assert data["test"] == {"split": "test", "digits": 360, "sha256": full.checksum}
     assert [set(entry) for entry in result["history"]] == 2 * [
         {"epoch", "loss", "train_error", "test_error", "seconds"}
     ]
@@ -469,6 +491,18 @@ def test_a_kept_model_gives_its_test_error_again(tmp_path):
     assert config == SMALL and not model.training
     assert same(model.state_dict(), done.model.state_dict())
     assert evaluate(config, model) == result["test_error"]
+
+
+def test_a_recipe_is_judged_on_held_out_training_digits(tmp_path):
+    config = replace(SMALL, validation=400, recipe=replace(SHORT, epochs=1))
+    _, result = run(config, tmp_path, progress=False)
+    rest, held = load_digits("train", "embedded").hold_out(400)
+    assert result["data"]["train"]["sha256"] == rest.first(256).checksum
+    expected = {"split": "validation", "digits": 400, "sha256": held.checksum}
+    assert result["data"]["test"] == expected
+    found, model = load_model(tmp_path)
+    assert evaluate(found, model) == result["test_error"]
+    assert evaluate(replace(found, validation=0), model) != result["test_error"]
 
 
 def test_training_distorts_anew_and_the_test_set_stays(monkeypatch):

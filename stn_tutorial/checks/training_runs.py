@@ -69,8 +69,8 @@ def zoom_of(attempt: Callable[[Tensor], Tensor]) -> None:
         attempt,
         reference,
         cases(),
-        hint="the bracket at its best angle is the length of a vector; half of it is "
-        "the scale. Use only the linear part: a11, a12, a21 and a22.",
+        hint="h at its best angle is the length of a vector; half of it is the scale. "
+        "Use only the linear part: a11, a12, a21 and a22.",
     )
 
 

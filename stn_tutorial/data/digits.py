@@ -80,6 +80,25 @@ class DigitSet:
         """
         return _digit_set(self.images[:count], self.labels[:count], self.source)
 
+    def hold_out(self, count: int) -> tuple[DigitSet, DigitSet]:
+        """Divide the digits in two.
+
+        Args:
+            count: how many to hold out: the last ones.
+
+        Returns:
+            The other digits, and those held out.
+
+        Raises:
+            ValueError: if no digit would be left.
+        """
+        if not 0 < count < len(self):
+            raise ValueError(
+                f"count must leave some of the {len(self)} digits, got {count}"
+            )
+        held = self.images[-count:], self.labels[-count:]
+        return self.first(len(self) - count), _digit_set(*held, self.source)
+
 
 def load_digits(split: str = "train", source: str = "auto") -> DigitSet:
     """Return the training or the test digits.

@@ -65,14 +65,14 @@ def _normal(count: int, sd: float, generator: torch.Generator, *shape: int) -> T
     return sd * torch.randn(count, *shape, generator=generator, device=generator.device)
 
 
-def _similarity(
+def _similarity_truth(
     digits: Tensor,
     angle: Tensor,
     scale: Tensor,
     shift_px: Tensor,
     size: tuple[int, int],
-) -> Distorted:
-    """Turn, scale and shift digits about their middle into pictures of `size`."""
+) -> dict[str, Tensor]:
+    """The warp that turns, scales and shifts digits about their middle."""
     to = {"device": digits.device, "dtype": digits.dtype}
     angle, scale, shift_px = (t.to(**to) for t in (angle, scale, shift_px))
     height, width = digits.shape[-2:]
@@ -83,8 +83,19 @@ def _similarity(
     shift = end - (linear @ start)
     matrix = torch.cat([linear, shift[..., None]], dim=-1)  # digit pixels to picture's
     theta = theta_from_pixels(matrix, (height, width), size)
-    images = sample(digits, Affine().grid(theta.flatten(1), size))
-    truth = {"theta": theta, "angle": angle, "scale": scale, "shift_px": shift_px}
+    return {"theta": theta, "angle": angle, "scale": scale, "shift_px": shift_px}
+
+
+def _similarity(
+    digits: Tensor,
+    angle: Tensor,
+    scale: Tensor,
+    shift_px: Tensor,
+    size: tuple[int, int],
+) -> Distorted:
+    """Turn, scale and shift digits about their middle into pictures of `size`."""
+    truth = _similarity_truth(digits, angle, scale, shift_px, size)
+    images = sample(digits, Affine().grid(truth["theta"].flatten(1), size))
     return Distorted(images, truth)
 
 
@@ -150,7 +161,8 @@ def _clutter(digits: Tensor, generator: torch.Generator) -> Distorted:
     """A digit at a random place in 60×60, among 16 pieces of 6×6 of other digits."""
     n, size, pieces, side = len(digits), 60, 16, 6
     shift = _uniform(n, -16, 16, generator, 2).round()
-    placed = _similarity(digits, torch.zeros(n), torch.ones(n), shift, (size, size))
+    upright = torch.zeros(n), torch.ones(n)
+    truth = _similarity_truth(digits, *upright, shift, (size, size))
 
     def integers(high: int) -> Tensor:
         draw = torch.rand(n, pieces, generator=generator, device=generator.device)
@@ -164,9 +176,14 @@ def _clutter(digits: Tensor, generator: torch.Generator) -> Distorted:
     to_y = integers(size - side + 1)[..., None, None] + steps[:, None]
     to_x = integers(size - side + 1)[..., None, None] + steps
     place = (to_y * size + to_x).flatten(1)
-    flat = placed.images.flatten(1)
+    # The shift is whole pixels, so the digit is put there rather than warped.
+    left, top = (truth["shift_px"].long() + 16).unbind(dim=-1)
+    frame = torch.arange(28, device=digits.device)
+    own_y, own_x = top[:, None, None] + frame[:, None], left[:, None, None] + frame
+    flat = digits.new_zeros(n, size * size)
+    flat = flat.scatter(1, (own_y * size + own_x).flatten(1), digits.flatten(1))
     flat = flat.scatter_reduce(1, place, patches.flatten(1), reduce="amax")
-    return Distorted(flat.view(n, 1, size, size), placed.truth)
+    return Distorted(flat.view(n, 1, size, size), truth)
 
 
 def _none(digits: Tensor, generator: torch.Generator) -> Distorted:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from stn_tutorial.checkpoints import read_checkpoint
-from stn_tutorial.data.digits import load_digits
+from stn_tutorial.data.digits import DigitSet, load_digits
 from stn_tutorial.data.distortions import DISTORTIONS, distort, fixed_test_set
 from stn_tutorial.models import build, count_parameters
 from stn_tutorial.training import Recipe, Run, error_rate, train
@@ -33,6 +33,8 @@ class Config:
         budget: how many parameters the model may have, about.
         data: mnist, embedded, or auto: mnist when it can be had.
         limit: use the first so many training digits; 0 uses all.
+        validation: hold out so many training digits, the last ones, and test on them
+            instead: a recipe is chosen on these, never on the test digits.
         recipe: how to train.
     """
 
@@ -45,10 +47,11 @@ class Config:
     budget: int = 100_000
     data: Literal["auto", "mnist", "embedded"] = "auto"
     limit: int = 0
+    validation: int = 0
     recipe: Recipe = field(default_factory=Recipe)
 
     def __post_init__(self) -> None:
-        for name in ("window", "limit"):
+        for name in ("window", "limit", "validation"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be >= 0, got {getattr(self, name)}")
         if self.budget < 1:
@@ -97,9 +100,7 @@ def run(
         ValueError: if the folder holds a run with other options.
         DataError: if the data can't be had.
     """
-    digits = load_digits("train", config.data)
-    digits = digits.first(config.limit) if config.limit else digits
-    test = load_digits("test", digits.source)
+    digits, test = _digits(config)
     test_images = fixed_test_set(test.images, config.distortion).images
     model = make_model(config)
     label = {k: v for k, v in asdict(config).items() if k != "recipe"}
@@ -120,7 +121,11 @@ def run(
         "data": {
             "source": digits.source,
             "train": {"digits": len(digits), "sha256": digits.checksum},
-            "test": {"digits": len(test), "sha256": test.checksum},
+            "test": {
+                "split": "validation" if config.validation else "test",
+                "digits": len(test),
+                "sha256": test.checksum,
+            },
         },
         "test_error": done.test_error,
         "seconds": sum(entry["seconds"] for entry in done.history),
@@ -155,15 +160,25 @@ def evaluate(config: Config, model: nn.Module) -> float:
     """Test a model on the fixed test set of its distortion.
 
     Args:
-        config: names the distortion and the data.
+        config: names the distortion, the data and which digits are held out.
         model: images to scores.
 
     Returns:
         The error in percent.
     """
-    digits = load_digits("test", config.data)
+    _, digits = _digits(config)
     images = fixed_test_set(digits.images, config.distortion).images
     return error_rate(model, images, digits.labels)
+
+
+def _digits(config: Config) -> tuple[DigitSet, DigitSet]:
+    """The digits to train on and those to test on."""
+    digits = load_digits("train", config.data)
+    if config.validation:
+        digits, test = digits.hold_out(config.validation)
+    else:
+        test = load_digits("test", digits.source)
+    return digits.first(config.limit) if config.limit else digits, test
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
