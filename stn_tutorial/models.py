@@ -120,7 +120,7 @@ class TransformedClassifier(nn.Module):
         return self.classifier(self.transformer(x))
 
 
-#: The models by name: (classifier, the localization network of its ST- variant, widest)
+#: The models by name, as (classifier, localization network in front or None, widest).
 MODELS: dict[str, tuple[Callable, Callable | None, int]] = {
     "fcn": (FCN, None, 1024),
     "cnn": (CNN, None, 512),
@@ -149,13 +149,14 @@ def build(
         in_shape: ``(C, H, W)`` of the images.
         transformation: one of `FAMILIES`, for the ST- variants.
         budget: the number of parameters aimed at.
-        out_size: ``(H, W)`` of the transformer's output; the default is the input's.
-        **options: of `stn_tutorial.sample`, for the transformer.
+        out_size: ``(H, W)`` of an ST- variant's output; the default is the input's.
+        **options: of `stn_tutorial.sample`, for the transformer of an ST- variant.
 
     Returns:
         The model, freshly initialized from PyTorch's global random state.
 
     Raises:
+        TypeError: if a model without a transformer is given options of one.
         ValueError: if a name is unknown, or no width comes within 20% of the budget.
     """
     if name not in MODELS:
@@ -165,6 +166,9 @@ def build(
             f"transformation must be one of {tuple(FAMILIES)}, got {transformation!r}"
         )
     classifier, localization, widest = MODELS[name]
+    given = [*options, *(["out_size"] if out_size is not None else [])]
+    if localization is None and given:
+        raise TypeError(f"{name} has no transformer to give {', '.join(given)} to")
     in_shape = tuple(in_shape)
     transformer, inner = None, in_shape
     if localization is not None:

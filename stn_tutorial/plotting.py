@@ -180,7 +180,16 @@ def draw_points(
     size: float = 4,
     label: str | None = None,
 ) -> None:
-    """Mark points ``(..., 2)`` of pixel coordinates."""
+    """Mark points of pixel coordinates.
+
+    Args:
+        ax: what to draw on.
+        points: ``(..., 2)``, x and y.
+        color: of the marks.
+        marker: as Matplotlib names it.
+        size: of a mark, in points.
+        label: for the legend.
+    """
     x, y = points.detach().cpu().reshape(-1, 2).T.numpy()
     ax.plot(x, y, marker, color=color, markersize=size, linestyle="none", label=label)
 
@@ -193,7 +202,15 @@ def draw_arrows(
     color: str = COLORS["gradient"],
     width: float = 0.004,
 ) -> None:
-    """Draw arrows from points ``(..., 2)`` to points ``(..., 2)``, in pixels."""
+    """Draw arrows between points of pixel coordinates.
+
+    Args:
+        ax: what to draw on.
+        start: ``(..., 2)``, where the arrows begin.
+        end: ``(..., 2)``, where they point.
+        color: of the arrows.
+        width: of a shaft, as a share of the plot's width.
+    """
     x, y = start.detach().cpu().reshape(-1, 2).T.numpy()
     u, v = (end - start).detach().cpu().reshape(-1, 2).T.numpy()
     ax.quiver(

@@ -114,7 +114,9 @@ class MatrixFamily:
         """Return the one warp that does `first` and then `second` to an image.
 
         A point of the final image is taken back through `second`, and then through
-        `first`: the matrices multiply in the order ``first @ second``.
+        `first`: the matrices multiply in the order ``first @ second``. (A point behind
+        the horizons of two projective warps lies ahead of their product's: turning
+        one's back twice. Read through one grid after the other where that matters.)
 
         Args:
             first: ``(N, n_params)``, the warp applied to the image first.

@@ -70,6 +70,12 @@ def test_no_other_width_is_closer_to_the_budget():
             assert abs(count_parameters(CNN((1, 28, 28), other)) - budget) >= miss
 
 
+@pytest.mark.parametrize("options", [{"out_size": (14, 14)}, {"padding": "border"}])
+def test_a_model_without_a_transformer_takes_no_options_of_one(options):
+    with pytest.raises(TypeError, match=f"^cnn has no transformer .* {[*options][0]}"):
+        build("cnn", **options)
+
+
 def test_the_parameters_are_those_one_can_count_by_hand():
     assert count_parameters(FCN((1, 28, 28))) == 785 * 128 + 129 * 128 + 129 * 10
     # 28 is convolved to 20, pooled to 10, convolved to 4 and pooled to 2.

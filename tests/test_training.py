@@ -364,6 +364,11 @@ def test_a_config_that_makes_no_sense_is_named(name):
         Config(**{name: -1})
 
 
+def test_a_window_for_a_model_without_a_transformer_is_refused():
+    with pytest.raises(ValueError, match="^window must be 0 for cnn, got 28"):
+        Config(model="cnn", window=28)
+
+
 def test_the_largest_seed_works():
     recipe = Recipe(epochs=1, seed=2**32 - 1)
     train(linear(), digits(), test_set(), recipe, progress=False)

@@ -56,6 +56,8 @@ class Config:
                 raise ValueError(f"{name} must be >= 0, got {getattr(self, name)}")
         if self.budget < 1:
             raise ValueError(f"budget must be positive, got {self.budget}")
+        if self.window and not self.model.startswith("st-"):
+            raise ValueError(f"window must be 0 for {self.model}, got {self.window}")
 
 
 def make_model(config: Config) -> nn.Module:
