@@ -85,6 +85,11 @@ def resume(
         index, key = name.split(".", 1)
         state.setdefault(int(index), {})[key] = tensor
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+    # In another memory layout than its parameter's, a state is rounded differently.
+    for parameter, values in optimizer.state.items():
+        for key, value in values.items():
+            if value.shape == parameter.shape:
+                values[key] = torch.empty_like(parameter).copy_(value)
     torch.set_rng_state(tensors["random"])
     return json.loads(metadata["history"])
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from stn_tutorial.localization import (
@@ -187,7 +188,8 @@ def build(
             f"budget of {budget} is out of reach for {name}: the closest has "
             f"{count_parameters(model)} parameters"
         )
-    return model
+    # On a CPU, convolutions and poolings are half as fast again in this layout.
+    return model.to(memory_format=torch.channels_last)
 
 
 def count_parameters(module: nn.Module) -> int:
