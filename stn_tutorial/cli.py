@@ -1,4 +1,4 @@
-"""The command line: ``python -m stn_tutorial train | evaluate | export | show | data``.
+"""The command line: ``python -m stn_tutorial COMMAND``; ``--help`` lists the commands.
 
 A command is a dataclass: tyro makes its options and their help from the fields and the
 docstring, and `run` does the work.
@@ -28,7 +28,16 @@ from stn_tutorial.experiments.distorted_digits import (
     load_model,
     run,
 )
+from stn_tutorial.experiments.distorted_mnist import (
+    COLUMNS,
+    RECIPES,
+    ROWS,
+    cells,
+    results,
+    work,
+)
 from stn_tutorial.models import TransformedClassifier
+from stn_tutorial.report import overview, table
 
 __all__ = ["main"]
 
@@ -149,7 +158,50 @@ class Data:
             print(f"{split}: {len(digits)} digits, SHA-256 {digits.checksum[:16]}…")
 
 
-Command = Union[Train, Evaluate, Export, Show, Data]  # noqa: UP007
+@dataclass
+class Table:
+    """Run what is missing of the table of distorted MNIST; processes share the work."""
+
+    recipes: tuple[Literal["paper", "today"], ...] = ("paper", "today")
+    """How to train: as the paper did, scaled down, or as one would today."""
+    columns: tuple[Literal["R", "RTS", "P", "E", "clutter"], ...] = tuple(COLUMNS)
+    """Which distortions."""
+    rows: tuple[str, ...] = tuple(ROWS)
+    """Which models, as the table names them, such as "ST-CNN Aff"."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Which seeds."""
+    quick: bool = False
+    """Run a miniature of every cell, on few embedded digits, into runs/quick."""
+    list: bool = False
+    """Show what is done and what is missing, and run nothing."""
+    folder: Path = Path("results/distorted_mnist")
+    """Where the results are, one JSON file a run."""
+
+    def run(self) -> None:
+        names = {"recipes": self.recipes, "columns": self.columns, "rows": self.rows}
+        wanted = cells(**names, seeds=self.seeds)
+        runs = Path("runs/quick" if self.quick else "runs/distorted_mnist")
+        folder = runs / "results" if self.quick else self.folder
+        if not self.list:
+            work(wanted, folder, runs, quick=self.quick)
+        print(overview(results(folder), wanted))
+
+
+@dataclass
+class Report:
+    """Print the table of distorted MNIST from its results, the paper's beside ours."""
+
+    folder: Path = Path("results/distorted_mnist")
+    """Where the results are."""
+
+    def run(self) -> None:
+        found = results(self.folder)
+        for recipe in RECIPES:
+            print(f"{recipe}: ours, mean ± sd (seeds); the paper's\n")
+            print(table(found, recipe))
+
+
+Command = Union[Train, Evaluate, Export, Show, Data, Table, Report]  # noqa: UP007
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

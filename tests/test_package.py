@@ -44,6 +44,7 @@ ALL_BUT_CHECKS = CORE | {
     "diagnostics",
     "experiments",
     "plotting",
+    "report",
     "explore",
 }
 ROOMS = {
@@ -61,6 +62,7 @@ ROOMS = {
     "diagnostics": {"transformer", "plotting"},
     "experiments": {"models", "data", "training", "checkpoints"},
     "plotting": {"coordinates"},
+    "report": {"experiments"},
     "explore": {"plotting", "transforms"},
     "checks": ALL_BUT_CHECKS,
     "quiz": set(),
