@@ -5,7 +5,7 @@
 
 1. bring every point to where the padding says it should be read (`_place`);
 2. put a frame of one pixel around the image, so that every point has four neighbours;
-3. mix the four neighbours (`_Bilinear`), with gradients derived by hand.
+3. mix the four neighbours (`stn_tutorial.bilinear`), with gradients derived by hand.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd import Function
 
+from stn_tutorial.antialiasing import finer_grid, readings_for
+from stn_tutorial.bilinear import Bilinear, Nearest
 from stn_tutorial.coordinates import to_pixels
 
 __all__ = ["sample"]
@@ -36,6 +37,7 @@ def sample(
     fill: float | Sequence[float] | Tensor = 0.0,
     align_corners: bool = False,
     backend: str = "native",
+    antialias: bool | int = False,
 ) -> Tensor:
     r"""Read an image at every point of a grid.
 
@@ -57,7 +59,10 @@ def sample(
         fill: with ``padding="zeros"``, the value outside: one number, or one a channel.
         align_corners: the convention of `grid`'s coordinates.
         backend: ``"native"`` (`torch.nn.functional.grid_sample`) or ``"manual"`` (this
-            module's own, which can be differentiated twice).
+            project's own, which can be differentiated twice).
+        antialias: take the mean of so many readings a side, spread over the patch of
+            the input that an output pixel stands for; ``True`` chooses the number from
+            the grid: as many as the longest step is pixels long, 8 at most.
 
     Returns:
         ``(N, C, H_out, W_out)``, of the image's dtype. A grid point that is not finite
@@ -68,10 +73,23 @@ def sample(
         ValueError: if the shapes, devices or options do not fit.
     """
     _check(image, grid, interpolation, padding, backend)
+    if antialias != int(antialias) or antialias < 0:
+        raise ValueError(f"antialias must be a whole number >= 0, got {antialias}")
     fill = _fill_of(fill, image, padding)
     dtype = torch.promote_types(image.dtype, grid.dtype)
     dtype = torch.promote_types(dtype, torch.float32)
     values, points = image.to(dtype), grid.to(dtype)
+    if antialias:
+        size = image.shape[-2:]
+        n = (
+            readings_for(points, size, align_corners)
+            if antialias is True
+            else antialias
+        )
+        options = {"interpolation": interpolation, "padding": padding, "fill": fill}
+        options |= {"align_corners": align_corners, "backend": backend}
+        finer = sample(values, finer_grid(points, n), **options)
+        return F.avg_pool2d(finer, n).to(image.dtype)
 
     x, y = points.detach().abs().unbind(dim=-1)
     finite = torch.maximum(x, y) < math.inf  # false for NaN, too; quicker than isfinite
@@ -118,8 +136,8 @@ def _manual(
         framed = framed + F.pad(image.new_zeros(size), (1, 1, 1, 1), value=1.0) * fill
     # The frame moves every pixel by one, which must not move ties to the odd pixel.
     if interpolation == "nearest":
-        return _Nearest.apply(framed, points.round() + 1)
-    return _Bilinear.apply(framed, points + 1)
+        return Nearest.apply(framed, points.round() + 1)
+    return Bilinear.apply(framed, points + 1)
 
 
 def _place(
@@ -141,108 +159,6 @@ def _place(
         period = (2 * length).where(length > 0, 1.0)  # one pixel has nothing to mirror
         points = start + length - ((points - start) % period - length).abs()
     return points.where(points < last, last).where(points > 0, 0.0)
-
-
-class _Bilinear(Function):
-    r"""Mix the four neighbours of every point.
-
-    With :math:`(a, b)` the distances of a point from its left and top neighbours, the
-    four values are mixed along x and then along y:
-
-    .. math::
-
-        t &= (1 - a) \, V_{nw} + a \, V_{ne}, \quad
-        b' = (1 - a) \, V_{sw} + a \, V_{se}, \quad
-        V = (1 - b) \, t + b \, b'
-
-    The image receives each output gradient in four parts, with the same four weights
-    (the adjoint). The point receives, summed over channels,
-    :math:`\partial V / \partial x = (1 - b)(V_{ne} - V_{nw}) + b (V_{se} - V_{sw})` and
-    :math:`\partial V / \partial y = b' - t`: equation (7) of the paper. At a pixel's
-    own coordinates V has a kink; there this is the slope on the right and below.
-
-    Args:
-        image: ``(N, C, H, W)`` with H and W at least 2.
-        points: ``(N, H_out, W_out, 2)`` pixel coordinates *inside* the image.
-    """
-
-    @staticmethod
-    def forward(ctx, image: Tensor, points: Tensor) -> Tensor:
-        ctx.save_for_backward(image, points)
-        index, a, b = _corner(points, image.shape)
-        nw, ne, sw, se = (_gather(image, index + k) for k in _offsets(image))
-        top = torch.lerp(nw, ne, a)
-        bottom = torch.lerp(sw, se, a)
-        return torch.lerp(top, bottom, b).unflatten(-1, points.shape[1:3])
-
-    @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        # PyTorch operations alone, on what was saved: so autograd can differentiate
-        # this function in its turn, which is all that second derivatives need.
-        image, points = ctx.saved_tensors
-        index, a, b = _corner(points, image.shape)
-        grad = grad.flatten(2)
-        grad_image = grad_points = None
-        if ctx.needs_input_grad[0]:
-            weights = ((1 - a) * (1 - b), a * (1 - b), (1 - a) * b, a * b)
-            parts = {k: grad * w for k, w in zip(_offsets(image), weights, strict=True)}
-            grad_image = _scatter_add(parts, index, image.shape)
-        if ctx.needs_input_grad[1]:
-            nw, ne, sw, se = (_gather(image, index + k) for k in _offsets(image))
-            slope_x = torch.lerp(ne - nw, se - sw, b)
-            slope_y = torch.lerp(sw - nw, se - ne, a)
-            slopes = torch.stack([grad * slope_x, grad * slope_y], dim=-1).sum(dim=1)
-            grad_points = slopes.view_as(points)
-        return grad_image, grad_points
-
-
-class _Nearest(Function):
-    """Read the pixel at every point: `_Bilinear`'s contract for whole coordinates."""
-
-    @staticmethod
-    def forward(ctx, image: Tensor, points: Tensor) -> Tensor:
-        x, y = points.long().flatten(1, 2).unbind(-1)
-        index = y * image.shape[-1] + x
-        ctx.save_for_backward(index, points)
-        ctx.shape = image.shape
-        return _gather(image, index).unflatten(-1, points.shape[1:3])
-
-    @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor]:
-        index, points = ctx.saved_tensors
-        grad_image = _scatter_add({0: grad.flatten(2)}, index, ctx.shape)
-        return grad_image, torch.zeros_like(points)
-
-
-def _corner(points: Tensor, shape: torch.Size) -> tuple[Tensor, Tensor, Tensor]:
-    """Each point's top left neighbour, as an index (N, P), and the way from it."""
-    height, width = shape[-2:]
-    x, y = points.flatten(1, 2).unbind(-1)
-    left = x.detach().floor().clamp(max=width - 2)
-    top = y.detach().floor().clamp(max=height - 2)
-    index = top.long() * width + left.long()
-    return index, (x - left)[:, None], (y - top)[:, None]
-
-
-def _offsets(image: Tensor) -> tuple[int, int, int, int]:
-    """From a top left neighbour's index to those of all four: nw, ne, sw, se."""
-    width = image.shape[-1]
-    return 0, 1, width, width + 1
-
-
-def _gather(image: Tensor, index: Tensor) -> Tensor:
-    """Image (N, C, H, W) at flat indices (N, P) -> (N, C, P)."""
-    n, c, p = index.shape[0], image.shape[1], index.shape[1]
-    return image.flatten(2).gather(2, index[:, None].expand(n, c, p))
-
-
-def _scatter_add(parts: dict[int, Tensor], index: Tensor, shape: torch.Size) -> Tensor:
-    """The adjoint of `_gather`: add every part (N, C, P) at its offset from `index`."""
-    n, c, height, width = shape
-    flat = next(iter(parts.values())).new_zeros(n, c, height * width)
-    for offset, part in parts.items():
-        flat.scatter_add_(2, (index + offset)[:, None].expand_as(part), part)
-    return flat.unflatten(2, (height, width))
 
 
 def _is_zero(fill: Tensor | float) -> bool:

@@ -22,8 +22,8 @@ class SpatialTransformer(nn.Module):
             `stn_tutorial.localization`.
         transformation: the family of warps; the default is `Affine`.
         out_size: ``(H, W)`` of the output; the default is the input's.
-        **options: of `stn_tutorial.sample`: interpolation, padding, fill, align_corners
-            and backend.
+        **options: of `stn_tutorial.sample`: interpolation, padding, fill,
+            align_corners, backend and antialias.
 
     Raises:
         TypeError: if an option is none of `sample`'s.
@@ -31,7 +31,7 @@ class SpatialTransformer(nn.Module):
     """
 
     OPTIONS = frozenset(
-        {"interpolation", "padding", "fill", "align_corners", "backend"}
+        {"interpolation", "padding", "fill", "align_corners", "backend", "antialias"}
     )
 
     def __init__(

@@ -28,6 +28,8 @@ modules = pytest.mark.parametrize("path", MODULES, ids=names)
 # in which the modules may import one another.
 CORE = {
     "coordinates",
+    "bilinear",
+    "antialiasing",
     "sampling",
     "transforms",
     "thin_plate_spline",
@@ -49,7 +51,9 @@ ALL_BUT_CHECKS = CORE | {
 }
 ROOMS = {
     "coordinates": set(),
-    "sampling": {"coordinates"},
+    "bilinear": set(),
+    "antialiasing": {"coordinates"},
+    "sampling": {"coordinates", "bilinear", "antialiasing"},
     "transforms": {"coordinates"},
     "thin_plate_spline": {"coordinates", "transforms"},
     "localization": set(),
