@@ -107,7 +107,7 @@ class Export:
             opset_version=20,
             input_names=["images"],
             output_names=["scores"],
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            dynamic_shapes=({0: torch.export.Dim("batch", max=2**31 - 1)},),
             verbose=False,
         )
         print(f"wrote {self.to}")

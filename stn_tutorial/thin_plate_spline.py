@@ -159,7 +159,8 @@ class ThinPlateSpline:
         with torch.inference_mode(False):  # what is kept has to do for training, too
             points = _lattice(size, align_corners).flatten(0, 1)
             basis = self._bumps(points).to(like)
-        if type(basis) is Tensor:  # and not what an export puts in a tensor's place
+        # An export puts something else in a tensor's place, which must not stay.
+        if type(basis) is Tensor and not torch.compiler.is_compiling():
             self._bases[key] = basis
         return basis
 

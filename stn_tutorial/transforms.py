@@ -3,11 +3,12 @@
 A family is a small object with ``n_params``, ``identity()`` and ``grid()``. The grid it
 makes holds, for every *output* pixel, the normalized *input* coordinates to read: the
 inverse warp, as in §3.2 of Jaderberg et al. (2015). The families of this module are
-groups of matrices, each contained in the next::
+matrices, each family contained in the next::
 
     Translation < Attention < Similarity < Affine < Projective
 
-The thin plate spline, which is no group, is in `stn_tutorial.thin_plate_spline`.
+They are groups, the last one while the output's middle stays ahead of the horizon.
+The thin plate spline is none; it is in `stn_tutorial.thin_plate_spline`.
 """
 
 from __future__ import annotations
@@ -66,10 +67,10 @@ class MatrixFamily:
             ValueError: if `params` is not ``(N, n_params)``.
         """
         params = check_params(params, self.n_params)
-        known = dict(zip(self.letters, params.unbind(dim=1), strict=True))
         zero = torch.zeros_like(params[:, 0])
-        known |= {"0": zero, "1": zero + 1}
-        known |= {"-" + letter: -known[letter] for letter in self.letters}
+        known = {"0": zero, "1": zero + 1}
+        for letter, value in zip(self.letters, params.unbind(dim=1), strict=True):
+            known[letter], known["-" + letter] = value, -value
         rows = [[known[entry] for entry in row.split()] for row in self.entries]
         return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
 
@@ -115,8 +116,7 @@ class MatrixFamily:
 
         A point of the final image is taken back through `second`, and then through
         `first`: the matrices multiply in the order ``first @ second``. (A point behind
-        the horizons of two projective warps lies ahead of their product's: turning
-        one's back twice. Read through one grid after the other where that matters.)
+        the horizons of two projective warps lies ahead of that of their product.)
 
         Args:
             first: ``(N, n_params)``, the warp applied to the image first.

@@ -20,6 +20,11 @@ def right_product(first, second):
     )
 
 
+def with_the_shift_unturned(first, second):
+    product = right_product(first, second)
+    return torch.cat([product[:, :2], first[:, 2:] + second[:, 2:]], dim=1)
+
+
 def right_phi(r):
     squared = r.square()
     return squared * torch.where(squared > 0, squared, 1.0).log()
@@ -38,12 +43,19 @@ WRONG = [
     (checks.all_in_front, lambda p: p[:, 6:].norm(dim=1) < 1),
     (checks.all_in_front, lambda p: p[:, 6:].abs().amax(dim=1) < 1),
     (checks.all_in_front, lambda p: p[:, 6] + p[:, 7] < 1),
+    (checks.all_in_front, lambda p: (p[:, 6:].abs().sum(dim=1) < 1).any()),
+    (checks.all_in_front, lambda p: p[:, 6:].abs().sum(dim=1) > 1),
     (checks.similarities_multiplied, lambda p, q: right_product(q, p)),
     (checks.similarities_multiplied, lambda p, q: p + q),
     (checks.similarities_multiplied, lambda p, q: p * q),
+    (checks.similarities_multiplied, with_the_shift_unturned),
     (checks.phi_at_zero, lambda r: torch.xlogy(r**2, r**2)),
     (checks.phi_at_zero, where_after_the_logarithm),
     (checks.phi_at_zero, lambda r: right_phi(r) / 2),
+    (checks.phi_at_zero, lambda r: right_phi(r.detach())),
+    (checks.phi_at_zero, lambda r: right_phi(r).sum()),
+    (checks.phi_at_zero, lambda r: right_phi(r).tolist()),
+    (checks.phi_at_zero, torch.zeros_like),
 ]
 CHOICES = [
     (checks.lines_that_stay_parallel, "the vertical lines"),

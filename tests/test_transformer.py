@@ -454,7 +454,7 @@ def test_it_compiles_to_machine_code():
 
 # ---------------------------------------------------------------------------- exported
 
-BATCH = ({0: torch.export.Dim("batch")},)
+BATCH = ({0: torch.export.Dim("batch", max=2**31 - 1)},)
 
 
 def half_behind(transformer: SpatialTransformer) -> SpatialTransformer:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from stn_tutorial.checks.verdict import choose, compare
+from stn_tutorial.checks.verdict import Wrong, choose, compare
 from stn_tutorial.coordinates import base_grid
 from stn_tutorial.thin_plate_spline import ThinPlateSpline
 from stn_tutorial.transforms import Projective, Similarity
@@ -126,6 +126,18 @@ def phi_at_zero(attempt: Callable[[Tensor], Tensor]) -> None:
         value = attempt(r)
         if value is None or value is ...:
             return None
+        if not isinstance(value, Tensor):
+            return value  # which `compare` finds fault with
+        if value.shape != r.shape:
+            expected, got = tuple(r.shape), tuple(value.shape)
+            raise Wrong(
+                f"expected shape {expected}, got {got}\nHint: one value for each r."
+            )
+        if not value.requires_grad:
+            raise Wrong(
+                "the value has lost its gradient.\nHint: compute it from r by torch's "
+                "functions, with no detach, item or NumPy on the way."
+            )
         return torch.stack([value, torch.autograd.grad(value.sum(), r)[0]])
 
     def reference(r: Tensor) -> Tensor:
