@@ -73,6 +73,7 @@ def effective_scale(
     right = points[:, :-1, 1:] - points[:, :-1, :-1]
     down = points[:, 1:, :-1] - points[:, :-1, :-1]
     area = (right[..., 0] * down[..., 1] - right[..., 1] * down[..., 0]).abs()
+    area = area.where(area.isfinite(), torch.nan)  # at a horizon
     return area.flatten(1).nanmean(dim=1).sqrt()
 
 

@@ -1,0 +1,177 @@
+"""Numbers that tell a failing transformer: on transformers that fail on purpose."""
+
+from __future__ import annotations
+
+import math
+
+import matplotlib.pyplot as plt
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from stn_tutorial import Affine, Projective, Similarity, SpatialTransformer, base_grid
+from stn_tutorial.data.digits import load_digits
+from stn_tutorial.diagnostics import (
+    Watch,
+    effective_scale,
+    gradient_norms,
+    outside_fraction,
+    theta_statistics,
+)
+from stn_tutorial.models import build
+from stn_tutorial.training import Recipe, train
+
+
+def shifted(x: float, y: float, size: tuple[int, int] = (8, 8)) -> torch.Tensor:
+    return Affine().grid(torch.tensor([[1.0, 0, x, 0, 1, y]]), size)
+
+
+def test_the_identity_has_nothing_outside():
+    assert outside_fraction(base_grid((7, 5))[None]).item() == 0
+
+
+@pytest.mark.parametrize("part", [0.25, 0.5, 1.0])
+def test_a_shift_leaves_its_share_outside(part):
+    grid = torch.cat([shifted(2 * part, 0), shifted(0, -2 * part), shifted(0, 0)])
+    assert outside_fraction(grid).tolist() == [part, part, 0]
+
+
+def test_what_is_behind_a_horizon_is_outside():
+    grid = Projective().grid(torch.tensor([[1.0, 0, 0, 0, 1, 0, 4, 0]]), (8, 8))
+    behind = ~grid.isfinite().all(dim=-1)
+    assert outside_fraction(grid).item() >= behind.float().mean().item() > 0
+    assert outside_fraction(torch.full((1, 2, 2, 2), math.nan)).item() == 1
+
+
+@pytest.mark.parametrize("zoom", [0.25, 1.0, 3.0])
+@pytest.mark.parametrize("angle", [0.0, 0.7])
+def test_a_zoom_is_the_scale_whatever_the_turn(zoom, angle):
+    params = [[zoom * math.cos(angle), zoom * math.sin(angle), 0.3, -0.2]]
+    grid = Similarity().grid(torch.tensor(params), (10, 10))
+    assert effective_scale(grid, (10, 10)).item() == pytest.approx(zoom, rel=1e-4)
+    assert effective_scale(grid, (30, 30)).item() == pytest.approx(3 * zoom, rel=1e-4)
+
+
+@pytest.mark.parametrize("align_corners", [False, True])
+def test_halving_the_size_is_a_scale_of_two(align_corners):
+    grid = base_grid((5, 5), align_corners=align_corners)[None]
+    size = (9, 9) if align_corners else (10, 10)
+    scale = effective_scale(grid, size, align_corners=align_corners)
+    assert scale.item() == pytest.approx(2, rel=1e-5)
+
+
+def test_a_collapsed_grid_has_no_scale():
+    grid = Affine().grid(torch.zeros(1, 6), (4, 4))
+    assert effective_scale(grid, (28, 28)).item() == 0
+
+
+def test_a_single_row_has_no_patches():
+    with pytest.raises(ValueError, match=r"^grid must have two .* \(1, 1, 5, 2\)"):
+        effective_scale(torch.zeros(1, 1, 5, 2), (8, 8))
+
+
+def test_a_horizon_leaves_the_scale_finite():
+    grid = Projective().grid(torch.tensor([[1.0, 0, 0, 0, 1, 0, 2, 0]]), (8, 8))
+    assert not grid.isfinite().all()
+    assert effective_scale(grid, (8, 8)).isfinite().all()
+
+
+def test_theta_that_ignores_its_image_has_no_spread():
+    same = theta_statistics(torch.tensor([[1.0, 2.0], [1.0, 2.0]]))
+    assert same["mean"].tolist() == [1, 2] and same["sd"].tolist() == [0, 0]
+    other = theta_statistics(torch.tensor([[1.0, 2.0], [3.0, 2.0]]))
+    assert other["mean"].tolist() == [2, 2]
+    assert other["sd"].tolist() == pytest.approx([math.sqrt(2), 0])
+
+
+def digits(count: int = 40):
+    part = load_digits("train", "embedded").first(count)
+    return part.images, part.labels
+
+
+def test_gradient_norms_are_those_of_backward_and_leave_it_alone():
+    torch.manual_seed(0)
+    model = build("st-cnn", budget=30_000)
+    images, labels = digits()
+    found = gradient_norms(F.cross_entropy(model(images), labels), model)
+    assert all(p.grad is None for p in model.parameters())
+    F.cross_entropy(model(images), labels).backward()
+    for part, norm in found.items():
+        grads = [
+            p.grad.flatten()
+            for name, p in model.named_parameters()
+            if ("localization" in name) == (part == "localization")
+        ]
+        assert norm == pytest.approx(torch.cat(grads).norm().item(), rel=1e-4) and norm
+
+
+def black(model: nn.Module) -> nn.Module:
+    """Send the grid out of the image."""
+    with torch.no_grad():
+        model.transformer.localization[-1].bias[2] = 5.0
+    return model
+
+
+def test_a_grid_that_has_left_shows_in_every_number():
+    torch.manual_seed(0)
+    images, labels = digits()
+    watch = Watch(images, labels)
+    model = build("st-cnn", budget=30_000).eval()
+    watch(0, model)
+    watch(1, black(model))
+    start, gone = watch.rows
+    assert start["outside"] == start["black"] == 0
+    assert start["scale"] == pytest.approx(1, rel=1e-4)
+    assert start["localization"] > 0 and start["rest"] > 0
+    assert gone["outside"] == gone["black"] == 1
+    assert gone["localization"] == 0
+    assert [row["epoch"] for row in watch.rows] == [0, 1]
+
+
+def test_it_watches_a_training_and_changes_nothing():
+    images, labels = digits(64)
+    part, weights = load_digits("train", "embedded").first(64), []
+    for watch in (Watch(images, labels), None):
+        torch.manual_seed(0)
+        model = build("st-modern", budget=60_000)
+        recipe = Recipe(epochs=2, batch_size=32)
+        options = {"on_epoch": watch, "progress": False}
+        train(model, part, (images, labels), recipe, **options)
+        weights.append(model.state_dict())
+    with_watch, without = weights
+    assert all(torch.equal(with_watch[key], without[key]) for key in without)
+
+
+def test_a_transformer_in_the_middle_is_found():
+    torch.manual_seed(0)
+    localization = nn.Sequential(nn.Flatten(), nn.Linear(3 * 14 * 14, 6))
+    nn.init.zeros_(localization[1].weight)
+    with torch.no_grad():
+        localization[1].bias.copy_(Affine().identity())
+    model = nn.Sequential(
+        *(nn.Conv2d(1, 3, 3, stride=2, padding=1), SpatialTransformer(localization)),
+        *(nn.Flatten(), nn.Linear(3 * 14 * 14, 10)),
+    )
+    watch = Watch(*digits())
+    watch(0, model)
+    assert watch.rows[0]["scale"] == pytest.approx(1, rel=1e-4)
+    assert len(watch.rows[0]["theta"]) == 6
+
+
+def test_a_model_without_a_transformer_is_refused():
+    with pytest.raises(ValueError, match="^model must hold a SpatialTransformer"):
+        Watch(*digits())(0, build("cnn"))
+
+
+def test_the_plot_shows_every_number():
+    watch = Watch(*digits())
+    torch.manual_seed(0)
+    model = build("st-cnn", budget=30_000).eval()
+    watch(0, model)
+    watch(1, black(model))
+    fig = watch.plot()
+    lines = [len(ax.lines) for ax in fig.axes]
+    assert lines == [2, 1, 6, 2]
+    assert all(len(line.get_xdata()) == 2 for ax in fig.axes for line in ax.lines)
+    plt.close(fig)
