@@ -87,8 +87,9 @@ class ModernCNN(nn.Sequential):
     There is one convolution alone at full size, where it costs the most.
     """
 
-    def __init__(self, in_shape: Sequence[int], width: int = 32) -> None:
-        stages = ((width,), (2 * width, 2 * width), (4 * width, 4 * width))
+    def __init__(self, in_shape: Sequence[int], width: int = 96) -> None:
+        half, quarter = max(1, width // 2), max(1, width // 4)
+        stages = ((quarter,), (half, half), (width, width))
         channels, layers = in_shape[0], []
         for stage in stages:
             for n_out in stage:

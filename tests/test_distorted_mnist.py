@@ -1,0 +1,284 @@
+"""The table as independent runs: named, shared out, resumed, and reported."""
+
+from __future__ import annotations
+
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from filelock import FileLock
+
+from stn_tutorial import cli
+from stn_tutorial.experiments.distorted_digits import make_model
+from stn_tutorial.experiments.distorted_mnist import (
+    BUDGET,
+    COLUMNS,
+    PAPER,
+    RECIPES,
+    Cell,
+    cells,
+    results,
+    work,
+)
+from stn_tutorial.models import ModernCNN, TransformedClassifier, count_parameters
+from stn_tutorial.report import errors, overview, table
+
+FEW = [Cell("paper", "R", "FCN"), Cell("today", "R", "ST-FCN Aff")]
+
+
+@pytest.fixture(autouse=True)
+def one_core(monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+# ------------------------------------------------------------------------------ cells
+
+
+def test_the_table_has_the_papers_rows_and_columns_three_times_for_each_recipe():
+    every = cells()
+    assert len(every) == len(set(every)) == 2 * 3 * (8 * 4 + 4)
+    assert len({cell.name for cell in every}) == len(every)
+    assert {cell.row for cell in every if cell.column == "clutter"} == {
+        *("FCN", "CNN", "ST-FCN Aff", "ST-CNN Aff")
+    }
+
+
+def test_a_part_of_the_table_can_be_asked_for():
+    part = cells(recipes=["today"], columns=["E", "R"], rows=["CNN"], seeds=[7])
+    assert [cell.name for cell in part] == ["today-E-cnn-7", "today-R-cnn-7"]
+
+
+@pytest.mark.parametrize(
+    ("argument", "name"), [("recipes", "mine"), ("columns", "RST"), ("rows", "cnn")]
+)
+def test_an_unknown_name_is_refused(argument, name):
+    with pytest.raises(ValueError, match=rf"^{argument} must be of .*, got '{name}'"):
+        cells(**{argument: [name]})
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_models_of_a_column_have_the_same_number_of_parameters(recipe, column):
+    counts = {
+        cell.name: count_parameters(make_model(cell.config()))
+        for cell in cells(recipes=[recipe], columns=[column], seeds=[0])
+    }
+    print(counts)
+    assert max(counts.values()) <= 1.05 * min(counts.values())
+    assert all(count == pytest.approx(BUDGET, rel=0.05) for count in counts.values())
+
+
+def test_recipes_differ_as_they_say():
+    paper, today = (Cell(name, "RTS", "ST-CNN Aff", 2).config() for name in RECIPES)
+    assert paper.recipe.optimizer == "sgd" and paper.recipe.schedule == "step"
+    assert today.recipe.optimizer == "adamw" and today.recipe.schedule == "one-cycle"
+    assert paper.recipe.epochs == today.recipe.epochs
+    assert paper.recipe.seed == today.recipe.seed == 2
+    assert paper.budget == today.budget and paper.window == today.window == 28
+    modern = make_model(today)
+    assert isinstance(modern, TransformedClassifier)
+    assert isinstance(modern.classifier, ModernCNN)
+
+
+def test_no_cell_is_tested_on_what_its_recipe_was_chosen_on():
+    assert all(cell.config().validation == 0 for cell in cells())
+    assert all(cell.config().data == "mnist" for cell in cells())
+
+
+# ------------------------------------------------------------------------------- work
+
+
+def test_work_leaves_a_result_a_cell_and_runs_none_twice(tmp_path):
+    work(FEW, tmp_path, tmp_path / "runs", quick=True, progress=False)
+    found = results(tmp_path)
+    assert set(found) == set(FEW)
+    for cell, result in found.items():
+        assert result["config"]["distortion"] == cell.column
+        assert result["data"]["source"] == "embedded"
+        assert len(result["history"]) == 2
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.json")}
+    work(FEW, tmp_path, tmp_path / "runs", quick=True, progress=False)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.json")} == before
+
+
+def test_the_bar_reaches_its_end_whatever_was_done_before(tmp_path, capsys):
+    for part in (FEW[:1], FEW):
+        work(part, tmp_path, tmp_path / "runs", quick=True)
+        assert "100%" in capsys.readouterr().err.split("\r")[-1]
+
+
+def test_a_cell_that_another_process_is_at_is_left_to_it(tmp_path):
+    runs = tmp_path / "runs"
+    runs.mkdir()
+    with FileLock(runs / f"{FEW[0].name}.lock"):
+        work(FEW, tmp_path, runs, quick=True, progress=False)
+    assert set(results(tmp_path)) == {FEW[1]}
+    work(FEW, tmp_path, runs, quick=True, progress=False)
+    assert set(results(tmp_path)) == set(FEW)
+
+
+KILLED = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+import torch
+from stn_tutorial.experiments import distorted_mnist as table
+
+torch.set_num_threads(1)
+recipe = replace(table.RECIPES["today"], epochs=6)
+quick = table.Cell.config
+def longer(cell, **options):
+    config = quick(cell, **options)
+    return replace(config, recipe=replace(config.recipe, epochs=6))
+table.Cell.config = longer
+folder = Path(sys.argv[1])
+table.work([table.Cell("today", "R", "ST-CNN Aff")], folder, folder / "runs",
+           quick=True, progress=False)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+def test_a_kill_loses_at_most_the_epoch_it_hits(tmp_path):
+    def start(folder: Path) -> subprocess.Popen:
+        environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+        command = [sys.executable, "-c", KILLED, str(folder)]
+        return subprocess.Popen(command, env=environment)
+
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert start(whole).wait(600) == 0
+    process = start(killed)
+    name = Cell("today", "R", "ST-CNN Aff").name
+    checkpoint = killed / "runs" / name / "checkpoint.safetensors"
+    while not checkpoint.exists() and process.poll() is None:
+        time.sleep(0.01)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGKILL)
+    process.wait(60)
+    assert start(killed).wait(600) == 0
+    (expected,), (found,) = (results(f).values() for f in (whole, killed))
+
+    def measured(result: dict) -> list:
+        return [
+            {k: v for k, v in row.items() if k != "seconds"}
+            for row in result["history"]
+        ]
+
+    assert measured(found) == measured(expected)
+
+
+# ----------------------------------------------------------------------------- report
+
+
+def made_up() -> dict[Cell, dict]:
+    """Three seeds of one place, and one of another."""
+    place = Cell("today", "RTS", "ST-CNN Aff")
+    found = {
+        replace(place, seed=seed): {"test_error": error}
+        for seed, error in enumerate((0.5, 0.7, 0.6))
+    }
+    found[Cell("today", "clutter", "CNN")] = {"test_error": 4.0}
+    found[Cell("paper", "RTS", "ST-CNN Aff")] = {"test_error": 9.0}
+    return found
+
+
+def test_errors_are_those_of_one_place_and_recipe():
+    assert errors(made_up(), "today", "RTS", "ST-CNN Aff") == [0.5, 0.7, 0.6]
+    assert errors(made_up(), "paper", "RTS", "ST-CNN Aff") == [9.0]
+    assert errors(made_up(), "paper", "R", "CNN") == []
+
+
+def test_the_table_has_mean_spread_and_seeds_beside_the_papers_number():
+    header, rule, cnn, st_cnn = table(made_up(), "today").splitlines()
+    assert header.split(" | ")[1:-1] == list(COLUMNS)[:-1]
+    assert cnn.startswith("| CNN |") and cnn.endswith("| 4.00 (1); 3.5 |")
+    spread = statistics.stdev([0.5, 0.7, 0.6])
+    assert f"| 0.60 ± {spread:.2f} (3); {PAPER['RTS']['ST-CNN Aff']} |" in st_cnn
+    assert "| –; 0.7 |" in st_cnn  # R, which is missing
+    assert "9.00" not in st_cnn
+
+
+def test_places_that_the_paper_lacks_stay_empty():
+    found = {Cell("today", "R", "ST-CNN TPS"): {"test_error": 1.0}}
+    assert table(found, "today").splitlines()[-1].endswith("|  |")
+
+
+def test_the_overview_shows_seeds_and_dots():
+    wanted = cells(recipes=["today"], columns=["RTS", "clutter"])
+    text = overview(made_up(), wanted)
+    lines = {line[:12].strip(): line[12:].split() for line in text.splitlines()}
+    assert lines["ST-CNN Aff"] == ["0", "1", "2", "·", "·", "·"]
+    assert lines["CNN"] == ["·", "·", "·", "0", "·", "·"]
+    assert text.splitlines()[-1] == "4 done, 32 missing"
+
+
+# ----------------------------------------------------------------------- command line
+
+
+def call(*arguments: str) -> int:
+    try:
+        cli.main(arguments)
+    except SystemExit as stop:
+        return stop.code
+    return 0
+
+
+def test_a_miniature_of_the_whole_grid(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert call("table", "--quick", "--seeds", "0") == 0
+    assert capsys.readouterr().out.endswith("72 done, 0 missing\n")
+    assert call("table", "--quick", "--seeds", "0", "--list") == 0
+    out = capsys.readouterr().out
+    assert "·" not in out and out.endswith("72 done, 0 missing\n")
+    folder = tmp_path / "runs" / "quick" / "results"
+    assert len(list(folder.glob("*.json"))) == 72
+    assert not (tmp_path / "results").exists()
+    assert call("report", "--folder", str(folder)) == 0
+    out = capsys.readouterr().out
+    assert out.count("\n| ST-CNN TPS |") == 2 and "–" not in out
+
+
+def test_listing_runs_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert call("table", "--list", "--rows", "CNN", "ST-CNN Aff", "--seeds", "0") == 0
+    assert capsys.readouterr().out.endswith("0 done, 20 missing\n")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_wrong_row_is_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert call("table", "--rows", "ResNet") == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: rows must be of") and err.count("\n") == 1
+
+
+ROOT = Path(__file__).resolve().parent.parent
+COMMITTED = ROOT / "results" / "distorted_mnist"
+
+
+def test_committed_results_are_whole_runs_of_their_cells():
+    for cell, result in results(COMMITTED).items():
+        config = result["config"]
+        assert config["recipe"]["seed"] == cell.seed
+        assert len(result["history"]) == config["recipe"]["epochs"]
+        assert result["data"]["source"] == "mnist"
+        assert result["data"]["train"]["digits"] == 60_000
+        assert result["data"]["test"]["split"] == "test"
+        assert result["test_error"] == result["history"][-1]["test_error"]
+
+
+@pytest.mark.skipif(not COMMITTED.exists(), reason="no results are committed")
+def test_the_committed_table_is_what_the_report_prints(capsys):
+    assert call("report", "--folder", str(COMMITTED)) == 0
+    expected = (COMMITTED / "table.md").read_text(encoding="utf-8")
+    assert capsys.readouterr().out == expected
