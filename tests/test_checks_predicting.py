@@ -24,6 +24,13 @@ def right_mean(angles):
     return torch.tensor(math.atan2(y, x))
 
 
+def right_mean_of_differences(angles):
+    """The other mean of the circle: the angles as seen from one of them."""
+    away = torch.remainder(angles - angles[0] + math.pi, 2 * math.pi) - math.pi
+    mean = angles[0] + away.mean()
+    return torch.atan2(mean.sin(), mean.cos())
+
+
 def right_window(u):
     s = 1 / (1 + (-u[:, :1]).exp())
     return torch.cat([s, u[:, 1:].tanh() * (1 - s)], dim=1)
@@ -55,6 +62,7 @@ def places_of_corners(maps):
 RIGHT = [
     (checks.undoing, right_undoing),
     (checks.mean_angle, right_mean),
+    (checks.mean_angle, right_mean_of_differences),
     (checks.window_inside, right_window),
     (checks.expected_place, right_places),
 ]
@@ -62,14 +70,23 @@ WRONG = [
     (checks.undoing, lambda a, s, t, n, m: right_undoing(-a, 1 / s, -t, n, m)),
     (checks.undoing, lambda a, s, t, n, m: right_undoing(a, s, t, n, n)),
     (checks.undoing, lambda a, s, t, n, m: right_undoing(a, s, t * n / m, n, m)),
+    (checks.undoing, lambda a, s, t, n, m: right_undoing(-a, s, t, n, m)),
+    (checks.undoing, lambda a, s, t, n, m: right_undoing(a, 1 / s, t, n, m)),
+    (checks.undoing, lambda a, s, t, n, m: right_undoing(a, s, t.flip(1), n, m)),
+    (checks.undoing, lambda a, s, t, n, m: right_undoing(a, s, t, n, m) * n / (n - 1)),
     (checks.mean_angle, lambda angles: angles.mean()),
     (checks.mean_angle, lambda angles: (angles % (2 * math.pi)).mean()),
     (checks.mean_angle, lambda angles: torch.atan(angles.tan().mean())),
+    (checks.mean_angle, lambda angles: angles.median()),
+    (checks.mean_angle, lambda angles: angles[0]),
+    (checks.mean_angle, lambda a: torch.atan2(a.cos().mean(), a.sin().mean())),
+    (checks.mean_angle, lambda a: torch.atan(a.sin().mean() / a.cos().mean())),
     (
         checks.window_inside,
         lambda u: torch.cat([u[:, :1].sigmoid(), u[:, 1:].tanh()], 1),
     ),
     (checks.window_inside, lambda u: right_window(u).clamp(max=0.5)),
+    (checks.window_inside, lambda u: right_window(u)[:, [0, 2, 1]]),
     (checks.expected_place, swapped_places),
     (checks.expected_place, places_of_corners),
 ]
