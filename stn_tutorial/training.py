@@ -27,7 +27,7 @@ from tqdm.auto import tqdm
 from stn_tutorial.checkpoints import resume, save_checkpoint
 from stn_tutorial.data.digits import DigitSet
 
-__all__ = ["Recipe", "Run", "error_rate", "train"]
+__all__ = ["Recipe", "Run", "error_rate", "misread", "train"]
 
 Distort = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -197,13 +197,28 @@ def error_rate(
     Returns:
         The error in percent.
     """
+    wrong = misread(model, images, labels, batch_size=batch_size)
+    return 100 * len(wrong) / len(labels)
+
+
+def misread(
+    model: nn.Module, images: Tensor, labels: Tensor, *, batch_size: int = 1000
+) -> list[int]:
+    """Return which images a model misreads.
+
+    Args:
+        model: images to scores.
+        images: ``(N, C, H, W)``.
+        labels: ``(N,)``.
+        batch_size: of the images scored at once.
+
+    Returns:
+        Their indices.
+    """
     model.eval()
     with torch.inference_mode():
-        wrong = sum(
-            int((model(x).argmax(1) != y).sum())
-            for x, y in zip(images.split(batch_size), labels.split(batch_size))
-        )
-    return 100 * wrong / len(labels)
+        read = torch.cat([model(x).argmax(1) for x in images.split(batch_size)])
+    return (read != labels).nonzero()[:, 0].tolist()
 
 
 def _batches(

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from stn_tutorial import training
 from stn_tutorial.checkpoints import read_checkpoint
 from stn_tutorial.data.digits import DigitSet, load_digits
+from stn_tutorial.data.distortions import fixed_test_set
 from stn_tutorial.data.distortions import distort
 from stn_tutorial.experiments.distorted_digits import (
     Config,
@@ -483,6 +484,11 @@ def test_a_result_tells_everything(tmp_path):
         {"epoch", "loss", "train_error", "test_error", "seconds"}
     ]
     assert result["test_error"] == result["history"][-1]["test_error"]
+    images = fixed_test_set(full.images, "R").images
+    with torch.inference_mode():
+        wrong = (done.model(images).argmax(1) != full.labels).nonzero()[:, 0]
+    assert result["misread"] == wrong.tolist()
+    assert len(wrong) == pytest.approx(3.6 * result["test_error"])
     seconds = [entry["seconds"] for entry in result["history"]]
     assert min(seconds) > 0 and result["seconds"] == pytest.approx(sum(seconds))
     assert result["device"].startswith("cpu (") and result["processes"] == 1

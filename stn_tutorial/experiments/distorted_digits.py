@@ -16,7 +16,7 @@ from stn_tutorial.checkpoints import read_checkpoint
 from stn_tutorial.data.digits import DigitSet, load_digits
 from stn_tutorial.data.distortions import DISTORTIONS, distort, fixed_test_set
 from stn_tutorial.models import build, count_parameters
-from stn_tutorial.training import Recipe, Run, error_rate, train
+from stn_tutorial.training import Recipe, Run, error_rate, misread, train
 
 __all__ = ["Config", "evaluate", "load_model", "make_model", "run", "write_json"]
 
@@ -117,6 +117,7 @@ def run(
         on_epoch=on_epoch,
         progress=progress,
     )
+    device = next(model.parameters()).device
     result = {
         "config": asdict(config),
         "parameters": count_parameters(model),
@@ -130,6 +131,7 @@ def run(
             },
         },
         "test_error": done.test_error,
+        "misread": misread(done.model, test_images.to(device), test.labels.to(device)),
         "seconds": sum(entry["seconds"] for entry in done.history),
         "history": done.history,
         **done.machine,
