@@ -21,8 +21,7 @@ from torch import Tensor, nn
 from stn_tutorial import training
 from stn_tutorial.checkpoints import read_checkpoint
 from stn_tutorial.data.digits import DigitSet, load_digits
-from stn_tutorial.data.distortions import fixed_test_set
-from stn_tutorial.data.distortions import distort
+from stn_tutorial.data.distortions import distort, fixed_test_set
 from stn_tutorial.experiments.distorted_digits import (
     Config,
     evaluate,
