@@ -28,7 +28,7 @@ STAGES = {
         [["-m", "ruff", "check", "."], ["-m", "ruff", "format", "--check", "."]],
     ),
     "unit": (
-        [*COMMON, "stn_tutorial", "benchmarks", "tests"],
+        [*COMMON, "stn_tutorial", "benchmarks", "results", "tests"],
         [
             PYTEST
             + ["tests", "-n", "2"]
@@ -36,7 +36,10 @@ STAGES = {
         ],
     ),
     "notebooks": (
-        [*COMMON, "stn_tutorial", "notebooks", "tests/notebooks", "_config.yml"],
+        [
+            *(*COMMON, "stn_tutorial", "notebooks", "results", "tests/notebooks"),
+            "_config.yml",
+        ],
         [
             PYTEST + ["tests/notebooks"],
             PYTEST

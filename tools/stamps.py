@@ -1,9 +1,10 @@
 """Digests of what a stored output was made from, and whether it is still fresh.
 
 `make notebooks` writes a stamp into the metadata of every notebook it executes. The
-stamp holds a digest of the notebook's own source, one of the package and one of the
-pins; a stored output is fresh while all three are what they were. The book's status
-page, the tests and `make` itself read the same digests through this module.
+stamp holds a digest of the notebook's own source, one of the package, one of the pins
+and, if the notebook reads them, one of the measured results; a stored output is fresh
+while all are what they were. The book's status page, the tests and `make` itself read
+the same digests through this module.
 """
 
 from __future__ import annotations
@@ -71,11 +72,15 @@ def digest_notebook(notebook: dict) -> str:
 def current_digest(notebook: dict, root: Path = ROOT) -> dict[str, str]:
     """Return the digests that a stamp made now would hold."""
     package = sorted((root / "stn_tutorial").rglob("*.py"))
-    return {
+    digest = {
         "notebook": digest_notebook(notebook),
         "package": digest_files(package, root),
         "pins": digest_files([root / "requirements.txt"], root),
     }
+    if any("../results" in "".join(cell["source"]) for cell in notebook["cells"]):
+        results = sorted((root / "results").rglob("*.json"))
+        digest["results"] = digest_files(results, root)
+    return digest
 
 
 def freshness(notebook: dict, root: Path = ROOT) -> str:

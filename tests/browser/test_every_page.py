@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator
-from pathlib import Path
-
 import build_book
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Page
 
-CHROMIUM = next(
-    filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])),
-    None,
-)
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 PAGES = build_book.pages_in_toc()
-# Mathematics is set when its promise resolves; a page without any has no MathJax.
-WAIT_FOR_MATHJAX = "() => window.MathJax?.startup?.promise?.then(() => true) ?? true"
 # How far the page can be pushed sideways, and what sticks out of it.
 PUSHED = """() => {
   window.scrollTo(10000, 0);
@@ -37,53 +25,6 @@ STICKING_OUT = """() => {
     .filter(e => e.getBoundingClientRect().right > window.innerWidth && !boxed(e))
     .slice(0, 5).map(e => e.outerHTML.slice(0, 120));
 }"""
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        reason = "no Chromium found: install Debian's package chromium"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def open_page(browser: Browser, html: Path):
-    """Return a function that opens a page and collects what went wrong on it."""
-    contexts = []
-
-    def open_it(name: str, scheme: str = "light") -> tuple[Page, list[str]]:
-        context = browser.new_context(
-            viewport=DESKTOP, color_scheme=scheme, offline=True
-        )
-        contexts.append(context)
-        page, wrong = context.new_page(), []
-
-        def note_request(request) -> None:
-            if not request.url.startswith(("file:", "data:", "blob:", "about:")):
-                wrong.append(f"asked for {request.url}")
-
-        def note_message(message) -> None:
-            if message.type in ("error", "warning"):
-                wrong.append(f"{message.type}: {message.text}")
-
-        page.on("console", note_message)
-        page.on("pageerror", lambda error: wrong.append(f"page error: {error}"))
-        page.on("request", note_request)
-        page.on("requestfailed", lambda request: wrong.append(f"failed: {request.url}"))
-        page.goto((html / f"{name}.html").as_uri())
-        page.evaluate(WAIT_FOR_MATHJAX)
-        page.evaluate("() => document.fonts.ready.then(() => true)")
-        return page, wrong
-
-    yield open_it
-    for context in contexts:
-        context.close()
 
 
 def check(page: Page, wrong: list[str]) -> None:

@@ -60,6 +60,19 @@ def test_a_changed_source_is_stale(project):
     assert state == "stale: the notebook changed"
 
 
+def test_changed_results_make_those_stale_that_read_them(project):
+    (project / "results").mkdir()
+    (project / "results" / "a.json").write_text("1")
+    other, reader = stamped(project), stamped(project)
+    reader.cells[0].source = 'open("../results/a.json")'
+    digest = stamps.current_digest(reader, project)
+    reader.metadata[stamps.STAMP_KEY] = {"digest": digest}
+    assert stamps.freshness(reader, project) == "fresh"
+    (project / "results" / "b.json").write_text("2")
+    assert stamps.freshness(reader, project) == "stale: the results changed"
+    assert stamps.freshness(other, project) == "fresh"
+
+
 def test_a_changed_package_and_changed_pins_are_stale(project):
     notebook = stamped(project)
     (project / "stn_tutorial" / "a.py").write_text("x = 2\n")
