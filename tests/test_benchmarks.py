@@ -96,6 +96,18 @@ def test_the_distortions_benchmark_compares_images_per_second():
     assert max(map(len, lines)) <= 100
 
 
+def test_the_antialias_benchmark_shows_what_it_gains_and_costs():
+    lines = quick_run("antialias.py").splitlines()
+    table = [[float(word) for word in line.split()] for line in lines[3:]]
+    assert [row[0] for row in table][0] == 1.0 and len(table) >= 5
+    for factor, readings, plain, smooth, ratio, *seconds in table:
+        assert readings == math.ceil(factor) ** 2
+        assert ratio == pytest.approx(plain / smooth, rel=0.1)
+        assert min(seconds) > 0
+        assert ratio > 2 or factor == 1
+    assert max(map(len, lines)) <= 100
+
+
 @pytest.mark.parametrize("name", ["R", "RTS", "P", "E", "clutter"])
 def test_the_distortions_benchmark_compares_like_with_like(name):
     path = ROOT / "benchmarks" / "distortions.py"
