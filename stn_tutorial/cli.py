@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Union
 
+import matplotlib.pyplot as plt
 import torch
 import tyro
 from accelerate import PartialState
@@ -32,12 +33,21 @@ from stn_tutorial.experiments.distorted_mnist import (
     COLUMNS,
     RECIPES,
     ROWS,
+    Cell,
     cells,
     results,
     work,
 )
 from stn_tutorial.models import TransformedClassifier
-from stn_tutorial.report import overview, table
+from stn_tutorial.report import (
+    at_other_budgets,
+    draw_against_paper,
+    draw_against_parameters,
+    draw_against_time,
+    draw_gains,
+    overview,
+    table,
+)
 
 __all__ = ["main"]
 
@@ -193,12 +203,30 @@ class Report:
 
     folder: Path = Path("results/distorted_mnist")
     """Where the results are."""
+    figures: Path | None = None
+    """Also draw the figures, as PNG files in this folder."""
 
     def run(self) -> None:
         found = results(self.folder)
         for recipe in RECIPES:
             print(f"{recipe}: ours, mean ± sd (seeds); the paper's\n")
             print(table(found, recipe))
+        if self.figures:
+            self._draw(found, self.figures)
+
+    def _draw(self, found: dict[Cell, dict], folder: Path) -> None:
+        plotting.use_style()
+        others = at_other_budgets(self.folder)
+        drawn = {"against_paper": draw_against_paper(found)}
+        for recipe in {cell.recipe: None for cell in found}:
+            drawn[f"{recipe}_against_time"] = draw_against_time(found, recipe)
+            parameters = draw_against_parameters(found, others, recipe)
+            drawn[f"{recipe}_against_parameters"] = parameters
+            drawn[f"{recipe}_gains"] = draw_gains(found, recipe)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, figure in drawn.items():
+            figure.savefig(folder / f"{name}.png")
+            plt.close(figure)
 
 
 Command = Union[Train, Evaluate, Export, Show, Data, Table, Report]  # noqa: UP007

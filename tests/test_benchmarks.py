@@ -98,7 +98,7 @@ def test_the_distortions_benchmark_compares_images_per_second():
 
 def test_the_antialias_benchmark_shows_what_it_gains_and_costs():
     lines = quick_run("antialias.py").splitlines()
-    table = [[float(word) for word in line.split()] for line in lines[3:]]
+    table = [[float(word) for word in line.split()] for line in lines[4:]]
     assert [row[0] for row in table][0] == 1.0 and len(table) >= 5
     for factor, readings, plain, smooth, ratio, *seconds in table:
         assert readings == math.ceil(factor) ** 2

@@ -66,7 +66,7 @@ ROOMS = {
     "diagnostics": {"transformer", "plotting"},
     "experiments": {"models", "data", "training", "checkpoints"},
     "plotting": {"coordinates"},
-    "report": {"experiments"},
+    "report": {"experiments", "plotting"},
     "explore": {"plotting", "transforms"},
     "checks": ALL_BUT_CHECKS,
     "quiz": set(),

@@ -22,6 +22,8 @@ from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm.auto import tqdm
@@ -35,7 +37,17 @@ from stn_tutorial.experiments.distorted_digits import (
 )
 from stn_tutorial.training import Recipe
 
-__all__ = ["COLUMNS", "PAPER", "RECIPES", "ROWS", "Cell", "cells", "results", "work"]
+__all__ = [
+    "COLUMNS",
+    "PAPER",
+    "RECIPES",
+    "ROWS",
+    "Cell",
+    "cells",
+    "load_weights",
+    "results",
+    "work",
+]
 
 #: Rows of the table, as (classifier, family of warps of the transformer in front).
 ROWS = {
@@ -166,6 +178,30 @@ def results(folder: Path) -> dict[Cell, dict[str, Any]]:
         result = json.loads(path.read_text(encoding="utf-8"))
         found[Cell(**result.pop("cell"))] = result
     return found
+
+
+def load_weights(cell: Cell, folder: Path) -> nn.Module:
+    """Return the trained model of a cell.
+
+    Args:
+        cell: its configuration says which model.
+        folder: of the weights, one safetensors file a cell: the model's state.
+
+    Returns:
+        The model, on the CPU, in evaluation mode.
+
+    Raises:
+        ValueError: if there is no such file, or it fits another model.
+    """
+    path = folder / f"{cell.name}.safetensors"
+    if not path.exists():
+        raise ValueError(f"folder must hold the weights of {cell.name}: no {path}")
+    model = make_model(cell.config())
+    try:
+        model.load_state_dict(load_file(path))
+    except (RuntimeError, SafetensorError) as error:
+        raise ValueError(f"{path} does not fit {cell.name}: {error}") from None
+    return model.eval()
 
 
 def work(
