@@ -1,19 +1,14 @@
 """How to see a spatial transformer fail: numbers of a run, and a picture of them.
 
-A transformer fails in silence: the loss stays finite. Each number tells one failure:
-
-- `outside_fraction` near 1: the grid has left the image; the output is black;
-- `effective_scale` far above 1: the output skips input pixels and aliases; near 0: the
-  whole output reads one place;
-- `theta_statistics` with no spread: every image gets the same warp;
-- `gradient_norms` of zero in the localization network: it learns nothing any more.
-
-`Watch` collects them during training.
+A transformer fails in silence: the loss stays finite. `Watch` collects during training
+what tells a failure, and `symptoms` says which numbers are alarming. Before training,
+`edge_contrast` looks at the padding, `identity_drift` at the conventions, and
+`composition_gap` at the order of two warps. `overhang` is a penalty that leads back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -24,13 +19,20 @@ from torch import Tensor, nn
 
 from stn_tutorial.coordinates import to_pixels
 from stn_tutorial.plotting import COLORS
+from stn_tutorial.sampling import sample
 from stn_tutorial.transformer import SpatialTransformer
 
 __all__ = [
     "Watch",
+    "composition_gap",
+    "edge_contrast",
     "effective_scale",
     "gradient_norms",
+    "grid_spread",
+    "identity_drift",
     "outside_fraction",
+    "overhang",
+    "symptoms",
     "theta_statistics",
 ]
 
@@ -46,6 +48,20 @@ def outside_fraction(grid: Tensor) -> Tensor:
     """
     inside = (grid.abs() <= 1).all(dim=-1)
     return 1 - inside.flatten(1).float().mean(dim=1)
+
+
+def overhang(grid: Tensor) -> Tensor:
+    """Return how far grid points lie outside the image: a penalty that leads back.
+
+    Args:
+        grid: ``(N, H, W, 2)`` normalized input points, ``align_corners=False``.
+
+    Returns:
+        ``(N,)`` the mean distance past ±1, x and y added up, in normalized units. What
+        is not finite counts as inside.
+    """
+    points = grid.where(grid.isfinite(), 0.0)
+    return (points.abs() - 1).relu().sum(dim=-1).flatten(1).mean(dim=1)
 
 
 def effective_scale(
@@ -66,9 +82,7 @@ def effective_scale(
         ValueError: if the grid has a single row or column.
     """
     if min(grid.shape[1:3]) < 2:
-        raise ValueError(
-            f"grid must have two rows and columns, got {tuple(grid.shape)}"
-        )
+        raise ValueError(f"grid must have two rows and columns, got {(*grid.shape,)}")
     points = to_pixels(grid, size, align_corners=align_corners)
     right = points[:, :-1, 1:] - points[:, :-1, :-1]
     down = points[:, 1:, :-1] - points[:, :-1, :-1]
@@ -89,10 +103,84 @@ def theta_statistics(params: Tensor) -> dict[str, Tensor]:
     return {"mean": params.mean(dim=0), "sd": params.std(dim=0)}
 
 
+def grid_spread(grid: Tensor, size: Sequence[int]) -> Tensor:
+    """Return how much the grids of a batch differ from one another.
+
+    Args:
+        grid: ``(N, H, W, 2)`` normalized input points, ``align_corners=False``.
+        size: ``(H, W)`` of the input.
+
+    Returns:
+        A scalar: the points' mean distance from the batch's mean grid, in pixels.
+    """
+    away = to_pixels(grid, size) - to_pixels(grid, size).mean(dim=0)
+    return away.norm(dim=-1).where(away.isfinite().all(dim=-1), torch.nan).nanmean()
+
+
+def edge_contrast(images: Tensor, fill: float | Sequence[float] = 0.0) -> float:
+    """Return how visible the frame is that padding draws around a warped image.
+
+    Args:
+        images: ``(N, C, H, W)``, as the transformer gets them.
+        fill: what is read outside: a number, or one a channel.
+
+    Returns:
+        The step from the mean of the outermost pixels to `fill`, in standard deviations
+        of the images, in the channel where it is largest.
+    """
+    rim = torch.ones(images.shape[-2:], dtype=torch.bool, device=images.device)
+    rim[1:-1, 1:-1] = False
+    edge = images[..., rim].mean(dim=(0, 2))
+    step = (edge - torch.as_tensor(fill).to(edge)).abs() / images.std(dim=(0, 2, 3))
+    return step.max().item()
+
+
+def identity_drift(
+    warp: Callable[[Tensor], Tensor], in_shape: Sequence[int] = (1, 28, 28)
+) -> float:
+    """Return how far a warp that should do nothing moves an image, in pixels.
+
+    Args:
+        warp: images to images of the same shape; say, a transformer before training.
+        in_shape: ``(C, H, W)`` of the images.
+
+    Returns:
+        The largest shift along x or y, over all but the outermost pixels.
+    """
+    first = next(warp.parameters(), None) if isinstance(warp, nn.Module) else None
+    device = None if first is None else first.device
+    height, width = in_shape[-2:]
+    x = torch.arange(width, dtype=torch.float32, device=device).expand(in_shape)
+    y = torch.arange(height, dtype=torch.float32, device=device)
+    ramps = torch.stack([x, y[:, None].expand(in_shape)])  # a value is its place
+    with torch.no_grad():
+        return (warp(ramps) - ramps)[..., 1:-1, 1:-1].abs().max().item()
+
+
+def composition_gap(
+    first: Tensor, second: Tensor, composed: Tensor, size: Sequence[int]
+) -> Tensor:
+    """Return how far a composed grid is from one reading after the other.
+
+    Args:
+        first: ``(N, H, W, 2)`` the grid at which the image is read first.
+        second: ``(N, H_out, W_out, 2)`` the grid at which the result is read.
+        composed: like `second`, the grid that should do both; ``align_corners=False``.
+        size: ``(H, W)`` of the input.
+
+    Returns:
+        ``(N,)`` the mean distance in pixels, where `second` reads inside the result.
+    """
+    # A grid is a picture of places; reading it at the second grid's points composes.
+    places = sample(first.movedim(-1, 1), second, padding="border").movedim(1, -1)
+    gap = (to_pixels(composed, size) - to_pixels(places, size)).norm(dim=-1)
+    last = 1 - 1 / second.new_tensor([first.shape[2], first.shape[1]])
+    known = (second.abs() <= last).all(dim=-1)
+    return gap.where(known, torch.nan).flatten(1).nanmean(dim=1)
+
+
 def gradient_norms(loss: Tensor, model: nn.Module) -> dict[str, float]:
     """Return the size of a loss's gradient in the localization network and the rest.
-
-    The parameters' ``grad`` is left alone.
 
     Args:
         loss: a scalar that was computed with `model`.
@@ -110,11 +198,31 @@ def gradient_norms(loss: Tensor, model: nn.Module) -> dict[str, float]:
     return {part: square**0.5 for part, square in squares.items()}
 
 
-class Watch:
-    """Collect the numbers of this module after every epoch, on the same images.
+def symptoms(row: dict[str, Any]) -> list[str]:
+    """Return what is alarming about a row of `Watch`, by rules of thumb.
 
-    Give it to `stn_tutorial.training.train` as ``on_epoch``, or call it in a loop of
-    your own. The first transformer of the model is watched.
+    Args:
+        row: one of `Watch.rows`.
+
+    Returns:
+        A sentence for each symptom.
+    """
+    rules = (
+        (row["outside"] > 0.5, "most of the grid is outside the image"),
+        (row["black"] > 0.5, "most outputs are of one value"),
+        (row["localization"] == 0, "no gradient reaches the localization network"),
+        (row["scale"] > 1.5, "an output pixel stands for many: the output aliases"),
+        (row["scale"] < 0.2, "the whole output reads nearly one place"),
+        (row["moved"] > 5, "the grid leaps by many pixels between two rows"),
+        (0 < row["epoch"] and row["spread"] < 0.1, "every image gets the same warp"),
+    )
+    return [sentence for alarming, sentence in rules if alarming]
+
+
+class Watch:
+    """Collect numbers of a model's first transformer, on the same images each time.
+
+    Give it to `stn_tutorial.training.train` as ``on_epoch``, or call it in any loop.
 
     Args:
         images: ``(N, C, H, W)``, N at least 2.
@@ -122,12 +230,14 @@ class Watch:
 
     Attributes:
         rows: one an epoch: epoch, loss, outside, scale, black (the share of outputs of
-            one value), theta (mean), theta_sd, localization and rest (gradient norms).
+            one value), theta (mean), theta_sd, spread (of the grids) and moved (since
+            the row before; both in pixels), localization and rest (gradient norms).
     """
 
     def __init__(self, images: Tensor, labels: Tensor) -> None:
         self.images, self.labels = images, labels
         self.rows: list[dict[str, Any]] = []
+        self._before: Tensor | None = None
 
     def __call__(self, epoch: int, model: nn.Module) -> None:
         """Add a row.
@@ -148,25 +258,28 @@ class Watch:
         hook = transformer.register_forward_hook(
             lambda module, inputs, output: seen.append((inputs[0], output))
         )
-        scores = model(self.images.to(device))
+        loss = F.cross_entropy(model(self.images.to(device)), self.labels.to(device))
         hook.remove()
-        loss = F.cross_entropy(scores, self.labels.to(device))
         norms = gradient_norms(loss, model)
         with torch.no_grad():
             (before, after), *_ = seen
             theta = theta_statistics(transformer.params(before))
-            grid = transformer.grid(before)
-            scale = effective_scale(grid, before.shape[-2:])
+            grid, size = transformer.grid(before), before.shape[-2:]
             flat = after.flatten(1).amax(1) - after.flatten(1).amin(1) < 1e-3
+            points = to_pixels(grid, size)
+            past, self._before = self._before, points
+            moved = 0.0 if past is None else (points - past).norm(dim=-1).nanmean()
         self.rows.append(
             {
                 "epoch": epoch,
                 "loss": loss.item(),
                 "outside": outside_fraction(grid).mean().item(),
-                "scale": scale.mean().item(),
+                "scale": effective_scale(grid, size).mean().item(),
                 "black": flat.float().mean().item(),
                 "theta": theta["mean"].tolist(),
                 "theta_sd": theta["sd"].tolist(),
+                "spread": grid_spread(grid, size).item(),
+                "moved": float(moved),
                 **norms,
             }
         )
@@ -177,21 +290,21 @@ class Watch:
         Returns:
             The figure.
         """
-        epochs = [row["epoch"] for row in self.rows]
+        table = {name: [row[name] for row in self.rows] for name in self.rows[0]}
+        epochs = table["epoch"]
         fig, axes = plt.subplots(2, 2, figsize=(6.4, 4.6), sharex=True)
         (shares, scale), (theta, gradients) = axes
         for name, color in (("outside", "sample"), ("black", "ink")):
-            line = [row[name] for row in self.rows]
-            shares.plot(epochs, line, label=name, color=COLORS[color])
+            shares.plot(epochs, table[name], label=name, color=COLORS[color])
         shares.set(title="share of points, of outputs", ylim=(-0.05, 1.05))
-        scale.plot(epochs, [row["scale"] for row in self.rows], color=COLORS["input"])
+        scale.plot(epochs, table["scale"], color=COLORS["input"])
         scale.set(title="input pixels a step", ylim=(0, None))
-        theta.plot(epochs, [row["theta"] for row in self.rows])
+        theta.plot(epochs, table["theta"])
         theta.set(title="mean theta", xlabel="epoch")
         for name, color in (("localization", "gradient"), ("rest", "faint")):
-            line = [max(row[name], 1e-12) for row in self.rows]
+            line = torch.tensor(table[name]).clamp(min=1e-12)
             gradients.semilogy(epochs, line, label=name, color=COLORS[color])
         gradients.set(title="gradient norm", xlabel="epoch")
-        for ax in (shares, gradients):
-            ax.legend()
+        shares.legend()
+        gradients.legend()
         return fig

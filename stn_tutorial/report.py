@@ -17,7 +17,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, NullLocator
+from matplotlib.ticker import AutoLocator, FixedLocator, NullLocator
 
 from stn_tutorial.experiments.distorted_mnist import COLUMNS, PAPER, ROWS, Cell
 from stn_tutorial.plotting import COLORS
@@ -286,8 +286,7 @@ def _line(row: str) -> dict[str, Any]:
 
 
 def _lines(rows: Iterable[str]) -> dict[str, dict[str, Any]]:
-    rows = set(rows)
-    return {row: _line(row) for row in ROWS if row in rows}
+    return {row: _line(row) for row in sorted(set(rows), key=list(ROWS).index)}
 
 
 def _finish(fig: Figure, x: str, y: str, looks: dict[str, dict[str, Any]]) -> Figure:
@@ -301,10 +300,11 @@ def _finish(fig: Figure, x: str, y: str, looks: dict[str, dict[str, Any]]) -> Fi
                 low, high = axis.get_view_interval()
                 steps = (1, 1.5, 2, 3, 4, 6, 8) if high < 4 * low else (1, 2, 5)
                 ticks = [k * 10.0**n for n in range(-3, 5) for k in steps]
-                axis.set_major_locator(FixedLocator(ticks))
+                wide = high > 1.5 * low
+                axis.set_major_locator(FixedLocator(ticks) if wide else AutoLocator())
                 axis.set_major_formatter("{x:g}")
                 axis.set_minor_locator(NullLocator())
     handles = [Line2D([], [], label=name, **look) for name, look in looks.items()]
-    columns = max(1, len(handles) if len(handles) < 5 else 3)
+    columns = len(handles) if 0 < len(handles) < 5 else 3
     fig.legend(handles=handles, loc="outside lower center", ncols=columns)
     return fig

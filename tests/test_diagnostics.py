@@ -10,15 +10,29 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from stn_tutorial import Affine, Projective, Similarity, SpatialTransformer, base_grid
+from stn_tutorial import (
+    Affine,
+    Projective,
+    Similarity,
+    SpatialTransformer,
+    base_grid,
+    sample,
+)
 from stn_tutorial.data.digits import load_digits
 from stn_tutorial.diagnostics import (
     Watch,
+    composition_gap,
+    edge_contrast,
     effective_scale,
     gradient_norms,
+    grid_spread,
+    identity_drift,
     outside_fraction,
+    overhang,
+    symptoms,
     theta_statistics,
 )
+from stn_tutorial.localization import FullyConnectedLocalization
 from stn_tutorial.models import build
 from stn_tutorial.training import Recipe, train
 
@@ -175,3 +189,110 @@ def test_the_plot_shows_every_number():
     assert lines == [2, 1, 6, 2]
     assert all(len(line.get_xdata()) == 2 for ax in fig.axes for line in ax.lines)
     plt.close(fig)
+
+
+def test_a_penalty_leads_back_where_the_image_has_no_slope():
+    grid = shifted(3.0, 0).requires_grad_()
+    read = sample(torch.rand(1, 1, 8, 8), grid).square().sum()
+    (dead,) = torch.autograd.grad(read, grid)
+    (alive,) = torch.autograd.grad(overhang(grid).sum(), grid)
+    assert dead.abs().sum() == 0
+    assert (alive[..., 0] > 0).all() and alive[..., 1].abs().sum() == 0
+
+
+@pytest.mark.parametrize(("x", "y"), [(0, 0), (3, 0), (-4, 3.5)])
+def test_overhang_is_the_mean_distance_past_the_edges(x, y):
+    expected = sum(max(0.0, abs(t) - 1) for t in (x, y))
+    grid = torch.tensor([[[[x, y], [0.5, -1.0]]]], dtype=torch.float32)
+    assert overhang(grid).item() == pytest.approx(expected / 2)
+    assert overhang(torch.full((1, 2, 2, 2), math.nan)).item() == 0
+
+
+def test_grids_that_differ_by_a_shift_spread_by_pixels():
+    same = torch.cat([shifted(0.3, 0.1)] * 3)
+    assert grid_spread(same, (8, 8)).item() == pytest.approx(0, abs=1e-5)
+    apart = torch.cat([shifted(0.5, 0), shifted(-0.5, 0)])  # 2 pixels each of 8
+    assert grid_spread(apart, (8, 8)).item() == pytest.approx(2)
+    assert grid_spread(apart, (8, 80)).item() == pytest.approx(20)
+
+
+def test_a_normalized_background_makes_a_frame_and_its_own_value_none():
+    images = (digits()[0] - 0.1307) / 0.3081
+    background = images.min().item()
+    assert edge_contrast(images) == pytest.approx(0.424 / images.std().item(), rel=0.01)
+    assert edge_contrast(images, background) == pytest.approx(0, abs=1e-5)
+    colour = torch.stack([images[:, 0], images[:, 0] + 2], dim=1)
+    both = [background, background + 2]
+    assert edge_contrast(colour, both) == pytest.approx(0, abs=1e-5)
+    assert edge_contrast(colour, background) == pytest.approx(2 / images.std().item())
+
+
+class Mixed(SpatialTransformer):
+    """Its grid means centres by ±1, and its sampler edges."""
+
+    def forward(self, x):
+        size = x.shape[-2:]
+        grid = self.transformation.grid(self.params(x), size, align_corners=True)
+        return sample(x, grid, align_corners=False)
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 12, 20)])
+def test_a_new_transformer_drifts_only_if_it_mixes_conventions(shape):
+    localization = FullyConnectedLocalization(shape, Affine())
+    for align_corners in (False, True):
+        whole = SpatialTransformer(localization, align_corners=align_corners)
+        assert identity_drift(whole, shape) < 1e-4
+    drift = identity_drift(Mixed(localization), shape)
+    assert 0.35 < drift < 0.5
+    two = nn.Sequential(Mixed(localization), Mixed(localization))
+    assert identity_drift(two, shape) > 1.5 * drift
+    assert identity_drift(lambda x: x.roll(2, dims=-1), shape) > 1.9
+
+
+def test_the_right_product_has_no_gap_and_the_other_has():
+    family, draw = Similarity(), torch.Generator().manual_seed(0)
+    start = torch.tensor([0.7, 0.1, 0.1, -0.1])
+    first, second = start + 0.1 * torch.randn(2, 5, 4, generator=draw)
+    grids = family.grid(first, (30, 30)), family.grid(second, (20, 24))
+    right = family.grid(family.compose(first, second), (20, 24))
+    wrong = family.grid(family.compose(second, first), (20, 24))
+    assert composition_gap(*grids, right, (40, 40)).max() < 1e-3
+    assert composition_gap(*grids, wrong, (40, 40)).min() > 0.1
+    # The gap is a distance in pixels: here, along x.
+    moved = right + torch.tensor([0.1, 0.0])
+    gap = composition_gap(*grids, moved, (40, 40))
+    assert gap.tolist() == pytest.approx([2.0] * 5, abs=1e-3)
+
+
+def test_symptoms_are_those_of_the_failure():
+    torch.manual_seed(0)
+    watch, model = Watch(*digits()), build("st-cnn", budget=30_000).eval()
+    watch(0, model)
+    assert symptoms(watch.rows[0]) == []
+    watch(1, black(model))
+    found = " ".join(symptoms(watch.rows[1]))
+    for word in ("outside", "one value", "no gradient", "leaps", "same warp"):
+        assert word in found
+    assert "aliases" not in found and "one place" not in found
+
+
+@pytest.mark.parametrize(("zoom", "word"), [(3.0, "aliases"), (0.1, "one place")])
+def test_a_scale_too_large_or_too_small_is_a_symptom(zoom, word):
+    torch.manual_seed(0)
+    watch, model = Watch(*digits()), build("st-cnn", budget=30_000).eval()
+    with torch.no_grad():
+        model.transformer.localization[-1].bias.mul_(zoom)
+    watch(0, model)
+    assert [word in sentence for sentence in symptoms(watch.rows[0])].count(True) == 1
+
+
+def test_a_row_tells_how_far_the_grid_has_moved():
+    torch.manual_seed(0)
+    watch, model = Watch(*digits()), build("st-cnn", budget=30_000).eval()
+    watch(0, model)
+    with torch.no_grad():
+        model.transformer.localization[-1].bias[2] += 0.5  # a quarter of 28 pixels
+    watch(1, model)
+    assert watch.rows[0]["moved"] == 0
+    assert watch.rows[1]["moved"] == pytest.approx(7, rel=1e-4)
+    assert watch.rows[1]["spread"] == pytest.approx(0, abs=1e-4)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 from filelock import FileLock
+from safetensors.torch import save_file
 
 from stn_tutorial import cli
 from stn_tutorial.experiments.distorted_digits import make_model
@@ -24,6 +25,7 @@ from stn_tutorial.experiments.distorted_mnist import (
     RECIPES,
     Cell,
     cells,
+    load_weights,
     results,
     work,
 )
@@ -175,6 +177,52 @@ def test_a_kill_loses_at_most_the_epoch_it_hits(tmp_path):
         ]
 
     assert measured(found) == measured(expected)
+
+
+# ---------------------------------------------------------------------------- weights
+
+
+def saved(cell: Cell, folder: Path, name: str | None = None) -> torch.nn.Module:
+    """Keep the weights of a cell's model, moved away from their start."""
+    model = make_model(cell.config())
+    with torch.no_grad():
+        for tensor in model.state_dict().values():
+            tensor += 1
+    state = {k: v.contiguous() for k, v in model.state_dict().items()}
+    save_file(state, folder / f"{name or cell.name}.safetensors")
+    return model.eval()
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        Cell("today", "RTS", "ST-CNN Aff"),
+        Cell("paper", "E", "ST-FCN TPS", 2),
+        Cell("today", "clutter", "CNN", 1),
+    ],
+    ids=lambda cell: cell.name,
+)
+def test_the_weights_of_a_cell_come_back_to_the_bit(cell, tmp_path):
+    model = saved(cell, tmp_path)
+    loaded = load_weights(cell, tmp_path)
+    assert not loaded.training
+    assert list(loaded.state_dict()) == list(model.state_dict())
+    for ours, theirs in zip(
+        loaded.state_dict().values(), model.state_dict().values(), strict=True
+    ):
+        assert torch.equal(ours, theirs)
+
+
+def test_weights_that_are_not_there_or_do_not_fit_are_refused(tmp_path):
+    cell, other = Cell("today", "R", "FCN"), Cell("today", "RTS", "CNN")
+    with pytest.raises(ValueError, match=r"^folder must hold the weights of today-R"):
+        load_weights(cell, tmp_path)
+    saved(other, tmp_path, name=cell.name)
+    with pytest.raises(ValueError, match="does not fit today-R-fcn-0"):
+        load_weights(cell, tmp_path)
+    (tmp_path / f"{cell.name}.safetensors").write_bytes(b"no tensors")
+    with pytest.raises(ValueError, match="does not fit today-R-fcn-0"):
+        load_weights(cell, tmp_path)
 
 
 # ----------------------------------------------------------------------------- report

@@ -63,7 +63,7 @@ ROOMS = {
     "data": DATA,
     "checkpoints": set(),
     "training": {"data", "checkpoints"},
-    "diagnostics": {"transformer", "plotting"},
+    "diagnostics": {"coordinates", "sampling", "transformer", "plotting"},
     "experiments": {"models", "data", "training", "checkpoints"},
     "plotting": {"coordinates"},
     "report": {"experiments", "plotting"},

@@ -4,6 +4,14 @@ A check prints whether the exercise is solved. A wrong answer raises `Wrong`, wi
 first case that shows it and a hint. Checks try random shapes, from a fixed seed.
 """
 
+from stn_tutorial.checks.failures import (
+    clipped_adam,
+    fill_of_a_negative,
+    harmless_order,
+    mixed_the_other_way,
+    penalty_outside,
+    pooled_readings,
+)
 from stn_tutorial.checks.families import (
     all_in_front,
     fold_in_a_stiffer_plate,
@@ -45,6 +53,13 @@ from stn_tutorial.checks.reading import (
     where_zeros_darken,
     white_fill,
 )
+from stn_tutorial.checks.reproducing import (
+    best_of_twenty,
+    paired_or_not,
+    share_of_the_steps,
+    standard_error,
+    twenty_comparisons,
+)
 from stn_tutorial.checks.training_runs import (
     one_theta_for_two,
     read_with_the_truth,
@@ -62,16 +77,24 @@ __all__ = [
     "all_in_front",
     "angle_gradient",
     "at_the_right_edge",
+    "best_of_twenty",
+    "clipped_adam",
     "contrast_after_shift",
     "crop_theta",
     "expected_place",
+    "fill_of_a_negative",
     "fold_in_a_stiffer_plate",
+    "harmless_order",
     "lines_that_stay_parallel",
     "mean_angle",
+    "mixed_the_other_way",
     "one_axis_to_normalized",
     "one_theta_for_two",
+    "paired_or_not",
+    "penalty_outside",
     "phi_at_zero",
     "plate_undone_by_minus",
+    "pooled_readings",
     "pull_of_a_constant",
     "pull_outside",
     "pull_through_nearest",
@@ -79,12 +102,15 @@ __all__ = [
     "reflected",
     "repaired_reader",
     "scattered",
+    "share_of_the_steps",
     "similarities_multiplied",
+    "standard_error",
     "start_of_zeros",
     "taught_leaning",
     "turn_about",
     "turned_once",
     "turned_too_far",
+    "twenty_comparisons",
     "twist",
     "undoing",
     "upsampled",

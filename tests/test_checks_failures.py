@@ -1,0 +1,91 @@
+"""The checks of chapter 8 accept what is right and reject what readers get wrong."""
+
+from __future__ import annotations
+
+import pytest
+import torch.nn.functional as F
+
+from stn_tutorial import checks
+
+
+def right_penalty(grid):
+    """Past either edge, with PyTorch's clamp: what a point loses by it."""
+    return (grid - grid.clamp(-1, 1)).abs().sum(dim=-1).mean(dim=(1, 2))
+
+
+def right_pooling(image, theta, size, n):
+    """With PyTorch alone."""
+    shape = (len(image), 1, n * size, n * size)
+    grid = F.affine_grid(theta.view(-1, 2, 3), shape, align_corners=False)
+    return F.avg_pool2d(F.grid_sample(image, grid, align_corners=False), n)
+
+
+def pooled_first(image, theta, size, n):
+    grid = F.affine_grid(theta.view(-1, 2, 3), (len(image), 1, size, size), False)
+    return F.grid_sample(F.avg_pool2d(image, n), grid, align_corners=False)
+
+
+RIGHT = [
+    (checks.penalty_outside, right_penalty),
+    (checks.pooled_readings, right_pooling),
+]
+WRONG = [
+    (checks.penalty_outside, lambda grid: grid.abs().sum(dim=-1).mean(dim=(1, 2))),
+    (checks.penalty_outside, lambda g: (g - 1).relu().sum(dim=-1).mean(dim=(1, 2))),
+    (checks.penalty_outside, lambda g: (g.abs() - 1).relu().mean(dim=(1, 2, 3))),
+    (checks.penalty_outside, lambda g: (g.abs() - 1).relu().sum(dim=-1).mean()),
+    (checks.penalty_outside, lambda g: (g.abs() > 1).float().sum(-1).mean((1, 2))),
+    (checks.pooled_readings, pooled_first),
+    (checks.pooled_readings, lambda *case: right_pooling(*case[:3], 1)),
+    (checks.pooled_readings, lambda i, t, size, n: right_pooling(i, t, n * size, 1)),
+]
+CHOICES = [
+    (checks.clipped_adam, "nearly the same"),
+    (checks.fill_of_a_negative, "1"),
+    (checks.mixed_the_other_way, "it grows"),
+    (checks.harmless_order, "a turn and a zoom"),
+]
+
+
+@pytest.mark.parametrize(("check", "answer"), RIGHT + CHOICES)
+def test_right_answer_is_accepted(check, answer, capsys):
+    check(answer)
+    assert capsys.readouterr().out.startswith("Correct")
+
+
+@pytest.mark.parametrize(("check", "answer"), WRONG)
+def test_wrong_function_is_rejected_with_a_hint(check, answer):
+    with pytest.raises(checks.Wrong, match="Hint"):
+        check(answer)
+
+
+@pytest.mark.parametrize(("check", "right"), CHOICES)
+def test_every_other_prediction_is_rejected(check, right, capsys):
+    check(...)
+    printed = capsys.readouterr().out
+    assert printed.startswith("Not answered yet")
+    options = printed.split("'")[1::2]
+    assert right in options
+    others = [option for option in options if option != right]
+    assert len(others) >= 2
+    for other in [*others, "something else"]:
+        with pytest.raises(checks.Wrong):
+            check(other)
+
+
+@pytest.mark.parametrize(("check", "_"), RIGHT)
+def test_stub_is_not_solved_yet(check, _, capsys):
+    check(lambda *arguments: None)
+    assert capsys.readouterr().out.startswith("Not solved yet")
+
+
+def test_a_fill_may_be_answered_as_a_number(capsys):
+    checks.fill_of_a_negative(1)
+    assert capsys.readouterr().out.startswith("Correct")
+    with pytest.raises(checks.Wrong):
+        checks.fill_of_a_negative(0)
+
+
+def test_a_fill_may_be_answered_as_a_float(capsys):
+    checks.fill_of_a_negative(1.0)
+    assert capsys.readouterr().out.startswith("Correct")

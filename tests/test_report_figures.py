@@ -1,0 +1,199 @@
+"""The figures of the table show what was measured, beside the paper's numbers."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pytest
+from matplotlib.colors import to_hex
+
+from stn_tutorial import cli
+from stn_tutorial.experiments.distorted_mnist import COLUMNS, PAPER, Cell, cells
+from stn_tutorial.plotting import COLORS
+from stn_tutorial.report import (
+    at_other_budgets,
+    draw_against_paper,
+    draw_against_parameters,
+    draw_against_time,
+    draw_gains,
+)
+
+RTS = Cell("today", "RTS", "ST-CNN Aff")
+
+
+@pytest.fixture(autouse=True)
+def no_figure_is_left_open():
+    yield
+    plt.close("all")
+
+
+def result(error: float, parameters: int = 150_000) -> dict:
+    history = [
+        {"epoch": k, "test_error": error * factor, "train_error": 1.0, "seconds": 30.0}
+        for k, factor in ((1, 8), (2, 2), (3, 1))
+    ]
+    return {"test_error": error, "parameters": parameters, "history": history}
+
+
+def measured() -> dict[Cell, dict]:
+    found = {replace(RTS, seed=s): result(e) for s, e in enumerate((0.5, 0.7, 0.6))}
+    found[Cell("today", "RTS", "CNN")] = result(1.2)
+    found[Cell("paper", "RTS", "CNN")] = result(2.4)
+    found[Cell("today", "clutter", "CNN")] = result(4.0)
+    return found
+
+
+def panels(fig) -> dict:
+    return {ax.get_title(): ax for ax in fig.axes}
+
+
+def points(ax) -> set[tuple[float, float, str, bool]]:
+    """Every mark: x, y, its colour, and whether it is filled."""
+    return {
+        (
+            round(float(line.get_xdata()[0]), 6),
+            round(float(line.get_ydata()[0]), 6),
+            to_hex(line.get_color()).upper(),
+            line.get_markerfacecolor() != "white",
+        )
+        for line in ax.lines
+        if len(line.get_xdata()) == 1
+    }
+
+
+def test_errors_stand_beside_the_papers_numbers():
+    shown = panels(draw_against_paper(measured()))
+    assert list(shown) == ["RTS", "clutter"]
+    ax = shown["RTS"]
+    rows = [label.get_text() for label in ax.get_yticklabels()]
+    assert rows == ["CNN", "ST-CNN Aff"]
+    marks = points(ax)
+    ink, orange = COLORS["ink"], COLORS["output"]
+    assert (1.2, 0, ink, True) in marks and (2.4, 0, ink, False) in marks
+    assert (0.6, 1, orange, True) in marks
+    for place, row in enumerate(rows):
+        assert (PAPER["RTS"][row], place, ink, True) in marks
+
+
+def test_a_whisker_is_the_spread_over_seeds():
+    ax = panels(draw_against_paper(measured()))["RTS"]
+    ends = [
+        segment[:, 0]
+        for collection in ax.collections
+        for segment in collection.get_segments()
+    ]
+    assert len(ends) == 1  # the only place with several seeds
+    assert ends[0][1] - ends[0][0] == pytest.approx(
+        2 * statistics.stdev((0.5, 0.7, 0.6))
+    )
+
+
+def test_there_is_a_line_for_every_run_over_its_minutes():
+    shown = panels(draw_against_time(measured(), "today"))
+    assert {name: len(ax.lines) for name, ax in shown.items()} == {
+        "RTS": 4,
+        "clutter": 1,
+    }
+    (line,) = shown["clutter"].lines
+    assert line.get_xdata() == pytest.approx([0.5, 1.0, 1.5])
+    assert line.get_ydata() == pytest.approx([32, 8, 4])
+    assert list(panels(draw_against_time(measured(), "paper"))) == ["RTS"]
+
+
+def test_other_budgets_are_joined_with_the_tables(tmp_path):
+    assert at_other_budgets(tmp_path) == []
+    folder = tmp_path / "budgets"
+    folder.mkdir()
+    for count in (400_000, 50_000):
+        content = {"cell": asdict(RTS), **result(60_000 / count, count)}
+        (folder / f"{RTS.name}-{count}.json").write_text(json.dumps(content))
+    others = at_other_budgets(tmp_path)
+    assert [cell for cell, _ in others] == [RTS, RTS]
+    shown = panels(draw_against_parameters(measured(), others, "today"))
+    assert list(shown) == ["RTS"]  # the one column with other budgets
+    lines = {len(line.get_xdata()): line for line in shown["RTS"].lines}
+    assert lines[3].get_xdata() == pytest.approx([50, 150, 400])
+    assert lines[3].get_ydata() == pytest.approx([1.2, 0.6, 0.15])
+    assert lines[1].get_ydata() == pytest.approx([1.2])  # the CNN
+    alone = panels(draw_against_parameters(measured(), [], "today"))
+    assert list(alone) == ["RTS", "clutter"]
+
+
+def test_a_gain_is_a_ratio_of_errors_and_needs_both():
+    full, convolutional = draw_gains(measured(), "today").axes
+    ratios = [y for _, y, color, filled in points(convolutional) if filled]
+    assert ratios == pytest.approx([0.6 / 1.2])
+    assert not [1 for *_, filled in points(full) if filled]
+    paper = {y for _, y, _, filled in points(convolutional) if not filled}
+    expected = {
+        round(PAPER[column][row] / PAPER[column]["CNN"], 6)
+        for column in COLUMNS
+        for row in PAPER[column]
+        if row.startswith("ST-CNN")
+    }
+    assert paper == expected
+
+
+@pytest.mark.parametrize("error", [0.0, 100.0])
+def test_extreme_errors_can_be_drawn(error, tmp_path):
+    found = {cell: result(error) for cell in cells(seeds=[0])}
+    for fig in (
+        draw_against_paper(found),
+        draw_against_time(found, "today"),
+        draw_against_parameters(found, [], "today"),
+        draw_gains(found, "today"),
+    ):
+        fig.savefig(tmp_path / "figure.png")
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        draw_against_paper,
+        lambda found: draw_against_time(found, "today"),
+        lambda found: draw_against_parameters(found, [], "today"),
+        lambda found: draw_gains(found, "today"),
+    ],
+)
+def test_a_figure_of_nothing_is_a_figure(draw, tmp_path):
+    draw({}).savefig(tmp_path / "figure.png")
+
+
+def test_report_draws_its_figures_into_a_folder(tmp_path, capsys):
+    results = tmp_path / "results"
+    results.mkdir()
+    for cell, content in measured().items():
+        text = json.dumps({"cell": asdict(cell), **content})
+        (results / f"{cell.name}.json").write_text(text)
+    cli.main(["report", "--folder", str(results)])
+    without = capsys.readouterr().out
+    figures = tmp_path / "a" / "figures"
+    cli.main(["report", "--folder", str(results), "--figures", str(figures)])
+    assert capsys.readouterr().out == without
+    kinds = ("against_time", "against_parameters", "gains")
+    expected = {f"{r}_{kind}" for r in ("paper", "today") for kind in kinds}
+    assert {path.stem for path in Path(figures).iterdir()} == expected | {
+        "against_paper"
+    }
+    assert not plt.get_fignums()
+
+
+@pytest.mark.parametrize("errors", [(90.1, 89.7), (0.5, 0.9), (0.4, 60.0)])
+def test_every_error_axis_has_ticks(errors):
+    rows = ("CNN", "ST-CNN Aff")
+    found = {
+        Cell("today", "R", row): result(error)
+        for row, error in zip(rows, errors, strict=True)
+    }
+    for fig, axis in (
+        (draw_against_paper(found), "x"),
+        (draw_against_parameters(found, [], "today"), "y"),
+    ):
+        (ax,) = fig.axes
+        low, high = getattr(ax, f"get_{axis}lim")()
+        ticks = getattr(ax, f"get_{axis}ticks")()
+        assert sum(low <= tick <= high for tick in ticks) >= 2
