@@ -122,9 +122,9 @@ def one(name: str, digit: Tensor, drawn: dict[str, Any]) -> Tensor:
             interpolation=BILINEAR,
         )
     if name == "P":
-        reach, middle = 14 * drawn["scale"], size / 2
+        reach, middle = size / 2 * drawn["scale"], size / 2
         frame = [(-1, -1), (1, -1), (1, 1), (-1, 1)]
-        start = [[middle + 14 * x, middle + 14 * y] for x, y in frame]
+        start = [[middle + middle * x, middle + middle * y] for x, y in frame]
         end = [
             [middle + reach * x + move_x, middle + reach * y + move_y]
             for (x, y), (move_x, move_y) in zip(frame, drawn["corners_px"])

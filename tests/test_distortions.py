@@ -184,8 +184,8 @@ def test_the_inverse_of_theta_gives_the_digit_back(name):
 
 
 def moved_corners(truth: dict[str, Tensor], k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The corners of the digit's frame and where they come to lie, in pixels."""
-    frame = np.array([[-0.5, -0.5], [27.5, -0.5], [27.5, 27.5], [-0.5, 27.5]])
+    """Of a 42×42 frame around the digit: its corners, and where they come to lie."""
+    frame = np.array([[-7.5, -7.5], [34.5, -7.5], [34.5, 34.5], [-7.5, 34.5]])
     centred = (frame - 13.5) * float(truth["scale"][k])
     return frame, centred + 20.5 + truth["corners_px"][k].double().numpy()
 
@@ -198,7 +198,7 @@ def test_p_moves_the_corners_where_they_should_go():
         lifted = np.concatenate([normalized, np.ones((4, 1))], axis=1)
         back = lifted @ truth["theta"][k].double().numpy().T
         back = back[:, :2] / back[:, 2:]
-        expected = [[-1, -1], [1, -1], [1, 1], [-1, 1]]
+        expected = 1.5 * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
         np.testing.assert_allclose(back, expected, rtol=0, atol=2e-3)
 
 

@@ -117,17 +117,23 @@ def _rotate_scale_translate(digits: Tensor, generator: torch.Generator) -> Disto
 
 
 def _project(digits: Tensor, generator: torch.Generator) -> Distorted:
-    """P: a scale of 0.75 to 1, then each corner moved by a Gaussian of 5 px, 42×42."""
+    """P: a scale of 0.75 to 1, then each corner moved by a Gaussian of 5 px, 42×42.
+
+    The corners are those of the 42×42 picture with the digit in its middle. If those of
+    the digit's own 28×28 moved as far, more pictures would be left without a legible
+    digit than the paper's networks misread.
+    """
     n, size = len(digits), (42, 42)
     scale = _uniform(n, 0.75, 1.0, generator).to(digits)
     moves = _normal(n, 5.0, generator, 4, 2).to(digits)
     square = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
     start = square.to(digits).expand(n, 4, 2)
-    end = start * scale[:, None, None] * (28 / 42) + moves * (2 / 42)
-    theta = _homography(end, start)  # from the picture back to the digit
-    images = sample(digits, Projective().grid(theta, size))
-    truth = {"theta": Projective().matrix(theta), "scale": scale, "corners_px": moves}
-    return Distorted(images, truth)
+    end = start * scale[:, None, None] + moves * (2 / 42)
+    back = Projective().matrix(_homography(end, start))  # to the picture before
+    zoom = torch.tensor([42 / 28, 42 / 28, 1.0])  # the digit is smaller
+    theta = zoom.to(back)[:, None] * back
+    images = sample(digits, Projective().grid(Projective().params_of(theta), size))
+    return Distorted(images, {"theta": theta, "scale": scale, "corners_px": moves})
 
 
 def _homography(source: Tensor, target: Tensor) -> Tensor:
