@@ -548,6 +548,8 @@ EPOCHS = 6
 def start(folder: Path) -> subprocess.Popen:
     command = [sys.executable, "-m", "stn_tutorial", "train", *OPTIONS]
     command += ["--epochs", str(EPOCHS), "--folder", str(folder)]
+    # Tests that a shell runs in the background ignore Ctrl-C, and so would the process.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     return subprocess.Popen(
         command,
         env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
