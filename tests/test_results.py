@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from stn_tutorial.experiments.distorted_digits import Config
+from stn_tutorial.experiments.distorted_mnist import RECIPES
 from stn_tutorial.training import Recipe
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
@@ -58,6 +59,14 @@ def test_both_models_were_offered_the_same_learning_rates():
         for model in ("cnn", "st-cnn")
     ]
     assert offered[0] == offered[1]
+
+
+def test_todays_learning_rates_of_the_table_were_chosen_on_held_out_digits():
+    tried = runs("distorted_mnist/validation", "st-modern")
+    assert all(run["config"]["validation"] for run in tried) and len(tried) >= 4
+    recipe = RECIPES["today"]
+    best = min(tried, key=lambda run: run["test_error"])
+    assert rates(best) == (recipe.lr, recipe.localization_lr_ratio)
 
 
 def test_the_transformer_lowers_the_error_on_rts():
