@@ -272,8 +272,9 @@ WRONG = {
     "data --source cifar": "invalid choice 'cifar' for argument '--source'. "
     "Expected one of ('mnist', 'embedded').",
     "trian": "Unrecognized options: trian "
-    "(available subcommands train, evaluate, export, show, data)",
-    "": "missing subcommand: Expected one of {train, evaluate, export, show, data}.",
+    "(available subcommands train, evaluate, export, show, data, table, report)",
+    "": "missing subcommand: Expected one of {train, evaluate, export, show, data, "
+    "table, report}.",
     "train --data embedded --budget 10": "budget of 10 is out of reach for st-cnn: "
     "the closest has 36678 parameters",
 }
