@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
+from answers import Answers
 
 from stn_tutorial import Similarity, checks
 
@@ -64,31 +64,5 @@ CHOICES = [
 ]
 
 
-@pytest.mark.parametrize(("check", "answer"), RIGHT + CHOICES)
-def test_right_answer_is_accepted(check, answer, capsys):
-    check(answer)
-    assert capsys.readouterr().out.startswith("Correct")
-
-
-@pytest.mark.parametrize(("check", "answer"), WRONG)
-def test_wrong_function_is_rejected_with_a_hint(check, answer):
-    with pytest.raises(checks.Wrong, match="Hint"):
-        check(answer)
-
-
-@pytest.mark.parametrize(("check", "right"), CHOICES)
-def test_every_other_prediction_is_rejected(check, right, capsys):
-    check(...)
-    options = capsys.readouterr().out.split("'")[1::2]
-    assert right in options
-    others = [option for option in options if option != right]
-    assert len(others) >= 2
-    for other in [*others, "something else"]:
-        with pytest.raises(checks.Wrong):
-            check(other)
-
-
-@pytest.mark.parametrize(("check", "_"), RIGHT)
-def test_stub_is_not_solved_yet(check, _, capsys):
-    check(lambda *arguments: None)
-    assert capsys.readouterr().out.startswith("Not solved yet")
+class TestAnswers(Answers):
+    right, wrong, choices = RIGHT, WRONG, CHOICES

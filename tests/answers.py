@@ -1,0 +1,52 @@
+"""What the checks of every chapter are tested for, given answers to its exercises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from stn_tutorial import checks
+
+Answer = tuple[Callable, object]
+
+
+class Answers:
+    """Inherit from it, as ``TestAnswers``, and fill in the three lists."""
+
+    right: list[Answer]  # functions that solve an exercise
+    wrong: list[Answer]  # functions that don't
+    choices: list[Answer]  # the predictions that are right
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        answers = {
+            "test_right_answer_is_accepted": self.right + self.choices,
+            "test_wrong_function_is_rejected_with_a_hint": self.wrong,
+            "test_every_other_prediction_is_rejected": self.choices,
+            "test_stub_is_not_solved_yet": self.right,
+        }
+        metafunc.parametrize(("check", "answer"), answers[metafunc.function.__name__])
+
+    def test_right_answer_is_accepted(self, check, answer, capsys):
+        check(answer)
+        assert capsys.readouterr().out.startswith("Correct")
+
+    def test_wrong_function_is_rejected_with_a_hint(self, check, answer):
+        with pytest.raises(checks.Wrong, match="Hint"):
+            check(answer)
+
+    def test_every_other_prediction_is_rejected(self, check, answer, capsys):
+        check(...)
+        printed = capsys.readouterr().out
+        assert printed.startswith("Not answered yet")
+        options = printed.split("'")[1::2]
+        assert answer in options
+        others = [option for option in options if option != answer]
+        assert len(others) >= 2
+        for other in [*others, "something else"]:
+            with pytest.raises(checks.Wrong):
+                check(other)
+
+    def test_stub_is_not_solved_yet(self, check, answer, capsys):
+        check(lambda *arguments: None)
+        assert capsys.readouterr().out.startswith("Not solved yet")
