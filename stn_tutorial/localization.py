@@ -134,12 +134,17 @@ class ConvLocalization(nn.Sequential):
 
 
 class ModernLocalization(nn.Sequential):
-    """Strided 3×3 convolutions with normalization, and no pooling that forgets places.
+    """Strided convolutions with normalization, and no pooling that forgets places.
+
+    The hidden layer is normalized as well. Without, large first steps can push all its
+    units below zero for good; then the output is the last layer's bias, the same warp
+    for every image.
 
     Args:
         in_shape: ``(C, H, W)`` of the images.
         transformation: the family of warps.
-        channels: of the convolutions, each of which halves the size.
+        channels: of the convolutions, each of which halves the size; the first is 5×5,
+            the others are 3×3.
         hidden: the width of the fully connected layer.
         perturbation: see `start_at_identity`.
     """
@@ -156,13 +161,15 @@ class ModernLocalization(nn.Sequential):
         widths = [in_shape[0], *channels]
         layers: list[nn.Module] = []
         for n_in, n_out in zip(widths, widths[1:]):
-            convolution = nn.Conv2d(n_in, n_out, 3, stride=2, padding=1, bias=False)
+            size = 3 if layers else 5
+            convolution = nn.Conv2d(n_in, n_out, size, 2, size // 2, bias=False)
             layers += [convolution, nn.BatchNorm2d(n_out), nn.ReLU()]
         n_features = flat_features(nn.Sequential(*layers), in_shape)
         super().__init__(
             *layers,
             nn.Flatten(),
-            nn.Linear(n_features, hidden),
+            nn.Linear(n_features, hidden, bias=False),
+            nn.BatchNorm1d(hidden),
             nn.ReLU(),
             nn.Linear(hidden, transformation.n_params),
         )

@@ -43,6 +43,31 @@ def real_mnist(this_machine_only, monkeypatch) -> None:
     monkeypatch.setenv("STN_TUTORIAL_MIRROR", this_machine_only)
 
 
+@pytest.fixture
+def one_core(monkeypatch) -> Iterator[None]:
+    """Bits are promised on a CPU; one thread, since the tests run side by side."""
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(
+    params=[
+        "cpu",
+        pytest.param(
+            "cuda",
+            marks=pytest.mark.skipif(
+                not torch.cuda.is_available(), reason="needs a CUDA device"
+            ),
+        ),
+    ]
+)
+def device(request) -> torch.device:
+    return torch.device(request.param)
+
+
 @pytest.fixture(scope="session")
 def html() -> Path:
     """The folder of the rendered book, rendered anew if an input changed."""

@@ -36,6 +36,7 @@ WRONG = [
     (checks.penalty_outside, lambda g: (g.abs() - 1).relu().mean(dim=(1, 2, 3))),
     (checks.penalty_outside, lambda g: (g.abs() - 1).relu().sum(dim=-1).mean()),
     (checks.penalty_outside, lambda g: (g.abs() > 1).float().sum(-1).mean((1, 2))),
+    (checks.penalty_outside, lambda grid: right_penalty(grid.detach())),
     (checks.pooled_readings, pooled_first),
     (checks.pooled_readings, lambda *case: right_pooling(*case[:3], 1)),
     (checks.pooled_readings, lambda i, t, size, n: right_pooling(i, t, n * size, 1)),
@@ -44,7 +45,7 @@ CHOICES = [
     (checks.clipped_adam, "nearly the same"),
     (checks.fill_of_a_negative, "1"),
     (checks.mixed_the_other_way, "it grows"),
-    (checks.harmless_order, "a turn and a zoom"),
+    (checks.harmless_order, "a turn and a zoom about the same corner"),
 ]
 
 

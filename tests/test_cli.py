@@ -27,15 +27,7 @@ from stn_tutorial.training import Recipe
 
 NOTICE = "scikit-learn's 1,797 digits are used instead"
 TRAIN = "train --model st-cnn --distortion RTS --epochs 1".split()
-
-
-@pytest.fixture(autouse=True)
-def one_core(monkeypatch):
-    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_core")
 
 
 def python(

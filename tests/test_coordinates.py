@@ -28,21 +28,6 @@ conventions = pytest.mark.parametrize("align_corners", CONVENTIONS)
 EPS = {torch.float32: 2**-23, torch.float64: 2**-52}
 
 
-@pytest.fixture(
-    params=[
-        "cpu",
-        pytest.param(
-            "cuda",
-            marks=pytest.mark.skipif(
-                not torch.cuda.is_available(), reason="needs a CUDA device"
-            ),
-        ),
-    ]
-)
-def device(request) -> torch.device:
-    return torch.device(request.param)
-
-
 # -------------------------------------------------------------------------- base grids
 
 

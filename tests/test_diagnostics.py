@@ -173,6 +173,23 @@ def test_a_transformer_in_the_middle_is_found():
     assert len(watch.rows[0]["theta"]) == 6
 
 
+def test_a_grid_of_corner_centres_is_watched_by_its_places():
+    """The same places in the other convention give the same numbers."""
+    images, labels = digits()
+    rows = []
+    for align_corners in (False, True):
+        torch.manual_seed(0)
+        model = build("st-cnn", budget=30_000, align_corners=align_corners).eval()
+        width = 27 / 28 if align_corners else 1  # the same shift of 0.5 · 14 pixels
+        with torch.no_grad():
+            model.transformer.localization[-1].bias[2] += 0.5 / width
+        watch = Watch(images, labels)
+        watch(0, model)
+        rows.append(watch.rows[0])
+    for key in ("outside", "scale", "spread"):
+        assert rows[0][key] == pytest.approx(rows[1][key], abs=1e-5)
+
+
 def test_a_model_without_a_transformer_is_refused():
     with pytest.raises(ValueError, match="^model must hold a SpatialTransformer"):
         Watch(*digits())(0, build("cnn"))

@@ -33,15 +33,7 @@ from stn_tutorial.models import ModernCNN, TransformedClassifier, count_paramete
 from stn_tutorial.report import errors, overview, table
 
 FEW = [Cell("paper", "R", "FCN"), Cell("today", "R", "ST-FCN Aff")]
-
-
-@pytest.fixture(autouse=True)
-def one_core(monkeypatch):
-    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_core")
 
 
 # ------------------------------------------------------------------------------ cells

@@ -30,21 +30,6 @@ ROUNDING = 4 * 28 * 2**-23
 names = pytest.mark.parametrize("name", SIZES)
 
 
-@pytest.fixture(
-    params=[
-        "cpu",
-        pytest.param(
-            "cuda",
-            marks=pytest.mark.skipif(
-                not torch.cuda.is_available(), reason="needs a CUDA device"
-            ),
-        ),
-    ]
-)
-def device(request) -> torch.device:
-    return torch.device(request.param)
-
-
 def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 

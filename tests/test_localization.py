@@ -144,7 +144,17 @@ def test_the_modern_network_pools_nothing():
     net = ModernLocalization((1, 28, 28), Affine())
     assert not [m for m in net.modules() if "Pool" in type(m).__name__]
     # Three times halved, 28 becomes 4.
-    assert net[-3].in_features == 32 * 4 * 4
+    assert net[-4].in_features == 32 * 4 * 4
+
+
+def test_large_first_steps_leave_the_modern_network_alive():
+    """Its hidden units answer to the images whatever its weights have become."""
+    net = ModernLocalization((1, 28, 28), Affine(), perturbation=0.1)
+    with torch.no_grad():
+        for layer in net:
+            if isinstance(layer, (nn.Conv2d, nn.Linear)) and layer is not net[-1]:
+                layer.weight -= 10.0  # every sum is negative now
+    assert (net(images((1, 28, 28))).std(dim=0) > 1e-2).all()
 
 
 @pytest.mark.parametrize(

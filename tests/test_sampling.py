@@ -35,21 +35,6 @@ conventions = pytest.mark.parametrize("align_corners", CONVENTIONS)
 interpolations = pytest.mark.parametrize("interpolation", INTERPOLATIONS)
 
 
-@pytest.fixture(
-    params=[
-        "cpu",
-        pytest.param(
-            "cuda",
-            marks=pytest.mark.skipif(
-                not torch.cuda.is_available(), reason="needs a CUDA device"
-            ),
-        ),
-    ]
-)
-def device(request) -> torch.device:
-    return torch.device(request.param)
-
-
 def normalized(pixels: np.ndarray, size: tuple[int, int], align_corners: bool):
     """Pixel (x, y) -> normalized (x, y), from the statement of the two conventions.
 

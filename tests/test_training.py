@@ -43,16 +43,7 @@ SMALL = Config(
     limit=256,
     recipe=SHORT,
 )
-
-
-@pytest.fixture(autouse=True)
-def one_core(monkeypatch):
-    """Bits are promised on a CPU; one thread, since the tests run side by side."""
-    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_core")
 
 
 class Linear(nn.Module):

@@ -40,21 +40,6 @@ HALVES = (torch.float16, torch.bfloat16)
 FLOATS = (torch.float32, torch.float64)
 
 
-@pytest.fixture(
-    params=[
-        "cpu",
-        pytest.param(
-            "cuda",
-            marks=pytest.mark.skipif(
-                not torch.cuda.is_available(), reason="needs a CUDA device"
-            ),
-        ),
-    ]
-)
-def device(request) -> torch.device:
-    return torch.device(request.param)
-
-
 def near_identity(seed: int, n: int = 3, spread: float = 0.3, family=FAMILIES[3]):
     """(n, n_params) float64 parameters of warps that can be undone."""
     rng = np.random.default_rng(seed)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
-from stn_tutorial.checks.verdict import choose, compare
+from stn_tutorial.checks.verdict import Wrong, choose, compare
 from stn_tutorial.data.embedded import embedded_digits
 from stn_tutorial.diagnostics import composition_gap, overhang
 from stn_tutorial.localization import FullyConnectedLocalization
@@ -48,7 +48,17 @@ def clipped_adam(answer: str) -> None:
 
 
 def penalty_outside(attempt: Callable[[Tensor], Tensor]) -> None:
-    """Check ``attempt(grid)``: how far points lie outside, (N, H, W, 2) -> (N,)."""
+    """Check ``attempt(grid)``: how far points lie outside, (N, H, W, 2) -> (N,).
+
+    A penalty is there for its gradient, so that must arrive, too.
+    """
+    outside = torch.tensor([[[[3.0, -2.0]]]], requires_grad=True)
+    answer = attempt(outside)
+    if isinstance(answer, Tensor) and not _pulls_back(answer, outside):
+        raise Wrong(
+            "at a point outside, the penalty has no gradient that leads back\n"
+            "Hint: what is detached, rounded or only counted has none."
+        )
     draw = torch.Generator().manual_seed(1)
 
     def cases() -> Iterator[tuple[Tensor]]:
@@ -65,6 +75,14 @@ def penalty_outside(attempt: Callable[[Tensor], Tensor]) -> None:
         hint="past 1, and below -1 as well, a coordinate counts with its distance from "
         "the edge; inside with 0. Add x and y, and average over an image's points.",
     )
+
+
+def _pulls_back(penalty: Tensor, grid: Tensor) -> bool:
+    """Whether a step against the penalty's gradient moves points nearer."""
+    if not penalty.requires_grad:
+        return False
+    (slope,) = torch.autograd.grad(penalty.sum(), grid, allow_unused=True)
+    return slope is not None and bool((slope * grid > 0).all())
 
 
 def fill_of_a_negative(answer: str) -> None:
@@ -132,21 +150,34 @@ def mixed_the_other_way(answer: str) -> None:
         answer,
         right,
         ("it shrinks", "it stays", "it grows"),
-        hint="at the rim the grid says (n - 1)/n. Where is that, if 1 is the centre of "
+        hint="at the rim the grid says (W - 1)/W. Where is that, if 1 is the centre of "
         "the last pixel?",
     )
 
 
 def harmless_order(answer: str) -> None:
     """Check which pair of warps may be composed in either order."""
+
+    def about(factor: complex, point: complex) -> Tensor:
+        """The turn and zoom by a complex factor about a fixed point."""
+        shift = point - factor * point
+        return torch.tensor([[factor.real, factor.imag, shift.real, shift.imag]])
+
+    turn, zoom, middle, corner = 0.8 + 0.6j, 0.7 + 0j, 0j, 1 + 1j
+    shift = torch.tensor([[1.0, 0.0, 0.3, 0.1]])
     pairs = {
-        "a turn and a shift": ([0.8, 0.6, 0.0, 0.0], [1.0, 0.0, 0.3, 0.1]),
-        "a zoom and a shift": ([0.7, 0.0, 0.0, 0.0], [1.0, 0.0, 0.3, 0.1]),
-        "a turn and a zoom": ([0.8, 0.6, 0.0, 0.0], [0.7, 0.0, 0.0, 0.0]),
+        "a turn and a zoom about the same corner": (
+            about(turn, corner),
+            about(zoom, corner),
+        ),
+        "a turn about the middle and one about a corner": (
+            about(turn, middle),
+            about(turn, corner),
+        ),
+        "a zoom about a corner and a shift": (about(zoom, corner), shift),
     }
     family, gaps = Similarity(), {}
-    for name, pair in pairs.items():
-        first, second = (torch.tensor([numbers]) for numbers in pair)
+    for name, (first, second) in pairs.items():
         grids = (family.grid(each, (28, 28)) for each in (first, second))
         swapped = family.grid(family.compose(second, first), (28, 28))
         gaps[name] = composition_gap(*grids, swapped, (28, 28)).item()
@@ -154,6 +185,6 @@ def harmless_order(answer: str) -> None:
         answer,
         min(gaps, key=gaps.get),
         tuple(pairs),
-        hint="composition_gap(first, second, composed, size), with the composition in "
-        "the wrong order, is 0 for one of them.",
+        hint="use the equation of case G. A turn or zoom a about a point "
+        "c is p -> a p + (1 - a) c.",
     )
