@@ -184,6 +184,10 @@ class Table:
     """Run a miniature of every cell, on few embedded digits, into runs/quick."""
     list: bool = False
     """Show what is done and what is missing, and run nothing."""
+    workers: int = 1
+    """How many processes share the work."""
+    compiled: bool = False
+    """Compile the models, with CUDA graphs on a GPU."""
     folder: Path = Path("results/distorted_mnist")
     """Where the results are, one JSON file a run."""
 
@@ -193,7 +197,8 @@ class Table:
         runs = Path("runs/quick" if self.quick else "runs/distorted_mnist")
         folder = runs / "results" if self.quick else self.folder
         if not self.list:
-            work(wanted, folder, runs, quick=self.quick)
+            how = {"workers": self.workers, "compiled": self.compiled}
+            work(wanted, folder, runs, quick=self.quick, **how)
         print(overview(results(folder), wanted))
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlparse
@@ -66,6 +68,14 @@ def one_core(monkeypatch) -> Iterator[None]:
 )
 def device(request) -> torch.device:
     return torch.device(request.param)
+
+
+@pytest.fixture
+def compiler() -> None:
+    """What PyTorch needs to compile for a CPU."""
+    headers = Path(sysconfig.get_path("include"), "Python.h")
+    if not (shutil.which("g++") or shutil.which("clang++")) or not headers.exists():
+        pytest.skip("needs a C++ compiler and Python's headers")
 
 
 @pytest.fixture(scope="session")

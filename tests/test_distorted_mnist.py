@@ -122,6 +122,32 @@ def test_a_cell_that_another_process_is_at_is_left_to_it(tmp_path):
     assert set(results(tmp_path)) == set(FEW)
 
 
+def test_two_workers_share_the_work_and_find_what_one_finds(tmp_path):
+    for workers in (1, 2):
+        folder = tmp_path / str(workers)
+        work(FEW, folder, folder / "runs", quick=True, workers=workers, progress=False)
+    one, two = (results(tmp_path / name) for name in "12")
+    assert set(one) == set(two) == set(FEW)
+    for cell in FEW:
+        assert one[cell]["misread"] == two[cell]["misread"]
+        assert one[cell]["history"][-1]["loss"] == two[cell]["history"][-1]["loss"]
+
+
+def test_compiling_is_recorded_in_the_result(tmp_path, monkeypatch):
+    seen = []
+
+    def run(config, folder, **options):
+        seen.append(config.recipe.compiled)
+        return None, {"test_error": 1.0}
+
+    monkeypatch.setattr("stn_tutorial.experiments.distorted_mnist.run", run)
+    for compiled in (False, True):
+        folder = tmp_path / str(compiled)
+        options = {"quick": True, "compiled": compiled, "progress": False}
+        work(FEW[:1], folder, folder / "runs", **options)
+    assert seen == [False, True]
+
+
 KILLED = """
 import sys
 from dataclasses import replace

@@ -30,7 +30,7 @@ from stn_tutorial.experiments.distorted_digits import (
     run,
     write_json,
 )
-from stn_tutorial.models import TransformedClassifier
+from stn_tutorial.models import TransformedClassifier, build
 from stn_tutorial.training import Recipe, error_rate, train
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -320,6 +320,23 @@ def test_a_transformer_trains_in_bf16():
     recipe = replace(SHORT, precision="bf16", epochs=1)
     done, _ = run(replace(SMALL, recipe=recipe), progress=False)
     assert all(value.isfinite().all() for value in done.model.state_dict().values())
+
+
+@pytest.mark.usefixtures("compiler")
+def test_compiled_training_differs_by_rounding_alone():
+    torch.compiler.reset()
+    recipe = Recipe(epochs=1, batch_size=48, optimizer="sgd", lr=0.05)
+    losses, models = [], []
+    for compiled in (False, True):
+        torch.manual_seed(0)
+        model = build("st-fcn", budget=40_000, padding="border")
+        how = replace(recipe, compiled=compiled)
+        done = train(model, digits(), test_set(), how, progress=False)
+        losses.append(done.history[0]["loss"])
+        models.append(done.model)
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+    for one, other in zip(*(weights(model).values() for model in models), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-4)
 
 
 def test_the_bar_shows_loss_error_and_speed(capsys):

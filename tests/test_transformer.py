@@ -7,9 +7,6 @@ warp is the identity and every step of the grid matters.
 from __future__ import annotations
 
 import copy
-import shutil
-import sysconfig
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -420,14 +417,7 @@ def test_it_compiles_to_one_graph(family, backend):
         torch.testing.assert_close(compiled(other), transformer(other))
 
 
-can_compile = pytest.mark.skipif(
-    not (shutil.which("g++") or shutil.which("clang++"))
-    or not Path(sysconfig.get_path("include"), "Python.h").exists(),
-    reason="needs a C++ compiler and Python's headers",
-)
-
-
-@can_compile
+@pytest.mark.usefixtures("compiler")
 def test_it_compiles_to_machine_code():
     torch.compiler.reset()
     transformer = perturbed(ThinPlateSpline)

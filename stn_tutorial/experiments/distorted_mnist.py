@@ -213,6 +213,8 @@ def work(
     *,
     quick: bool = False,
     data: str = "mnist",
+    compiled: bool = False,
+    workers: int = 1,
     progress: bool = True,
 ) -> None:
     """Run what is missing, but for the cells that another process is at.
@@ -226,38 +228,79 @@ def work(
         runs: where locks and checkpoints are kept.
         quick: run a miniature of each.
         data: mnist, embedded or auto.
+        compiled: compile the models; see `stn_tutorial.training.Recipe`.
+        workers: processes that share the work; on a CPU, they share its threads as
+            well. Small networks leave a GPU idle much of the time: let several share.
         progress: show a bar of all the work, with the time it will still take.
     """
+    options = {"quick": quick, "data": data, "compiled": compiled}
+    threads = max(1, torch.get_num_threads() // workers)
+    fresh = torch.multiprocessing.get_context("spawn")  # CUDA bears no fork
+    others = [
+        fresh.Process(
+            target=_work_alone,
+            args=(todo, folder, runs, threads),
+            kwargs={**options, "progress": False},
+            daemon=True,  # ends when this process does
+        )
+        for _ in range(workers - 1)
+    ]
+    for other in others:
+        other.start()
+    before = torch.get_num_threads()
+    _work_alone(todo, folder, runs, threads, **options, progress=progress)
+    torch.set_num_threads(before)
+    for other in others:
+        other.join()
+
+
+def _work_alone(
+    todo: Sequence[Cell],
+    folder: Path,
+    runs: Path,
+    threads: int,
+    *,
+    quick: bool,
+    data: str,
+    compiled: bool,
+    progress: bool,
+) -> None:
+    torch.set_num_threads(threads)
     runs.mkdir(parents=True, exist_ok=True)
     configs = {cell: cell.config(quick=quick, data=data) for cell in todo}
+    if compiled:
+        configs = {
+            cell: replace(config, recipe=replace(config.recipe, compiled=True))
+            for cell, config in configs.items()
+        }
     amounts = {cell: _operations(config) for cell, config in configs.items()}
+
+    def finished() -> float:
+        """What is done by now, by whichever process."""
+        return sum(amounts[cell] for cell in todo if _file(folder, cell).exists())
+
     bar = tqdm(
         total=sum(amounts.values()),
-        initial=sum(amounts[cell] for cell in todo if _file(folder, cell).exists()),
+        initial=finished(),
         bar_format="{desc}{percentage:3.0f}% |{bar:30}| {elapsed}, {remaining} left",
         disable=not progress,
     )
     for cell in todo:
         lock = FileLock(runs / f"{cell.name}.lock", blocking=False)
         with suppress(Timeout), lock:
-            if not _file(folder, cell).exists():
-                bar.set_description(cell.name)
-                _work_at(cell, configs[cell], folder, runs, bar, amounts[cell])
+            if _file(folder, cell).exists():
+                continue
+            bar.set_description(cell.name)
+            config, amount = configs[cell], amounts[cell] / configs[cell].recipe.epochs
+
+            def show(epoch: int, model: nn.Module, each: float = amount) -> None:
+                bar.n = finished() + each * epoch
+                bar.refresh()
+
+            _, result = run(config, runs / cell.name, on_epoch=show, progress=progress)
+            write_json(_file(folder, cell), {"cell": asdict(cell), **result})
+            bar.write(f"{cell.name}: {result['test_error']:.2f}%")
     bar.close()
-
-
-def _work_at(
-    cell: Cell, config: Config, folder: Path, runs: Path, bar: tqdm, amount: float
-) -> None:
-    before = bar.n
-
-    def show(epoch: int, model: nn.Module) -> None:
-        bar.n = before + amount * epoch / config.recipe.epochs
-        bar.refresh()
-
-    _, result = run(config, runs / cell.name, on_epoch=show, progress=not bar.disable)
-    write_json(_file(folder, cell), {"cell": asdict(cell), **result})
-    bar.write(f"{cell.name}: {result['test_error']:.2f}%")
 
 
 def _file(folder: Path, cell: Cell) -> Path:
