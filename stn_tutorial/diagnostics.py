@@ -290,7 +290,7 @@ class Watch:
         """Draw the numbers over the epochs.
 
         Returns:
-            The figure.
+            The figure. A gradient of exactly 0 is left out: the axis is logarithmic.
         """
         table = {name: [row[name] for row in self.rows] for name in self.rows[0]}
         epochs = table["epoch"]
@@ -304,12 +304,12 @@ class Watch:
         scale.plot(epochs, table["scale"], color=COLORS["input"])
         scale.set(title="input pixels a step", ylim=(0, None))
         theta.plot(epochs, table["theta"])
-        theta.set(title="mean theta, number by number", xlabel="epoch")
+        theta.set(title="mean theta", xlabel="epoch")
         for name, color in (("localization", "gradient"), ("rest", "faint")):
             norms = [norm or torch.nan for norm in table[name]]  # no logarithm of 0
             look = {"marker": ".", "color": COLORS[color], "label": name}
             gradients.semilogy(epochs, norms, **look)
-        gradients.set(title="gradient norm (ends where it is 0)", xlabel="epoch")
+        gradients.set(title="gradient norm", xlabel="epoch")
         shares.legend()
         gradients.legend()
         return fig
