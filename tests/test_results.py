@@ -61,12 +61,19 @@ def test_both_models_were_offered_the_same_learning_rates():
     assert offered[0] == offered[1]
 
 
-def test_todays_learning_rates_of_the_table_were_chosen_on_held_out_digits():
-    tried = runs("distorted_mnist/validation", "st-modern")
-    assert all(run["config"]["validation"] for run in tried) and len(tried) >= 4
-    recipe = RECIPES["today"]
+@pytest.mark.parametrize(
+    ("name", "model"), [("paper", "st-cnn"), ("today", "st-modern")]
+)
+def test_learning_rates_of_the_table_were_chosen_on_held_out_digits(name, model):
+    tried = runs("distorted_mnist/validation", model)
+    assert all(run["config"]["validation"] for run in tried) and len(tried) >= 5
+    recipe = RECIPES[name]
     best = min(tried, key=lambda run: run["test_error"])
     assert rates(best) == (recipe.lr, recipe.localization_lr_ratio)
+    assert len({len(run["history"]) for run in tried}) == 1  # all had the same time
+    for position in (0, 1):  # what was chosen lies inside of what was tried
+        values = [rates(run)[position] for run in tried]
+        assert min(values) < rates(best)[position] < max(values)
 
 
 def test_the_transformer_lowers_the_error_on_rts():

@@ -73,7 +73,13 @@ PAPER = {
 #: The two ways to train; their learning rates were chosen on held-out training digits.
 RECIPES = {
     "paper": Recipe(
-        epochs=12, batch_size=64, optimizer="sgd", schedule="step", precision="bf16"
+        epochs=8,
+        batch_size=64,
+        optimizer="sgd",
+        lr=0.1,
+        localization_lr_ratio=0.3,
+        schedule="step",
+        precision="bf16",
     ),
     "today": Recipe(epochs=24, lr=0.01, localization_lr_ratio=0.3, precision="bf16"),
 }
