@@ -30,14 +30,15 @@ from stn_tutorial.experiments.distorted_digits import (
     run,
 )
 from stn_tutorial.experiments.distorted_mnist import (
+    BUDGET,
     COLUMNS,
     RECIPES,
     ROWS,
     Cell,
     cells,
     results,
-    work,
 )
+from stn_tutorial.experiments.sharing import work
 from stn_tutorial.models import TransformedClassifier
 from stn_tutorial.report import (
     at_other_budgets,
@@ -184,6 +185,8 @@ class Table:
     """Run a miniature of every cell, on few embedded digits, into runs/quick."""
     list: bool = False
     """Show what is done and what is missing, and run nothing."""
+    budget: int = BUDGET
+    """How many parameters; other budgets than the table's are kept beside it."""
     workers: int = 1
     """How many processes share the work."""
     compiled: bool = False
@@ -196,9 +199,18 @@ class Table:
         wanted = cells(**names, seeds=self.seeds)
         runs = Path("runs/quick" if self.quick else "runs/distorted_mnist")
         folder = runs / "results" if self.quick else self.folder
+        if self.budget != BUDGET:
+            runs, folder = (p / "budgets" / str(self.budget) for p in (runs, folder))
         if not self.list:
-            how = {"workers": self.workers, "compiled": self.compiled}
-            work(wanted, folder, runs, quick=self.quick, **how)
+            work(
+                wanted,
+                folder,
+                runs,
+                quick=self.quick,
+                budget=self.budget,
+                workers=self.workers,
+                compiled=self.compiled,
+            )
         print(overview(results(folder), wanted))
 
 

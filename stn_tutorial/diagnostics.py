@@ -296,10 +296,10 @@ class Watch:
         epochs = table["epoch"]
         fig, axes = plt.subplots(2, 2, figsize=(6.4, 4.6), sharex=True)
         (shares, scale), (theta, gradients) = axes
-        for name, color, look in (("outside", "sample", "-"), ("black", "ink", "--")):
-            width = 4 if look == "-" else 1.5  # so that both are seen where they agree
-            look = {"ls": look, "lw": width, "color": COLORS[color], "label": name}
-            shares.plot(epochs, table[name], **look)
+        # One is wide and one dashed, so that both are seen where they agree.
+        shares.plot(epochs, table["outside"], color=COLORS["sample"], lw=4)
+        shares.plot(epochs, table["black"], "--", color=COLORS["ink"])
+        shares.legend(["outside", "black"])
         shares.set(title="share of points, of outputs", ylim=(-0.05, 1.05))
         scale.plot(epochs, table["scale"], color=COLORS["input"])
         scale.set(title="input pixels a step", ylim=(0, None))
@@ -307,9 +307,7 @@ class Watch:
         theta.set(title="mean theta", xlabel="epoch")
         for name, color in (("localization", "gradient"), ("rest", "faint")):
             norms = [norm or torch.nan for norm in table[name]]  # no logarithm of 0
-            look = {"marker": ".", "color": COLORS[color], "label": name}
-            gradients.semilogy(epochs, norms, **look)
+            gradients.semilogy(epochs, norms, ".-", label=name, color=COLORS[color])
         gradients.set(title="gradient norm", xlabel="epoch")
-        shares.legend()
         gradients.legend()
         return fig

@@ -124,14 +124,14 @@ def at_other_budgets(folder: Path) -> list[tuple[Cell, dict[str, Any]]]:
     """Return results of cells at other numbers of parameters than the table's.
 
     Args:
-        folder: of the table's results; these are in its folder ``budgets``.
+        folder: of the table's results; these are in folders below its ``budgets``.
 
     Returns:
         Each cell with its result, whose ``config`` tells the budget. A cell may be
         there several times.
     """
     found = []
-    for path in sorted((folder / "budgets").glob("*.json")):
+    for path in sorted((folder / "budgets").rglob("*.json")):
         result = json.loads(path.read_text(encoding="utf-8"))
         found.append((Cell(**result.pop("cell")), result))
     return found

@@ -27,10 +27,10 @@ from stn_tutorial.experiments.distorted_mnist import (
     cells,
     load_weights,
     results,
-    work,
 )
+from stn_tutorial.experiments.sharing import work
 from stn_tutorial.models import ModernCNN, TransformedClassifier, count_parameters
-from stn_tutorial.report import errors, overview, table
+from stn_tutorial.report import at_other_budgets, errors, overview, table
 
 FEW = [Cell("paper", "R", "FCN"), Cell("today", "R", "ST-FCN Aff")]
 pytestmark = pytest.mark.usefixtures("one_core")
@@ -140,7 +140,7 @@ def test_compiling_is_recorded_in_the_result(tmp_path, monkeypatch):
         seen.append(config.recipe.compiled)
         return None, {"test_error": 1.0}
 
-    monkeypatch.setattr("stn_tutorial.experiments.distorted_mnist.run", run)
+    monkeypatch.setattr("stn_tutorial.experiments.sharing.run", run)
     for compiled in (False, True):
         folder = tmp_path / str(compiled)
         options = {"quick": True, "compiled": compiled, "progress": False}
@@ -154,6 +154,7 @@ from dataclasses import replace
 from pathlib import Path
 import torch
 from stn_tutorial.experiments import distorted_mnist as table
+from stn_tutorial.experiments.sharing import work
 
 torch.set_num_threads(1)
 recipe = replace(table.RECIPES["today"], epochs=6)
@@ -163,8 +164,8 @@ def longer(cell, **options):
     return replace(config, recipe=replace(config.recipe, epochs=6))
 table.Cell.config = longer
 folder = Path(sys.argv[1])
-table.work([table.Cell("today", "R", "ST-CNN Aff")], folder, folder / "runs",
-           quick=True, progress=False)
+work([table.Cell("today", "R", "ST-CNN Aff")], folder, folder / "runs",
+     quick=True, progress=False)
 """
 
 
@@ -312,6 +313,18 @@ def test_a_miniature_of_the_whole_grid(tmp_path, monkeypatch, capsys):
     assert call("report", "--folder", str(folder)) == 0
     out = capsys.readouterr().out
     assert out.count("\n| ST-CNN TPS |") == 2 and "–" not in out
+
+
+def test_another_budget_is_kept_beside_the_table(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    part = "--recipes paper --columns R --rows CNN --seeds 0".split()
+    assert call("table", "--quick", "--budget", "60000", *part) == 0
+    folder = tmp_path / "runs" / "quick" / "results"
+    assert results(folder) == {}
+    ((cell, result),) = at_other_budgets(folder)
+    assert cell == Cell("paper", "R", "CNN", 0)
+    assert result["config"]["budget"] == 60_000
+    assert result["parameters"] == pytest.approx(60_000, rel=0.05)
 
 
 def test_listing_runs_nothing(tmp_path, monkeypatch, capsys):

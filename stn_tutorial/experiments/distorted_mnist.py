@@ -1,8 +1,8 @@
 """The paper's table of distorted MNIST (Table 1), as runs that are easily shared out.
 
 A `Cell` is one run: a row and a column of the table, a recipe and a seed. Cells know
-nothing of each other, and a finished one is a JSON file of its name. So what is missing
-is what has no file, and any number of processes or machines can share the work.
+nothing of each other, and a finished one is a JSON file of its name: what is missing is
+what has no file. `stn_tutorial.experiments.sharing` does the work.
 
 There are two recipes, and their numbers never mix. ``paper`` trains the paper's
 networks the paper's way (plain SGD, a learning rate divided by ten after each third) in
@@ -13,28 +13,17 @@ schedule.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-import torch
-from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
-from tqdm.auto import tqdm
 
-from stn_tutorial.data.distortions import DISTORTIONS
-from stn_tutorial.experiments.distorted_digits import (
-    Config,
-    make_model,
-    run,
-    write_json,
-)
+from stn_tutorial.experiments.distorted_digits import Config, make_model
 from stn_tutorial.training import Recipe
 
 __all__ = [
@@ -46,7 +35,6 @@ __all__ = [
     "cells",
     "load_weights",
     "results",
-    "work",
 ]
 
 #: Rows of the table, as (classifier, family of warps of the transformer in front).
@@ -111,12 +99,15 @@ class Cell:
         row = self.row.lower().replace(" ", "-")
         return f"{self.recipe}-{self.column}-{row}-{self.seed}"
 
-    def config(self, *, quick: bool = False, data: str = "mnist") -> Config:
+    def config(
+        self, *, quick: bool = False, data: str = "mnist", budget: int = BUDGET
+    ) -> Config:
         """Return the configuration of the run.
 
         Args:
             quick: of a miniature: few digits, two epochs.
             data: mnist, embedded or auto.
+            budget: how many parameters the model has, about.
 
         Returns:
             What to give to `stn_tutorial.experiments.distorted_digits.run`.
@@ -126,7 +117,7 @@ class Cell:
         config = Config(
             model=TODAY.get(model, model) if self.recipe == "today" else model,
             distortion=self.column,
-            budget=BUDGET,
+            budget=budget,
             data=data,
             recipe=recipe,
         )
@@ -210,113 +201,3 @@ def load_weights(cell: Cell, folder: Path) -> nn.Module:
     except (RuntimeError, SafetensorError) as error:
         raise ValueError(f"{path} does not fit {cell.name}: {error}") from None
     return model.eval()
-
-
-def work(
-    todo: Sequence[Cell],
-    folder: Path,
-    runs: Path,
-    *,
-    quick: bool = False,
-    data: str = "mnist",
-    compiled: bool = False,
-    workers: int = 1,
-    progress: bool = True,
-) -> None:
-    """Run what is missing, but for the cells that another process is at.
-
-    A killed run goes on at its last epoch. A cell in work is locked by the operating
-    system, which unlocks it when the process ends, however it ends.
-
-    Args:
-        todo: the cells, in the order of work.
-        folder: of the results, one JSON file a cell.
-        runs: where locks and checkpoints are kept.
-        quick: run a miniature of each.
-        data: mnist, embedded or auto.
-        compiled: compile the models; see `stn_tutorial.training.Recipe`.
-        workers: processes that share the work; on a CPU, they share its threads as
-            well. Small networks leave a GPU idle much of the time: let several share.
-        progress: show a bar of all the work, with the time it will still take.
-    """
-    options = {"quick": quick, "data": data, "compiled": compiled}
-    threads = max(1, torch.get_num_threads() // workers)
-    fresh = torch.multiprocessing.get_context("spawn")  # CUDA bears no fork
-    others = [
-        fresh.Process(
-            target=_work_alone,
-            args=(todo, folder, runs, threads),
-            kwargs={**options, "progress": False},
-            daemon=True,  # ends when this process does
-        )
-        for _ in range(workers - 1)
-    ]
-    for other in others:
-        other.start()
-    before = torch.get_num_threads()
-    _work_alone(todo, folder, runs, threads, **options, progress=progress)
-    torch.set_num_threads(before)
-    for other in others:
-        other.join()
-
-
-def _work_alone(
-    todo: Sequence[Cell],
-    folder: Path,
-    runs: Path,
-    threads: int,
-    *,
-    quick: bool,
-    data: str,
-    compiled: bool,
-    progress: bool,
-) -> None:
-    torch.set_num_threads(threads)
-    runs.mkdir(parents=True, exist_ok=True)
-    configs = {cell: cell.config(quick=quick, data=data) for cell in todo}
-    if compiled:
-        configs = {
-            cell: replace(config, recipe=replace(config.recipe, compiled=True))
-            for cell, config in configs.items()
-        }
-    amounts = {cell: _operations(config) for cell, config in configs.items()}
-
-    def finished() -> float:
-        """What is done by now, by whichever process."""
-        return sum(amounts[cell] for cell in todo if _file(folder, cell).exists())
-
-    bar = tqdm(
-        total=sum(amounts.values()),
-        initial=finished(),
-        bar_format="{desc}{percentage:3.0f}% |{bar:30}| {elapsed}, {remaining} left",
-        disable=not progress,
-    )
-    for cell in todo:
-        lock = FileLock(runs / f"{cell.name}.lock", blocking=False)
-        with suppress(Timeout), lock:
-            if _file(folder, cell).exists():
-                continue
-            bar.set_description(cell.name)
-            config, amount = configs[cell], amounts[cell] / configs[cell].recipe.epochs
-
-            def show(epoch: int, model: nn.Module, each: float = amount) -> None:
-                bar.n = finished() + each * epoch
-                bar.refresh()
-
-            _, result = run(config, runs / cell.name, on_epoch=show, progress=progress)
-            write_json(_file(folder, cell), {"cell": asdict(cell), **result})
-            bar.write(f"{cell.name}: {result['test_error']:.2f}%")
-    bar.close()
-
-
-def _file(folder: Path, cell: Cell) -> Path:
-    return folder / f"{cell.name}.json"
-
-
-def _operations(config: Config) -> float:
-    """What a run costs: the operations of an image, times the images."""
-    image = torch.zeros(1, 1, *DISTORTIONS[config.distortion].size)
-    counter = FlopCounterMode(display=False)
-    with counter, torch.inference_mode():
-        make_model(config).eval()(image)
-    return counter.get_total_flops() * config.recipe.epochs * (config.limit or 60_000)
