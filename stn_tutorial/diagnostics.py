@@ -1,9 +1,8 @@
 """How to see a spatial transformer fail: numbers of a run, and a picture of them.
 
-A transformer fails in silence: the loss stays finite. `Watch` collects during training
-what tells a failure, and `symptoms` says which numbers are alarming. Before training,
-`edge_contrast` looks at the padding, `identity_drift` at the conventions, and
-`composition_gap` at the order of two warps. `overhang` is a penalty that leads back.
+A transformer fails in silence: the loss stays finite. `Watch` collects what tells, and
+`symptoms` says what is alarming. Before training, `edge_contrast` is for the padding,
+`identity_drift` for conventions, `composition_gap` for the order of two warps.
 """
 
 from __future__ import annotations
@@ -249,12 +248,12 @@ class Watch:
         Raises:
             ValueError: if the model holds none.
         """
-        parts = (m for m in model.modules() if isinstance(m, SpatialTransformer))
-        transformer = next(parts, None)
-        if transformer is None:
+        found = [m for m in model.modules() if isinstance(m, SpatialTransformer)]
+        if not found:
             raise ValueError("model must hold a SpatialTransformer")
         device = next(model.parameters()).device
         seen = []
+        transformer = found[0]
         hook = transformer.register_forward_hook(
             lambda module, inputs, output: seen.append((inputs[0], output))
         )
@@ -265,8 +264,7 @@ class Watch:
             (before, after), *_ = seen
             theta = theta_statistics(transformer.params(before))
             grid, size = transformer.grid(before), before.shape[-2:]
-            convention = transformer.options.get("align_corners", False)
-            points = to_pixels(grid, size, align_corners=convention)
+            points = to_pixels(grid, size, align_corners=transformer.align_corners)
             grid = to_normalized(points, size)  # edges at ±1, whatever it was
             flat = after.flatten(1).amax(1) - after.flatten(1).amin(1) < 1e-3
             past, self._before = self._before, points
@@ -295,8 +293,7 @@ class Watch:
         table = {name: [row[name] for row in self.rows] for name in self.rows[0]}
         epochs = table["epoch"]
         fig, axes = plt.subplots(2, 2, figsize=(6.4, 4.6), sharex=True)
-        (shares, scale), (theta, gradients) = axes
-        # One is wide and one dashed, so that both are seen where they agree.
+        shares, scale, theta, gradients = axes.flat
         shares.plot(epochs, table["outside"], color=COLORS["sample"], lw=4)
         shares.plot(epochs, table["black"], "--", color=COLORS["ink"])
         shares.legend(["outside", "black"])
@@ -307,7 +304,7 @@ class Watch:
         theta.set(title="mean theta", xlabel="epoch")
         for name, color in (("localization", "gradient"), ("rest", "faint")):
             norms = [norm or torch.nan for norm in table[name]]  # no logarithm of 0
-            gradients.semilogy(epochs, norms, ".-", label=name, color=COLORS[color])
+            gradients.semilogy(epochs, norms, ".-", color=COLORS[color])
         gradients.set(title="gradient norm", xlabel="epoch")
-        gradients.legend()
+        gradients.legend(["localization", "rest"])
         return fig

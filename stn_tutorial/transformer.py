@@ -52,6 +52,11 @@ class SpatialTransformer(nn.Module):
         self.out_size = None if out_size is None else tuple(out_size)
         self.options = options
 
+    @property
+    def align_corners(self) -> bool:
+        """The convention of grid and sampler."""
+        return self.options.get("align_corners", False)
+
     def params(self, x: Tensor) -> Tensor:
         """Return the parameters that the localization network predicts.
 
@@ -101,9 +106,8 @@ class SpatialTransformer(nn.Module):
         return sample(x, self.grid(x), **self.options)
 
     def _grid(self, x: Tensor, params: Tensor) -> Tensor:
-        align_corners = self.options.get("align_corners", False)
         size = self.out_size or tuple(x.shape[-2:])
-        return self.transformation.grid(params, size, align_corners=align_corners)
+        return self.transformation.grid(params, size, align_corners=self.align_corners)
 
     def extra_repr(self) -> str:
         """What `print` shows besides the localization network."""
