@@ -3,8 +3,16 @@
 The modules are named after the parts of a spatial transformer (Jaderberg et al. 2015):
 `localization` predicts the parameters of a warp, `coordinates` and `transforms` make
 the grid of them, `sampling` reads the image at it; `transformer` is all three in one.
+`coordconv` has convolutions that know where they are (Liu et al. 2018).
 """
 
+from stn_tutorial.coordconv import (
+    CoordConv1d,
+    CoordConv2d,
+    CoordConv3d,
+    CoordConvTranspose2d,
+    add_coordinates,
+)
 from stn_tutorial.coordinates import (
     base_grid,
     theta_from_pixels,
@@ -28,11 +36,16 @@ __version__ = "0.1.0"
 __all__ = [
     "Affine",
     "Attention",
+    "CoordConv1d",
+    "CoordConv2d",
+    "CoordConv3d",
+    "CoordConvTranspose2d",
     "Projective",
     "Similarity",
     "SpatialTransformer",
     "ThinPlateSpline",
     "Translation",
+    "add_coordinates",
     "base_grid",
     "sample",
     "theta_from_pixels",
