@@ -6,8 +6,7 @@ what has no file. `stn_tutorial.experiments.sharing` does the work.
 
 There are two recipes, and their numbers never mix. ``paper`` trains the paper's
 networks the paper's way (plain SGD, a learning rate divided by ten after each third) in
-far fewer steps. ``today`` spends as many parameters and epochs on today's layers and
-schedule.
+far fewer steps. ``today`` spends as many parameters on today's layers and schedule.
 """
 
 from __future__ import annotations
