@@ -119,8 +119,8 @@ def train(
         progress: show a bar with loss, error and images per second.
 
     Returns:
-        The run; its model is `model`, which goes on computing in the recipe's precision,
-        in tests as well. Another model with its weights computes in its own.
+        The run; its model is `model`, which goes on computing in the recipe's
+        precision, in tests as well. Another with its weights computes in its own.
 
     Raises:
         ValueError: if the folder holds a run of another label or recipe.

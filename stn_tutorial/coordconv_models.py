@@ -1,0 +1,116 @@
+"""The networks of Liu et al. (2018): from places to pictures, and back.
+
+`CoordConvDecoder` and `DeconvDecoder` take points ``(N, 2)`` to a canvas: scores for
+the pixel of the centre (coordinate classification), or for each pixel to be white
+(rendering). `CoordConvRegressor` and `ConvRegressor` take pictures to points.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from stn_tutorial.coordconv import CoordConv2d
+
+__all__ = ["ConvRegressor", "CoordConvDecoder", "CoordConvRegressor", "DeconvDecoder"]
+
+
+class CoordConvDecoder(nn.Module):
+    """A point, laid out over the canvas beside the coordinates (Liu et al., §4).
+
+    All its convolutions are 1×1: each pixel decides by itself, from the point and from
+    where it is. It has 7,553 parameters.
+
+    Args:
+        canvas: height and width of what it paints.
+    """
+
+    def __init__(self, canvas: int = 64) -> None:
+        super().__init__()
+        self.canvas = canvas
+        self.layers = nn.Sequential(
+            *(CoordConv2d(2, 32, 1), nn.ReLU()),
+            *(nn.Conv2d(32, 32, 1), nn.ReLU()),
+            *(nn.Conv2d(32, 64, 1), nn.ReLU()),
+            *(nn.Conv2d(64, 64, 1), nn.ReLU()),
+            nn.Conv2d(64, 1, 1),
+        )
+
+    def forward(self, points: Tensor) -> Tensor:
+        """Paint.
+
+        Args:
+            points: ``(N, 2)`` normalized (x, y).
+
+        Returns:
+            ``(N, 1, canvas, canvas)`` scores.
+        """
+        laid_out = points[:, :, None, None].expand(-1, -1, self.canvas, self.canvas)
+        return self.layers(laid_out)
+
+
+class DeconvDecoder(nn.Sequential):
+    """A point, unfolded by six transposed convolutions (Liu et al., §4).
+
+    Each doubles the size, from 1×1 to 64×64. The paper's have 46,465 to 1,632,001
+    parameters: sizes of 2 to 4, widths of 1 to 3.
+
+    Args:
+        size: of the kernels, 2 to 4.
+        width: a factor of the channels (64, 64, 64, 32, 32).
+
+    Raises:
+        ValueError: if `size` is not 2, 3 or 4.
+    """
+
+    def __init__(self, size: int = 3, width: int = 1) -> None:
+        if size not in (2, 3, 4):
+            raise ValueError(f"size must be 2, 3 or 4, got {size}")
+        padding = (size - 1) // 2
+        exact = {"padding": padding, "output_padding": 2 + 2 * padding - size}
+        layers: list[nn.Module] = [nn.Unflatten(1, (2, 1, 1))]
+        channels = [2, *(width * n for n in (64, 64, 64, 32, 32)), 1]
+        for n_in, n_out in zip(channels, channels[1:]):
+            layers.append(nn.ConvTranspose2d(n_in, n_out, size, stride=2, **exact))
+            layers += [nn.BatchNorm2d(n_out), nn.ReLU()] if n_out > 1 else []
+        super().__init__(*layers)
+
+
+class CoordConvRegressor(nn.Sequential):
+    """A picture's coordinates, read where the picture says (Liu et al., §4).
+
+    Three 1×1 and two 3×3 convolutions, and the maximum over all places, which must not
+    be a mean: a mean blurs the place. It has 906 parameters.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            *(CoordConv2d(1, 8, 1), nn.ReLU()),
+            *(nn.Conv2d(8, 8, 1), nn.ReLU()),
+            *(nn.Conv2d(8, 8, 1), nn.ReLU()),
+            *(nn.Conv2d(8, 8, 3, padding=1), nn.ReLU()),
+            nn.Conv2d(8, 2, 3, padding=1),
+            *(nn.AdaptiveMaxPool2d(1), nn.Flatten()),
+        )
+
+
+class ConvRegressor(nn.Sequential):
+    """Strided convolutions and two fully connected layers, as large as the paper's.
+
+    Args:
+        width: of the first two convolutions; 8 makes 21 thousand parameters, 32 makes
+            131 thousand.
+        canvas: height and width of the pictures, a multiple of 16.
+    """
+
+    def __init__(self, width: int = 16, canvas: int = 64) -> None:
+        layers: list[nn.Module] = []
+        channels = [1, width, width, 2 * width, 2 * width]
+        for n_in, n_out in zip(channels, channels[1:]):
+            layers += [nn.Conv2d(n_in, n_out, 3, stride=2, padding=1), nn.ReLU()]
+        n_features = 2 * width * (canvas // 16) ** 2
+        super().__init__(
+            *layers,
+            nn.Flatten(),
+            *(nn.Linear(n_features, 64), nn.ReLU()),
+            nn.Linear(64, 2),
+        )
