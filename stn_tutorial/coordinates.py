@@ -270,6 +270,19 @@ def _product(a: Tensor, b: Tensor) -> Tensor:
 
 def _invert(matrix: Tensor, name: str) -> Tensor:
     inverse, failed = torch.linalg.inv_ex(matrix)
-    if bool((failed != 0).any()) or not bool(inverse.isfinite().all()):
+    exact = (failed == 0) & inverse.isfinite().all(dim=(-2, -1))
+    if not bool((exact & ~_is_singular(matrix)).all()):
         raise ValueError(f"{name} has no inverse: {matrix.tolist()}")
     return inverse
+
+
+def _is_singular(matrix: Tensor) -> Tensor:
+    """Whether the rows depend on one another, up to rounding and whatever their units.
+
+    A factorization alone does not say: rounding gives many singular matrices an inverse
+    of huge numbers, on some machines and not on others.
+    """
+    scaled, kind = matrix.detach(), torch.finfo(matrix.dtype)
+    for dim in (-2, -1):  # columns, then rows, of length 1
+        scaled = scaled / scaled.norm(dim=dim, keepdim=True).clamp_min(kind.tiny)
+    return ~(torch.linalg.det(scaled).abs() > 16 * kind.eps)  # NaN, too

@@ -316,6 +316,8 @@ def test_every_option_of_train_is_explained(kind, capsys):
         if entry.name == "recipe":
             continue
         option = f"--{entry.name.replace('_', '-')} "
+        if isinstance(entry.default, bool):  # a switch: --on, --no-on
+            option = f"{option[:-1]}, {option.replace('--', '--no-')}"
         assert text.count(f" {option}") == 1
         after = text.split(f" {option}")[1]
         words, default = explained[entry.name], f"(default: {entry.default})"
