@@ -202,15 +202,10 @@ class Table:
         if self.budget != BUDGET:
             runs, folder = (p / "budgets" / str(self.budget) for p in (runs, folder))
         if not self.list:
-            work(
-                wanted,
-                folder,
-                runs,
-                quick=self.quick,
-                budget=self.budget,
-                workers=self.workers,
-                compiled=self.compiled,
-            )
+            how = {"quick": self.quick, "budget": self.budget}
+            how["compiled"] = self.compiled
+            todo = {cell: cell.config(**how) for cell in wanted}
+            work(todo, folder, runs, workers=self.workers)
         print(overview(results(folder), wanted))
 
 

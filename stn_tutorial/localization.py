@@ -19,6 +19,7 @@ __all__ = [
     "FullyConnectedLocalization",
     "ModernLocalization",
     "flat_features",
+    "normalized_convolution",
     "start_at_identity",
 ]
 
@@ -146,6 +147,8 @@ class ModernLocalization(nn.Sequential):
         channels: of the convolutions, each of which halves the size; the first is 5×5,
             the others are 3×3.
         hidden: the width of the fully connected layer.
+        pooled: take the maximum over all places behind the convolutions. Then the fully
+            connected layer is told what there is, but not where.
         perturbation: see `start_at_identity`.
     """
 
@@ -156,14 +159,14 @@ class ModernLocalization(nn.Sequential):
         *,
         channels: Sequence[int] = (16, 32, 32),
         hidden: int = 32,
+        pooled: bool = False,
         perturbation: float = 0.0,
     ) -> None:
         widths = [in_shape[0], *channels]
         layers: list[nn.Module] = []
         for n_in, n_out in zip(widths, widths[1:]):
-            size = 3 if layers else 5
-            convolution = nn.Conv2d(n_in, n_out, size, 2, size // 2, bias=False)
-            layers += [convolution, nn.BatchNorm2d(n_out), nn.ReLU()]
+            layers += normalized_convolution(n_in, n_out, 3 if layers else 5, stride=2)
+        layers += [nn.AdaptiveMaxPool2d(1)] if pooled else []
         n_features = flat_features(nn.Sequential(*layers), in_shape)
         super().__init__(
             *layers,
@@ -174,6 +177,24 @@ class ModernLocalization(nn.Sequential):
             nn.Linear(hidden, transformation.n_params),
         )
         start_at_identity(self[-1], transformation, perturbation=perturbation)
+
+
+def normalized_convolution(
+    n_in: int, n_out: int, size: int, *, stride: int = 1
+) -> list[nn.Module]:
+    """Return a convolution, batch normalization and a ReLU.
+
+    Args:
+        n_in: channels that come in.
+        n_out: channels that go out.
+        size: of the kernel, odd; the padding is half of it.
+        stride: of the convolution.
+
+    Returns:
+        The three layers.
+    """
+    convolution = nn.Conv2d(n_in, n_out, size, stride, size // 2, bias=False)
+    return [convolution, nn.BatchNorm2d(n_out), nn.ReLU()]
 
 
 def flat_features(features: nn.Module, in_shape: Sequence[int]) -> int:

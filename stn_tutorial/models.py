@@ -8,16 +8,19 @@ the paper's table have about the same number of parameters: `build` sees to that
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from stn_tutorial.coordconv import CoordConv2d, convert_to_coordconv
 from stn_tutorial.localization import (
     ConvLocalization,
     FullyConnectedLocalization,
     ModernLocalization,
     flat_features,
+    normalized_convolution,
 )
 from stn_tutorial.thin_plate_spline import ThinPlateSpline
 from stn_tutorial.transformer import SpatialTransformer
@@ -31,6 +34,7 @@ from stn_tutorial.transforms import (
 
 __all__ = [
     "CNN",
+    "COORDINATES",
     "FAMILIES",
     "FCN",
     "MODELS",
@@ -92,20 +96,15 @@ class ModernCNN(nn.Sequential):
 
     def __init__(self, in_shape: Sequence[int], width: int = 64) -> None:
         features = nn.Sequential(
-            *_normalized(in_shape[0], max(1, width // 2), 5, stride=2),
-            *_normalized(max(1, width // 2), width, 3),
+            *normalized_convolution(in_shape[0], max(1, width // 2), 5, stride=2),
+            *normalized_convolution(max(1, width // 2), width, 3),
             nn.MaxPool2d(2),
-            *_normalized(width, width, 3),
-            *_normalized(width, width, 3),
+            *normalized_convolution(width, width, 3),
+            *normalized_convolution(width, width, 3),
             nn.MaxPool2d(2),
         )
         n_features = flat_features(features, in_shape)
         super().__init__(*features, nn.Flatten(), nn.Linear(n_features, 10))
-
-
-def _normalized(n_in: int, n_out: int, size: int, stride: int = 1) -> list[nn.Module]:
-    convolution = nn.Conv2d(n_in, n_out, size, stride, size // 2, bias=False)
-    return [convolution, nn.BatchNorm2d(n_out), nn.ReLU()]
 
 
 class TransformedClassifier(nn.Module):
@@ -141,7 +140,12 @@ MODELS: dict[str, tuple[Callable, Callable | None, int]] = {
     "st-fcn": (FCN, FullyConnectedLocalization, 1024),
     "st-cnn": (CNN, ConvLocalization, 512),
     "st-modern": (ModernCNN, ModernLocalization, 512),
+    "st-pooled": (ModernCNN, partial(ModernLocalization, pooled=True), 512),
 }
+#: Which convolutions of an ST- variant are CoordConv layers: none; the first one of the
+#: localization network; all of them; all, with the radius; the first one of the
+#: localization network and that of the classifier.
+COORDINATES = ("none", "first", "everywhere", "radius", "both")
 
 
 def build(
@@ -151,6 +155,7 @@ def build(
     transformation: str = "affine",
     budget: int = 200_000,
     out_size: Sequence[int] | None = None,
+    coordinates: str = "none",
     **options: Any,
 ) -> nn.Module:
     """Return a classifier with about `budget` parameters.
@@ -163,6 +168,7 @@ def build(
         transformation: one of `FAMILIES`, for the ST- variants.
         budget: the number of parameters aimed at.
         out_size: ``(H, W)`` of an ST- variant's output; the default is the input's.
+        coordinates: one of `COORDINATES`, for the ST- variants.
         **options: of `stn_tutorial.sample`, for the transformer of an ST- variant.
 
     Returns:
@@ -170,7 +176,8 @@ def build(
 
     Raises:
         TypeError: if a model without a transformer is given options of one.
-        ValueError: if a name is unknown, or no width comes within 20% of the budget.
+        ValueError: if a name is unknown, there is no convolution to give coordinates
+            to, or no width comes within 20% of the budget.
     """
     if name not in MODELS:
         raise ValueError(f"name must be one of {tuple(MODELS)}, got {name!r}")
@@ -178,21 +185,32 @@ def build(
         raise ValueError(
             f"transformation must be one of {tuple(FAMILIES)}, got {transformation!r}"
         )
+    if coordinates not in COORDINATES:
+        raise ValueError(
+            f"coordinates must be one of {COORDINATES}, got {coordinates!r}"
+        )
     classifier, localization, widest = MODELS[name]
     given = [*options, *(["out_size"] if out_size is not None else [])]
+    given += ["coordinates"] if coordinates != "none" else []
     if localization is None and given:
         raise TypeError(f"{name} has no transformer to give {', '.join(given)} to")
     in_shape = tuple(in_shape)
     transformer, inner = None, in_shape
     if localization is not None:
         family = FAMILIES[transformation]()
-        transformer = SpatialTransformer(
-            localization(in_shape, family), family, out_size, **options
-        )
+        network = localization(in_shape, family)
+        if coordinates != "none":
+            every = coordinates in ("everywhere", "radius")
+            _tell_places(network, first=not every, radius=coordinates == "radius")
+        transformer = SpatialTransformer(network, family, out_size, **options)
         inner = (in_shape[0], *(out_size or in_shape[1:]))
+
+    def make(width: int) -> nn.Module:
+        model = classifier(inner, width)
+        return _tell_places(model, first=True) if coordinates == "both" else model
+
     rest = budget - (count_parameters(transformer) if transformer else 0)
-    width = _closest_width(lambda w: classifier(inner, w), rest, widest)
-    model = classifier(inner, width)
+    model = make(_closest_width(make, rest, widest))
     if transformer is not None:
         model = TransformedClassifier(transformer, model)
     if abs(count_parameters(model) - budget) > 0.2 * budget:
@@ -202,6 +220,15 @@ def build(
         )
     # On a CPU, convolutions and poolings are half as fast again in this layout.
     return model.to(memory_format=torch.channels_last)
+
+
+def _tell_places(network: nn.Module, *, first: bool, radius: bool = False) -> nn.Module:
+    """Make of a network what it had been if it were written with CoordConv layers."""
+    convert_to_coordconv(network, first=first, radius=radius)
+    for layer in network.modules():
+        if isinstance(layer, CoordConv2d):
+            layer.reset_parameters()  # the coordinates' weights, too, begin at random
+    return network
 
 
 def count_parameters(module: nn.Module) -> int:

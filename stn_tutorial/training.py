@@ -1,9 +1,8 @@
 """The training loop: one for every model, on one process or several.
 
 Digits stay on the device and are distorted there, a batch at a time. All that is random
-in an epoch is drawn from a generator seeded by (seed, epoch), so a run that is killed
-and resumed at its last checkpoint goes on as if nothing had happened: on a CPU, to the
-same bits. Accelerate provides for the rest: devices, processes and precision.
+in an epoch is drawn from a generator seeded by (seed, epoch), and a killed run goes on
+as if nothing had happened: on a CPU, to the same bits. Accelerate does all the rest.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from tqdm.auto import tqdm
 from stn_tutorial.checkpoints import resume, save_checkpoint
 from stn_tutorial.data.digits import DigitSet
 
-__all__ = ["Recipe", "Run", "error_rate", "misread", "train"]
+__all__ = ["Recipe", "Run", "error_rate", "machine", "misread", "train"]
 
 Distort = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -131,9 +130,8 @@ def train(
     accelerator = Accelerator(cpu=alone, mixed_precision=recipe.precision)
     device, main = accelerator.device, accelerator.is_main_process
     label = {**(label or {}), "recipe": asdict(recipe)}
-    digits = digits.to(device)
+    digits, model = digits.to(device), model.to(device)
     test_images, test_labels = (part.to(device) for part in test)
-    model = model.to(device)
     optimizer = _optimizer(model, recipe)
     steps = math.ceil(len(digits) / recipe.batch_size)
     schedule = _schedule(recipe, steps)
@@ -188,7 +186,7 @@ def train(
             }
         )
         close(epoch + 1)
-    return Run(model.eval(), history, _machine(accelerator))
+    return Run(model.eval(), history, machine(device, accelerator.num_processes))
 
 
 def error_rate(
@@ -286,21 +284,27 @@ def _schedule(recipe: Recipe, steps: int) -> Callable[[int], float]:
 
 def _so_far(tally: Tensor, start: float, processes: int) -> str:
     loss, wrong, seen = tally.tolist()
+    loss, error = loss / seen, 100 * wrong / seen
     rate = processes * seen / (time.perf_counter() - start)
-    return (
-        f"loss {loss / seen:.3f}, error {100 * wrong / seen:.1f}%, {rate:.0f} images/s"
-    )
+    return f"loss {loss:.3f}, error {error:.1f}%, {rate:.0f} images/s"
 
 
-def _machine(accelerator: Accelerator) -> dict[str, Any]:
-    device = accelerator.device
+def machine(device: torch.device, processes: int = 1) -> dict[str, Any]:
+    """Return what a result says of the machine that made it.
+
+    Args:
+        device: that computed.
+        processes: how many.
+
+    Returns:
+        Device, versions and the time, which is when the run ended; ready for JSON.
+    """
+    name = f"{platform.machine()}, {torch.get_num_threads()} threads"
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)
-    else:
-        name = f"{platform.machine()}, {torch.get_num_threads()} threads"
     return {
         "device": f"{device.type} ({name})",
-        "processes": accelerator.num_processes,
+        "processes": processes,
         "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
     }

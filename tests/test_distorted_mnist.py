@@ -17,7 +17,7 @@ from filelock import FileLock
 from safetensors.torch import save_file
 
 from stn_tutorial import cli
-from stn_tutorial.experiments.distorted_digits import make_model
+from stn_tutorial.experiments.distorted_digits import Config, make_model
 from stn_tutorial.experiments.distorted_mnist import (
     BUDGET,
     COLUMNS,
@@ -34,6 +34,10 @@ from stn_tutorial.report import at_other_budgets, errors, overview, table
 
 FEW = [Cell("paper", "R", "FCN"), Cell("today", "R", "ST-FCN Aff")]
 pytestmark = pytest.mark.usefixtures("one_core")
+
+
+def quick(*some: Cell, **options) -> dict[Cell, Config]:
+    return {cell: cell.config(quick=True, **options) for cell in some}
 
 
 # ------------------------------------------------------------------------------ cells
@@ -94,7 +98,7 @@ def test_no_cell_is_tested_on_what_its_recipe_was_chosen_on():
 
 
 def test_work_leaves_a_result_a_cell_and_runs_none_twice(tmp_path):
-    work(FEW, tmp_path, tmp_path / "runs", quick=True, progress=False)
+    work(quick(*FEW), tmp_path, tmp_path / "runs", progress=False)
     found = results(tmp_path)
     assert set(found) == set(FEW)
     for cell, result in found.items():
@@ -102,13 +106,13 @@ def test_work_leaves_a_result_a_cell_and_runs_none_twice(tmp_path):
         assert result["data"]["source"] == "embedded"
         assert len(result["history"]) == 2
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.json")}
-    work(FEW, tmp_path, tmp_path / "runs", quick=True, progress=False)
+    work(quick(*FEW), tmp_path, tmp_path / "runs", progress=False)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.json")} == before
 
 
 def test_the_bar_reaches_its_end_whatever_was_done_before(tmp_path, capsys):
     for part in (FEW[:1], FEW):
-        work(part, tmp_path, tmp_path / "runs", quick=True)
+        work(quick(*part), tmp_path, tmp_path / "runs")
         assert "100%" in capsys.readouterr().err.split("\r")[-1]
 
 
@@ -116,16 +120,16 @@ def test_a_cell_that_another_process_is_at_is_left_to_it(tmp_path):
     runs = tmp_path / "runs"
     runs.mkdir()
     with FileLock(runs / f"{FEW[0].name}.lock"):
-        work(FEW, tmp_path, runs, quick=True, progress=False)
+        work(quick(*FEW), tmp_path, runs, progress=False)
     assert set(results(tmp_path)) == {FEW[1]}
-    work(FEW, tmp_path, runs, quick=True, progress=False)
+    work(quick(*FEW), tmp_path, runs, progress=False)
     assert set(results(tmp_path)) == set(FEW)
 
 
 def test_two_workers_share_the_work_and_find_what_one_finds(tmp_path):
     for workers in (1, 2):
         folder = tmp_path / str(workers)
-        work(FEW, folder, folder / "runs", quick=True, workers=workers, progress=False)
+        work(quick(*FEW), folder, folder / "runs", workers=workers, progress=False)
     one, two = (results(tmp_path / name) for name in "12")
     assert set(one) == set(two) == set(FEW)
     for cell in FEW:
@@ -143,8 +147,8 @@ def test_compiling_is_recorded_in_the_result(tmp_path, monkeypatch):
     monkeypatch.setattr("stn_tutorial.experiments.sharing.run", run)
     for compiled in (False, True):
         folder = tmp_path / str(compiled)
-        options = {"quick": True, "compiled": compiled, "progress": False}
-        work(FEW[:1], folder, folder / "runs", **options)
+        todo = quick(FEW[0], compiled=compiled)
+        work(todo, folder, folder / "runs", progress=False)
     assert seen == [False, True]
 
 
@@ -153,19 +157,15 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 import torch
-from stn_tutorial.experiments import distorted_mnist as table
+from stn_tutorial.experiments.distorted_mnist import Cell
 from stn_tutorial.experiments.sharing import work
 
 torch.set_num_threads(1)
-recipe = replace(table.RECIPES["today"], epochs=6)
-quick = table.Cell.config
-def longer(cell, **options):
-    config = quick(cell, **options)
-    return replace(config, recipe=replace(config.recipe, epochs=6))
-table.Cell.config = longer
+cell = Cell("today", "R", "ST-CNN Aff")
+config = cell.config(quick=True)
+config = replace(config, recipe=replace(config.recipe, epochs=6))
 folder = Path(sys.argv[1])
-work([table.Cell("today", "R", "ST-CNN Aff")], folder, folder / "runs",
-     quick=True, progress=False)
+work({cell: config}, folder, folder / "runs", progress=False)
 """
 
 

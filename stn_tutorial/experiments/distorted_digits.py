@@ -26,9 +26,13 @@ class Config:
     """Everything that decides what a run gives.
 
     Attributes:
-        model: which classifier; the st- variants have a spatial transformer in front.
+        model: which classifier; the st- variants have a spatial transformer in front,
+            of which st-pooled's localization network pools over all places.
         distortion: what is done to the digits; sizes and ranges as in the paper.
         transformation: the family of warps of an st- variant.
+        coordinates: which convolutions of an st- variant are CoordConv layers: the
+            localization network's first, all of its (everywhere), all with the radius,
+            or both its first and the classifier's.
         window: height and width of an st- variant's output; 0 keeps the input's.
         budget: how many parameters the model may have, about.
         data: mnist, embedded, or auto: mnist when it can be had.
@@ -38,11 +42,14 @@ class Config:
         recipe: how to train.
     """
 
-    model: Literal["fcn", "cnn", "modern", "st-fcn", "st-cnn", "st-modern"] = "st-cnn"
+    model: Literal[
+        "fcn", "cnn", "modern", "st-fcn", "st-cnn", "st-modern", "st-pooled"
+    ] = "st-cnn"
     distortion: Literal["none", "R", "RTS", "P", "E", "clutter"] = "RTS"
     transformation: Literal[
         "translation", "attention", "similarity", "affine", "projective", "tps"
     ] = "affine"
+    coordinates: Literal["none", "first", "everywhere", "radius", "both"] = "none"
     window: int = 0
     budget: int = 100_000
     data: Literal["auto", "mnist", "embedded"] = "auto"
@@ -56,8 +63,12 @@ class Config:
                 raise ValueError(f"{name} must be >= 0, got {getattr(self, name)}")
         if self.budget < 1:
             raise ValueError(f"budget must be positive, got {self.budget}")
-        if self.window and not self.model.startswith("st-"):
-            raise ValueError(f"window must be 0 for {self.model}, got {self.window}")
+        for name, default in {"window": 0, "coordinates": "none"}.items():
+            given = getattr(self, name)
+            if given != default and not self.model.startswith("st-"):
+                raise ValueError(
+                    f"{name} must be {default} for {self.model}, got {given}"
+                )
 
 
 def make_model(config: Config) -> nn.Module:
@@ -75,6 +86,7 @@ def make_model(config: Config) -> nn.Module:
             config.model,
             (1, *DISTORTIONS[config.distortion].size),
             transformation=config.transformation,
+            coordinates=config.coordinates,
             budget=config.budget,
             out_size=(config.window, config.window) if config.window else None,
         )

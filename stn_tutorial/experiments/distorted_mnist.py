@@ -99,7 +99,12 @@ class Cell:
         return f"{self.recipe}-{self.column}-{row}-{self.seed}"
 
     def config(
-        self, *, quick: bool = False, data: str = "mnist", budget: int = BUDGET
+        self,
+        *,
+        quick: bool = False,
+        data: str = "mnist",
+        budget: int = BUDGET,
+        compiled: bool = False,
     ) -> Config:
         """Return the configuration of the run.
 
@@ -107,12 +112,13 @@ class Cell:
             quick: of a miniature: few digits, two epochs.
             data: mnist, embedded or auto.
             budget: how many parameters the model has, about.
+            compiled: compile the model; see `stn_tutorial.training.Recipe`.
 
         Returns:
             What to give to `stn_tutorial.experiments.distorted_digits.run`.
         """
         model, family = ROWS[self.row]
-        recipe = replace(RECIPES[self.recipe], seed=self.seed)
+        recipe = replace(RECIPES[self.recipe], seed=self.seed, compiled=compiled)
         config = Config(
             model=TODAY.get(model, model) if self.recipe == "today" else model,
             distortion=self.column,

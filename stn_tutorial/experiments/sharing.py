@@ -6,10 +6,11 @@ that another one is at. Whoever shares a folder shares the work.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 import torch
 from filelock import FileLock, Timeout
@@ -24,78 +25,96 @@ from stn_tutorial.experiments.distorted_digits import (
     run,
     write_json,
 )
-from stn_tutorial.experiments.distorted_mnist import BUDGET, Cell
 
-__all__ = ["work"]
+__all__ = ["missing", "work"]
 
 
-def work(
-    todo: Sequence[Cell],
-    folder: Path,
-    runs: Path,
-    *,
-    quick: bool = False,
-    data: str = "mnist",
-    budget: int = BUDGET,
-    compiled: bool = False,
-    workers: int = 1,
-    progress: bool = True,
-) -> None:
-    """Run what is missing, but for the cells that another process is at.
+class _Cell(Protocol):
+    """A place of a table and a seed: a frozen dataclass."""
 
-    A killed run goes on at its last epoch. A cell in work is locked by the operating
-    system, which unlocks it when the process ends, however it ends.
+    @property
+    def name(self) -> str: ...
+
+
+AnyCell = TypeVar("AnyCell", bound=_Cell)
+Finish = Callable[[Config, nn.Module, dict[str, Any]], dict[str, Any]]
+
+
+def missing(todo: Iterable[AnyCell], folder: Path, runs: Path) -> Iterator[AnyCell]:
+    """Return the cells without a result, but for those that another process is at.
+
+    The operating system locks a cell while the caller is at it, and unlocks it when the
+    process ends, however it ends.
 
     Args:
         todo: the cells, in the order of work.
         folder: of the results, one JSON file a cell.
+        runs: where the locks are kept.
+
+    Returns:
+        The cells, one after the other.
+    """
+    runs.mkdir(parents=True, exist_ok=True)
+    for cell in todo:
+        lock = FileLock(runs / f"{cell.name}.lock", blocking=False)
+        with suppress(Timeout), lock:
+            if not _file(folder, cell).exists():
+                yield cell
+
+
+def work(
+    todo: Mapping[_Cell, Config],
+    folder: Path,
+    runs: Path,
+    *,
+    finish: Finish | None = None,
+    workers: int = 1,
+    progress: bool = True,
+) -> None:
+    """Run what is `missing`; a killed run goes on at its last epoch.
+
+    Args:
+        todo: the cells and their configurations, in the order of work.
+        folder: of the results, one JSON file a cell.
         runs: where locks and checkpoints are kept.
-        quick: run a miniature of each.
-        data: mnist, embedded or auto.
-        budget: how many parameters the models have, about.
-        compiled: compile the models; see `stn_tutorial.training.Recipe`.
+        finish: from a configuration, its trained model and its result to what is kept
+            of them; the default keeps the result.
         workers: processes that share the work; on a CPU, they share its threads as
             well. Small networks leave a GPU idle much of the time: let several share.
         progress: show a bar of all the work, with the time it will still take.
     """
-    configs = {}
-    for cell in todo:
-        config = cell.config(quick=quick, data=data, budget=budget)
-        recipe = replace(config.recipe, compiled=compiled)
-        configs[cell] = replace(config, recipe=recipe)
+    amounts = {cell: _operations(config) for cell, config in todo.items()}
     threads = max(1, torch.get_num_threads() // workers)
+    job = (todo, amounts, folder, runs, finish, threads)
     fresh = torch.multiprocessing.get_context("spawn")  # CUDA bears no fork
     others = [
-        fresh.Process(
-            target=_work_alone,
-            args=(configs, folder, runs, threads),
-            daemon=True,  # ends when this process does
-        )
+        # A daemon ends when this process does.
+        fresh.Process(target=_work_alone, args=(*job, False), daemon=True)
         for _ in range(workers - 1)
     ]
     for other in others:
         other.start()
     before = torch.get_num_threads()
-    _work_alone(configs, folder, runs, threads, progress)
+    _work_alone(*job, progress)
     torch.set_num_threads(before)
     for other in others:
         other.join()
 
 
 def _work_alone(
-    configs: dict[Cell, Config],
+    todo: Mapping[_Cell, Config],
+    amounts: Mapping[_Cell, float],
     folder: Path,
     runs: Path,
+    finish: Finish | None,
     threads: int,
-    progress: bool = False,
+    progress: bool,
 ) -> None:
     torch.set_num_threads(threads)
-    runs.mkdir(parents=True, exist_ok=True)
-    amounts = {cell: _operations(config) for cell, config in configs.items()}
 
     def finished() -> float:
         """What is done by now, by whichever process."""
-        return sum(amounts[cell] for cell in configs if _file(folder, cell).exists())
+        return sum(amounts[cell] for cell in todo if _file(folder, cell).exists())
 
     bar = tqdm(
         total=sum(amounts.values()),
@@ -103,25 +122,24 @@ def _work_alone(
         bar_format="{desc}{percentage:3.0f}% |{bar:30}| {elapsed}, {remaining} left",
         disable=not progress,
     )
-    for cell, config in configs.items():
-        lock = FileLock(runs / f"{cell.name}.lock", blocking=False)
-        with suppress(Timeout), lock:
-            if _file(folder, cell).exists():
-                continue
-            bar.set_description(cell.name)
-            each = amounts[cell] / config.recipe.epochs
+    for cell in missing(todo, folder, runs):
+        config = todo[cell]
+        bar.set_description(cell.name)
+        each = amounts[cell] / config.recipe.epochs
 
-            def show(epoch: int, model: nn.Module, each: float = each) -> None:
-                bar.n = finished() + each * epoch
-                bar.refresh()
+        def show(epoch: int, model: nn.Module, each: float = each) -> None:
+            bar.n = finished() + each * epoch
+            bar.refresh()
 
-            _, result = run(config, runs / cell.name, on_epoch=show, progress=progress)
-            write_json(_file(folder, cell), {"cell": asdict(cell), **result})
-            bar.write(f"{cell.name}: {result['test_error']:.2f}%")
+        done, result = run(config, runs / cell.name, on_epoch=show, progress=progress)
+        if finish:
+            result = finish(config, done.model, result)
+        write_json(_file(folder, cell), {"cell": asdict(cell), **result})
+        bar.write(f"{cell.name}: {result['test_error']:.2f}%")
     bar.close()
 
 
-def _file(folder: Path, cell: Cell) -> Path:
+def _file(folder: Path, cell: _Cell) -> Path:
     return folder / f"{cell.name}.json"
 
 

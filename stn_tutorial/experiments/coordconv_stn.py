@@ -1,0 +1,289 @@
+"""Does CoordConv help a spatial transformer? Runs on every distortion, in pairs.
+
+Every arrangement of coordinates is trained on every distortion with the same seeds: the
+same digits, in the same order, distorted alike, and with as many parameters. So the
+runs of one seed are compared with one another, and what seeds do to all of them alike
+drops out. `paired` does that.
+
+All of it is on a part of MNIST and with short runs, so that there can be many.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import torch
+from scipy.stats import t as student
+from torch import Tensor
+
+from stn_tutorial.data.digits import load_digits
+from stn_tutorial.data.distortions import fixed_test_set
+from stn_tutorial.experiments import distorted_mnist
+from stn_tutorial.experiments.distorted_digits import Config
+from stn_tutorial.models import TransformedClassifier
+from stn_tutorial.training import Recipe
+from stn_tutorial.transforms import Affine
+
+__all__ = [
+    "ARRANGEMENTS",
+    "COLUMNS",
+    "DIGITS",
+    "RECIPE",
+    "Cell",
+    "Difference",
+    "cells",
+    "keep",
+    "paired",
+    "pose_spread",
+    "results",
+]
+
+#: Where the coordinates go, as (model, `stn_tutorial.models.COORDINATES`). The last two
+#: forget places before they could use them: there, coordinates must make a difference.
+ARRANGEMENTS = {
+    "plain": ("st-modern", "none"),
+    "first": ("st-modern", "first"),
+    "everywhere": ("st-modern", "everywhere"),
+    "radius": ("st-modern", "radius"),
+    "both": ("st-modern", "both"),
+    "pooled": ("st-pooled", "none"),
+    "pooled-first": ("st-pooled", "first"),
+}
+#: The distortions, and the size of the transformer's output; 0 is the input's.
+COLUMNS = {"none": 0, **distorted_mnist.COLUMNS}
+#: How many training digits.
+DIGITS = 10_000
+#: The learning rates were chosen on held-out digits, for `plain` and `first` on RTS.
+RECIPE = Recipe(
+    epochs=10, batch_size=128, lr=0.01, localization_lr_ratio=0.3, precision="bf16"
+)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run.
+
+    Attributes:
+        column: one of `COLUMNS`.
+        arrangement: one of `ARRANGEMENTS`.
+        seed: of weights, order and distortions.
+    """
+
+    column: str
+    arrangement: str
+    seed: int = 0
+
+    @property
+    def name(self) -> str:
+        """The name of the cell's file, such as ``RTS-first-0``."""
+        return f"{self.column}-{self.arrangement}-{self.seed}"
+
+    def config(self, *, quick: bool = False) -> Config:
+        """Return the configuration of the run.
+
+        Args:
+            quick: of a miniature: few embedded digits, two epochs.
+
+        Returns:
+            What to give to `stn_tutorial.experiments.distorted_digits.run`.
+        """
+        model, coordinates = ARRANGEMENTS[self.arrangement]
+        config = Config(
+            model=model,
+            distortion=self.column,
+            coordinates=coordinates,
+            window=COLUMNS[self.column],
+            budget=distorted_mnist.BUDGET,
+            data="mnist",
+            limit=DIGITS,
+            recipe=replace(RECIPE, seed=self.seed),
+        )
+        if quick:
+            recipe = replace(config.recipe, epochs=2, batch_size=32)
+            config = replace(config, data="embedded", limit=128, recipe=recipe)
+        return config
+
+
+def cells(
+    *,
+    columns: Iterable[str] = tuple(COLUMNS),
+    arrangements: Iterable[str] = tuple(ARRANGEMENTS),
+    seeds: Iterable[int] = range(5),
+) -> list[Cell]:
+    """Return the cells, those of a seed together.
+
+    Args:
+        columns: of `COLUMNS`.
+        arrangements: of `ARRANGEMENTS`.
+        seeds: any.
+
+    Returns:
+        The cells.
+    """
+    every = product(seeds, columns, arrangements)
+    return [Cell(column, arrangement, seed) for seed, column, arrangement in every]
+
+
+def keep(
+    config: Config, model: TransformedClassifier, result: dict[str, Any]
+) -> dict[str, Any]:
+    """Return what is kept of a run: the result, but for the misread digits, and poses.
+
+    Args:
+        config: of the run.
+        model: trained.
+        result: of `stn_tutorial.experiments.distorted_digits.run`.
+
+    Returns:
+        The result, with ``poses``: what `pose_spread` says of the test digits as they
+        come and as the transformer passes them on; none where there are no true poses.
+    """
+    digits = load_digits("test", result["data"]["source"])
+    test = fixed_test_set(digits.images, config.distortion)
+    kept = {name: value for name, value in result.items() if name != "misread"}
+    if "angle" not in test.truth:
+        return {**kept, "poses": {}}
+    device = next(model.parameters()).device
+    predicted = _predict(model, test.images.to(device)).cpu()
+    still = Affine().identity().expand(len(digits), -1)
+    poses = {
+        "as_they_come": pose_spread(still, test.truth["theta"], digits.labels),
+        "passed_on": pose_spread(predicted, test.truth["theta"], digits.labels),
+    }
+    return {**kept, "poses": poses}
+
+
+def pose_spread(params: Tensor, truth: Tensor, labels: Tensor) -> dict[str, float]:
+    """Return how unlike one another the poses are in which a transformer shows digits.
+
+    A transformer may choose the pose in which it likes to see a digit, another one for
+    each class; what it can't choose is to show the same digit now so, now so. Therefore
+    poses are compared with the mean of their class, and not with upright.
+
+    Args:
+        params: ``(N, 6)`` predicted `Affine` parameters, from the transformer's output
+            to the distorted picture.
+        truth: ``(N, 2, 3)``, from the distorted picture to the 28×28 digit.
+        labels: ``(N,)`` classes.
+
+    Returns:
+        Standard deviations within a class: ``angle_deg``, ``scale_percent`` and
+        ``shift_px`` (along an axis, in pixels of the digit).
+    """
+    whole = Affine().compose(params, truth.flatten(1)).unflatten(1, (2, 3))
+    # The digit appears with the inverse of what maps the window onto it: that has the
+    # opposite angle and the reciprocal scale, which spread as much.
+    (a, b), (c, d) = whole[:, :, :2].permute(1, 2, 0)
+    angle = torch.atan2(c - b, a + d)
+    scale = (a * d - b * c).abs().clamp(min=1e-6).log() / 2
+    shift = whole[:, :, 2] * 28 / 2
+    squares = {"angle_deg": [], "scale_percent": [], "shift_px": []}
+    for label in labels.unique():
+        mine = labels == label
+        turned = torch.polar(torch.ones(int(mine.sum())), angle[mine])
+        away = (turned / turned.mean()).angle()
+        squares["angle_deg"].append((away * 180 / math.pi) ** 2)
+        squares["scale_percent"].append((100 * (scale[mine] - scale[mine].mean())) ** 2)
+        squares["shift_px"].append((shift[mine] - shift[mine].mean(dim=0)) ** 2)
+    return {
+        name: torch.cat(parts).mean().sqrt().item() for name, parts in squares.items()
+    }
+
+
+def results(folder: Path) -> dict[Cell, dict[str, Any]]:
+    """Return what has been measured.
+
+    Args:
+        folder: of the results, one JSON file a cell.
+
+    Returns:
+        The result of each cell; see `keep`.
+    """
+    found = {}
+    for path in sorted(folder.glob("*.json")):
+        result = json.loads(path.read_text(encoding="utf-8"))
+        found[Cell(**result.pop("cell"))] = result
+    return found
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much larger one arrangement's error is than another's, over seeds.
+
+    Attributes:
+        each: the differences, one a seed, in percentage points.
+    """
+
+    each: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        """The mean difference."""
+        return statistics.mean(self.each)
+
+    @property
+    def half_width(self) -> float:
+        """Half the width of the 95% confidence interval of the mean (Student's t)."""
+        n = len(self.each)
+        if n < 2:
+            return math.inf
+        return student.ppf(0.975, n - 1) * statistics.stdev(self.each) / math.sqrt(n)
+
+    @property
+    def verdict(self) -> str:
+        """``helps``, ``hurts``, or ``undecided`` if the interval holds zero."""
+        if abs(self.mean) <= self.half_width:
+            return "undecided"
+        return "helps" if self.mean < 0 else "hurts"
+
+
+def paired(
+    found: Mapping[Cell, Mapping[str, Any]],
+    column: str,
+    arrangement: str,
+    *,
+    against: str = "plain",
+) -> Difference:
+    """Return the difference of two arrangements' test errors, seed by seed.
+
+    Args:
+        found: of `results`.
+        column: one of `COLUMNS`.
+        arrangement: one of `ARRANGEMENTS`.
+        against: another one.
+
+    Returns:
+        The first one's error minus the other's, for each seed that both have.
+
+    Raises:
+        ValueError: if they have no seed in common.
+    """
+    errors = [
+        {
+            cell.seed: result["test_error"]
+            for cell, result in found.items()
+            if (cell.column, cell.arrangement) == (column, name)
+        }
+        for name in (arrangement, against)
+    ]
+    shared = sorted(errors[0].keys() & errors[1].keys())
+    if not shared:
+        raise ValueError(
+            f"found must hold {arrangement} and {against} on {column} with a seed in "
+            "common"
+        )
+    return Difference(tuple(errors[0][seed] - errors[1][seed] for seed in shared))
+
+
+def _predict(model: TransformedClassifier, images: Tensor) -> Tensor:
+    """The transformer's parameters for many images."""
+    with torch.inference_mode():
+        parts = [model.transformer.params(batch) for batch in images.split(1000)]
+    return torch.cat(parts).float()
