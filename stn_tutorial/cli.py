@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Union
 
-import matplotlib.pyplot as plt
 import torch
 import tyro
 from accelerate import PartialState
@@ -29,26 +28,8 @@ from stn_tutorial.experiments.distorted_digits import (
     load_model,
     run,
 )
-from stn_tutorial.experiments.distorted_mnist import (
-    BUDGET,
-    COLUMNS,
-    RECIPES,
-    ROWS,
-    Cell,
-    cells,
-    results,
-)
-from stn_tutorial.experiments.sharing import work
 from stn_tutorial.models import TransformedClassifier
-from stn_tutorial.report import (
-    at_other_budgets,
-    draw_against_paper,
-    draw_against_parameters,
-    draw_against_time,
-    draw_gains,
-    overview,
-    table,
-)
+from stn_tutorial.tables import CoordConv, CoordConvSTN, Report, Table
 
 __all__ = ["main"]
 
@@ -169,79 +150,9 @@ class Data:
             print(f"{split}: {len(digits)} digits, SHA-256 {digits.checksum[:16]}…")
 
 
-@dataclass
-class Table:
-    """Run what is missing of the table of distorted MNIST; processes share the work."""
-
-    recipes: tuple[Literal["paper", "today"], ...] = ("paper", "today")
-    """How to train: as the paper did, scaled down, or as one would today."""
-    columns: tuple[Literal["R", "RTS", "P", "E", "clutter"], ...] = tuple(COLUMNS)
-    """Which distortions."""
-    rows: tuple[str, ...] = tuple(ROWS)
-    """Which models, as the table names them, such as "ST-CNN Aff"."""
-    seeds: tuple[int, ...] = (0, 1, 2)
-    """Which seeds."""
-    quick: bool = False
-    """Run a miniature of every cell, on few embedded digits, into runs/quick."""
-    list: bool = False
-    """Show what is done and what is missing, and run nothing."""
-    budget: int = BUDGET
-    """How many parameters; other budgets than the table's are kept beside it."""
-    workers: int = 1
-    """How many processes share the work."""
-    compiled: bool = False
-    """Compile the models, with CUDA graphs on a GPU."""
-    folder: Path = Path("results/distorted_mnist")
-    """Where the results are, one JSON file a run."""
-
-    def run(self) -> None:
-        names = {"recipes": self.recipes, "columns": self.columns, "rows": self.rows}
-        wanted = cells(**names, seeds=self.seeds)
-        runs = Path("runs/quick" if self.quick else "runs/distorted_mnist")
-        folder = runs / "results" if self.quick else self.folder
-        if self.budget != BUDGET:
-            runs, folder = (p / "budgets" / str(self.budget) for p in (runs, folder))
-        if not self.list:
-            how = {"quick": self.quick, "budget": self.budget}
-            how["compiled"] = self.compiled
-            todo = {cell: cell.config(**how) for cell in wanted}
-            work(todo, folder, runs, workers=self.workers)
-        print(overview(results(folder), wanted))
-
-
-@dataclass
-class Report:
-    """Print the table of distorted MNIST from its results, the paper's beside ours."""
-
-    folder: Path = Path("results/distorted_mnist")
-    """Where the results are."""
-    figures: Path | None = None
-    """Also draw the figures, as PNG files in this folder."""
-
-    def run(self) -> None:
-        found = results(self.folder)
-        for recipe in RECIPES:
-            print(f"{recipe}: ours, mean ± sd (seeds); the paper's\n")
-            print(table(found, recipe))
-        if self.figures:
-            self._draw(found, self.figures)
-
-    def _draw(self, found: dict[Cell, dict], folder: Path) -> None:
-        plotting.use_style()
-        others = at_other_budgets(self.folder)
-        drawn = {"against_paper": draw_against_paper(found)}
-        for recipe in {cell.recipe: None for cell in found}:
-            drawn[f"{recipe}_against_time"] = draw_against_time(found, recipe)
-            parameters = draw_against_parameters(found, others, recipe)
-            drawn[f"{recipe}_against_parameters"] = parameters
-            drawn[f"{recipe}_gains"] = draw_gains(found, recipe)
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, figure in drawn.items():
-            figure.savefig(folder / f"{name}.png")
-            plt.close(figure)
-
-
-Command = Union[Train, Evaluate, Export, Show, Data, Table, Report]  # noqa: UP007
+Command = Union[  # noqa: UP007
+    Train, Evaluate, Export, Show, Data, Table, CoordConv, CoordConvSTN, Report
+]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -48,6 +48,8 @@ ALL_BUT_CHECKS = CORE | {
     "experiments",
     "plotting",
     "report",
+    "coordconv_report",
+    "tables",
     "explore",
 }
 ROOMS = {
@@ -66,9 +68,12 @@ ROOMS = {
     "checkpoints": set(),
     "training": {"data", "checkpoints"},
     "diagnostics": {"coordinates", "sampling", "transformer", "plotting"},
-    "experiments": {"models", "coordconv_models", "data", "training", "checkpoints"},
+    "experiments": CORE
+    | {"models", "coordconv_models", "data", "training", "checkpoints"},
     "plotting": {"coordinates"},
     "report": {"experiments", "plotting"},
+    "coordconv_report": {"experiments", "plotting", "data"},
+    "tables": {"experiments", "plotting", "report", "coordconv_report"},
     "explore": {"plotting", "transforms"},
     "checks": ALL_BUT_CHECKS,
     "quiz": set(),

@@ -4,6 +4,12 @@ A check prints whether the exercise is solved. A wrong answer raises `Wrong`, wi
 first case that shows it and a hint. Checks try random shapes, from a fixed seed.
 """
 
+from stn_tutorial.checks.deciding import (
+    all_turned_alike,
+    interval_of,
+    pose_of,
+    shifted_by_a_stride,
+)
 from stn_tutorial.checks.failures import (
     clipped_adam,
     fill_of_a_negative,
@@ -60,6 +66,12 @@ from stn_tutorial.checks.reproducing import (
     standard_error,
     twenty_comparisons,
 )
+from stn_tutorial.checks.telling_places import (
+    bias_of_places,
+    coordinates_averaged,
+    true_radius,
+    twice_as_wide,
+)
 from stn_tutorial.checks.training_runs import (
     one_theta_for_two,
     read_with_the_truth,
@@ -75,16 +87,20 @@ __all__ = [
     "after_mixing_conventions",
     "after_swapping_coordinates",
     "all_in_front",
+    "all_turned_alike",
     "angle_gradient",
     "at_the_right_edge",
     "best_of_twenty",
+    "bias_of_places",
     "clipped_adam",
     "contrast_after_shift",
+    "coordinates_averaged",
     "crop_theta",
     "expected_place",
     "fill_of_a_negative",
     "fold_in_a_stiffer_plate",
     "harmless_order",
+    "interval_of",
     "lines_that_stay_parallel",
     "mean_angle",
     "mixed_the_other_way",
@@ -95,6 +111,7 @@ __all__ = [
     "phi_at_zero",
     "plate_undone_by_minus",
     "pooled_readings",
+    "pose_of",
     "pull_of_a_constant",
     "pull_outside",
     "pull_through_nearest",
@@ -103,14 +120,17 @@ __all__ = [
     "repaired_reader",
     "scattered",
     "share_of_the_steps",
+    "shifted_by_a_stride",
     "similarities_multiplied",
     "standard_error",
     "start_of_zeros",
     "taught_leaning",
+    "true_radius",
     "turn_about",
     "turned_once",
     "turned_too_far",
     "twenty_comparisons",
+    "twice_as_wide",
     "twist",
     "undoing",
     "upsampled",

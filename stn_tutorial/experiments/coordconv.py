@@ -221,6 +221,7 @@ def solve(
         "parameters": count_parameters(network),
         "places": {"train": len(train), "test": len(test)},
         "history": history,
+        "seconds": seconds,
         **machine(torch.device("cpu")),
     }
     return network.eval(), result

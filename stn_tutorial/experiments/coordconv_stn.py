@@ -250,6 +250,7 @@ def paired(
     arrangement: str,
     *,
     against: str = "plain",
+    epoch: int | None = None,
 ) -> Difference:
     """Return the difference of two arrangements' test errors, seed by seed.
 
@@ -258,6 +259,7 @@ def paired(
         column: one of `COLUMNS`.
         arrangement: one of `ARRANGEMENTS`.
         against: another one.
+        epoch: after which to compare; the default is the last one.
 
     Returns:
         The first one's error minus the other's, for each seed that both have.
@@ -267,7 +269,7 @@ def paired(
     """
     errors = [
         {
-            cell.seed: result["test_error"]
+            cell.seed: result["history"][(epoch or 0) - 1]["test_error"]
             for cell, result in found.items()
             if (cell.column, cell.arrangement) == (column, name)
         }

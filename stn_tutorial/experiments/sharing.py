@@ -6,7 +6,7 @@ that another one is at. Whoever shares a folder shares the work.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -40,22 +40,21 @@ AnyCell = TypeVar("AnyCell", bound=_Cell)
 Finish = Callable[[Config, nn.Module, dict[str, Any]], dict[str, Any]]
 
 
-def missing(todo: Iterable[AnyCell], folder: Path, runs: Path) -> Iterator[AnyCell]:
+def missing(todo: Mapping[AnyCell, Path], runs: Path) -> Iterator[AnyCell]:
     """Return the cells without a result, but for those that another process is at.
 
     The operating system locks a cell while the caller is at it, and unlocks it when the
     process ends, however it ends.
 
     Args:
-        todo: the cells, in the order of work.
-        folder: of the results, one JSON file a cell.
+        todo: the cells in the order of work, and the folder of each one's result.
         runs: where the locks are kept.
 
     Returns:
         The cells, one after the other.
     """
     runs.mkdir(parents=True, exist_ok=True)
-    for cell in todo:
+    for cell, folder in todo.items():
         lock = FileLock(runs / f"{cell.name}.lock", blocking=False)
         with suppress(Timeout), lock:
             if not _file(folder, cell).exists():
@@ -122,7 +121,7 @@ def _work_alone(
         bar_format="{desc}{percentage:3.0f}% |{bar:30}| {elapsed}, {remaining} left",
         disable=not progress,
     )
-    for cell in missing(todo, folder, runs):
+    for cell in missing(dict.fromkeys(todo, folder), runs):
         config = todo[cell]
         bar.set_description(cell.name)
         each = amounts[cell] / config.recipe.epochs

@@ -1,0 +1,216 @@
+"""CoordConv in spatial transformers: fair pairs, true poses, honest intervals."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from scipy.stats import ttest_rel
+
+from stn_tutorial import Affine, CoordConv2d
+from stn_tutorial.data.digits import load_digits
+from stn_tutorial.data.distortions import fixed_test_set
+from stn_tutorial.experiments.coordconv_stn import (
+    ARRANGEMENTS,
+    COLUMNS,
+    RECIPE,
+    Cell,
+    Difference,
+    cells,
+    keep,
+    paired,
+    pose_spread,
+    results,
+)
+from stn_tutorial.experiments.distorted_digits import make_model
+from stn_tutorial.experiments.sharing import work
+from stn_tutorial.models import count_parameters
+
+pytestmark = pytest.mark.usefixtures("one_core")
+COMMITTED = Path(__file__).resolve().parent.parent / "results" / "coordconv_stn"
+
+
+def layers_with_coordinates(module) -> list[CoordConv2d]:
+    return [layer for layer in module.modules() if isinstance(layer, CoordConv2d)]
+
+
+# ------------------------------------------------------------------------------- pairs
+
+
+def test_every_arrangement_is_run_on_every_distortion_with_five_seeds():
+    every = cells()
+    assert len(every) == len(set(every)) == len(ARRANGEMENTS) * len(COLUMNS) * 5
+    assert len({cell.name for cell in every}) == len(every)
+    assert set(COLUMNS) == {"none", "R", "RTS", "P", "E", "clutter"}
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+def test_all_arrangements_have_as_many_parameters(column):
+    counts = [
+        count_parameters(make_model(Cell(column, name).config()))
+        for name in ARRANGEMENTS
+    ]
+    assert max(counts) < 1.025 * min(counts)
+
+
+def test_arrangements_differ_in_coordinates_and_in_nothing_else():
+    configs = [Cell("RTS", name, 3).config() for name in ARRANGEMENTS]
+    assert len({(c.model, c.coordinates) for c in configs}) == len(ARRANGEMENTS)
+    rest = {(c.distortion, c.window, c.budget, c.limit, c.recipe) for c in configs}
+    assert len(rest) == 1
+    assert configs[0].recipe.seed == 3 and configs[0].validation == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "localization", "classifier", "radius"),
+    [
+        ("plain", 0, 0, False),
+        ("first", 1, 0, False),
+        ("everywhere", 3, 0, False),
+        ("radius", 3, 0, True),
+        ("both", 1, 1, False),
+        ("pooled", 0, 0, False),
+        ("pooled-first", 1, 0, False),
+    ],
+)
+def test_coordinates_are_where_an_arrangement_says(
+    name, localization, classifier, radius
+):
+    model = make_model(Cell("R", name).config())
+    told = layers_with_coordinates(model.transformer)
+    assert len(told) == localization
+    assert len(layers_with_coordinates(model.classifier)) == classifier
+    assert all(layer.radius == radius for layer in told)
+    # They are as good as new: no weight of a coordinate begins at zero.
+    assert all((layer.weight != 0).all() for layer in told)
+
+
+@pytest.mark.parametrize("name", ARRANGEMENTS)
+def test_every_arrangement_starts_at_the_identity(name):
+    model = make_model(Cell("E", name).config()).eval()
+    images = load_digits("test", "embedded").images[:4]
+    identity = Affine().identity().expand(4, -1)
+    torch.testing.assert_close(model.transformer.params(images), identity)
+
+
+def test_a_pooled_localization_network_cannot_tell_places_but_with_coordinates_can():
+    spot = torch.zeros(2, 1, 64, 64)
+    spot[0, 0, 20:25, 20:25] = spot[1, 0, 36:41, 28:33] = 1  # a move by whole strides
+    for name, differ in (("pooled", False), ("pooled-first", True)):
+        features = make_model(Cell("R", name).config()).transformer.localization[:-1]
+        first, second = features.eval()(spot)
+        assert torch.allclose(first, second, atol=1e-5) != differ
+
+
+# ------------------------------------------------------------------------------- poses
+
+
+def poses_of(column: str, count: int = 300) -> tuple:
+    digits = load_digits("test", "embedded").first(count)
+    truth = fixed_test_set(digits.images, column).truth
+    return truth, digits.labels
+
+
+@pytest.mark.parametrize("column", ["R", "RTS", "clutter"])
+def test_a_transformer_that_undoes_every_distortion_leaves_no_spread(column):
+    truth, labels = poses_of(column)
+    perfect = Affine().inverse(truth["theta"].flatten(1))
+    assert max(pose_spread(perfect, truth["theta"], labels).values()) < 1e-2
+
+
+def test_a_pose_of_its_own_for_each_class_is_no_spread():
+    truth, labels = poses_of("RTS")
+    perfect = Affine().inverse(truth["theta"].flatten(1))
+    turn = labels * 0.3
+    zero = torch.zeros_like(turn)
+    own = [turn.cos(), -turn.sin(), zero + 0.2, turn.sin(), turn.cos(), zero]
+    shown = Affine().compose(torch.stack(own, dim=1), perfect)
+    assert max(pose_spread(shown, truth["theta"], labels).values()) < 1e-2
+
+
+def test_a_transformer_that_does_nothing_leaves_the_spread_of_the_distortion():
+    truth, labels = poses_of("R")
+    still = Affine().identity().expand(len(labels), -1)
+    spread = pose_spread(still, truth["theta"], labels)
+    uniform = 180 / math.sqrt(12)  # of a turn within ±90°
+    assert spread["angle_deg"] == pytest.approx(uniform, rel=0.05)
+    assert spread["scale_percent"] < 1e-2 and spread["shift_px"] < 1e-3
+    truth, labels = poses_of("clutter")
+    spread = pose_spread(still, truth["theta"], labels)
+    assert spread["shift_px"] == pytest.approx(33 / math.sqrt(12), rel=0.05)
+
+
+# ------------------------------------------------------------------------- differences
+
+
+def test_the_interval_is_that_of_a_paired_t_test():
+    one, other = [1.9, 2.2, 1.7, 2.5, 2.0], [2.4, 2.3, 2.1, 2.6, 2.5]
+    found = {}
+    for seed in range(5):
+        for name, errors in (("first", one), ("plain", other)):
+            history = [{"test_error": 9.0}, {"test_error": errors[seed]}]
+            found[Cell("R", name, seed)] = {"history": history}
+    change = paired(found, "R", "first")
+    interval = ttest_rel(one, other).confidence_interval()
+    assert change.mean - change.half_width == pytest.approx(interval.low)
+    assert change.mean + change.half_width == pytest.approx(interval.high)
+    assert change.verdict == "helps"
+    assert paired(found, "R", "plain", against="first").verdict == "hurts"
+    assert paired(found, "R", "first", epoch=1).each == (0.0,) * 5
+
+
+def test_only_seeds_that_both_have_are_compared():
+    history = [{"test_error": 1.0}]
+    found = {Cell("R", "plain", seed): {"history": history} for seed in (0, 1)}
+    with pytest.raises(ValueError, match="^found must hold first and plain on R"):
+        paired(found, "R", "first")
+    found[Cell("R", "first", 1)] = {"history": history}
+    change = paired(found, "R", "first")
+    assert len(change.each) == 1
+    assert change.half_width == math.inf and change.verdict == "undecided"
+
+
+def test_an_interval_that_holds_zero_is_undecided():
+    assert Difference((0.1, -0.1, 0.2)).verdict == "undecided"
+
+
+# ------------------------------------------------------------------------------- work
+
+
+def test_a_run_keeps_its_poses_and_not_its_misread_digits(tmp_path):
+    few = [Cell("RTS", "radius"), Cell("E", "pooled-first", 1)]
+    todo = {cell: cell.config(quick=True) for cell in few}
+    work(todo, tmp_path, tmp_path / "runs", finish=keep, progress=False)
+    found = results(tmp_path)
+    assert set(found) == set(few)
+    assert all("misread" not in result for result in found.values())
+    assert set(found[few[0]]["poses"]) == {"as_they_come", "passed_on"}
+    assert found[few[1]]["poses"] == {}
+
+
+# ---------------------------------------------------------------------------- results
+
+
+def test_the_learning_rates_are_those_of_held_out_digits():
+    import json
+
+    tried = [
+        json.loads(path.read_text(encoding="utf-8"))
+        for path in sorted((COMMITTED / "validation").glob("*.json"))
+    ]
+    assert all(run["config"]["validation"] for run in tried)
+    errors: dict[tuple[float, float], list[float]] = {}
+    for run in tried:
+        recipe = run["config"]["recipe"]
+        rates = recipe["lr"], recipe["localization_lr_ratio"]
+        errors.setdefault(rates, []).append(run["test_error"])
+    chosen = RECIPE.lr, RECIPE.localization_lr_ratio
+    means = {rates: sum(each) / len(each) for rates, each in errors.items()}
+    assert all(len(each) == 2 for each in errors.values())  # with and without
+    noise = 100 * math.sqrt(0.02 * 0.98 / 10_000)  # sd of an error of 2%
+    assert means[chosen] < min(means.values()) + noise
+    for position in (0, 1):
+        values = [rates[position] for rates in errors]
+        assert min(values) < chosen[position] < max(values)
