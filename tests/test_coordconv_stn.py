@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -99,8 +100,9 @@ def test_a_pooled_localization_network_cannot_tell_places_but_with_coordinates_c
     spot = torch.zeros(2, 1, 64, 64)
     spot[0, 0, 20:25, 20:25] = spot[1, 0, 36:41, 28:33] = 1  # a move by whole strides
     for name, differ in (("pooled", False), ("pooled-first", True)):
-        features = make_model(Cell("R", name).config()).transformer.localization[:-1]
-        first, second = features.eval()(spot)
+        network = make_model(Cell("R", name).config()).transformer.localization
+        features = torch.nn.Sequential(*list(network)[:-1]).eval()
+        first, second = features(spot)
         assert torch.allclose(first, second, atol=1e-5) != differ
 
 
@@ -194,8 +196,6 @@ def test_a_run_keeps_its_poses_and_not_its_misread_digits(tmp_path):
 
 
 def test_the_learning_rates_are_those_of_held_out_digits():
-    import json
-
     tried = [
         json.loads(path.read_text(encoding="utf-8"))
         for path in sorted((COMMITTED / "validation").glob("*.json"))
