@@ -29,7 +29,7 @@ from stn_tutorial.experiments.distorted_digits import (
     run,
 )
 from stn_tutorial.models import TransformedClassifier
-from stn_tutorial.tables import CoordConv, CoordConvSTN, Report, Table
+from stn_tutorial.tables import Coordconv, CoordconvStn, Report, Table
 
 __all__ = ["main"]
 
@@ -151,7 +151,7 @@ class Data:
 
 
 Command = Union[  # noqa: UP007
-    Train, Evaluate, Export, Show, Data, Table, CoordConv, CoordConvSTN, Report
+    Train, Evaluate, Export, Show, Data, Table, Coordconv, CoordconvStn, Report
 ]
 
 

@@ -95,6 +95,12 @@ class CoordConvRegressor(nn.Sequential):
             nn.AdaptiveAvgPool2d(1) if averaged else nn.AdaptiveMaxPool2d(1),
             nn.Flatten(),
         )
+        # PyTorch's own start halves the signal in every layer: at the end nothing is
+        # left of one white pixel, and the maximum is taken somewhere else.
+        for layer in self:
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                nn.init.zeros_(layer.bias)
 
 
 class ConvRegressor(nn.Sequential):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import matplotlib.pyplot as plt
+import tyro
 from matplotlib.figure import Figure
 
 from stn_tutorial import coordconv_report, plotting
@@ -36,7 +37,7 @@ from stn_tutorial.report import (
     table,
 )
 
-__all__ = ["CoordConv", "CoordConvSTN", "Report", "Table"]
+__all__ = ["Coordconv", "CoordconvStn", "Report", "Table"]
 
 
 @dataclass
@@ -81,7 +82,7 @@ class Table:
 
 
 @dataclass
-class CoordConv:
+class Coordconv:
     """Run what is missing of CoordConv's tasks; processes share the work."""
 
     tasks: tuple[
@@ -127,7 +128,7 @@ class CoordConv:
 
 
 @dataclass
-class CoordConvSTN:
+class CoordconvStn:
     """Run what is missing of the table of CoordConv in spatial transformers."""
 
     columns: tuple[Literal["none", "R", "RTS", "P", "E", "clutter"], ...] = tuple(
@@ -173,7 +174,9 @@ class CoordConvSTN:
 class Report:
     """Print a table of the book from its results, with the paper's numbers if any."""
 
-    which: Literal["distorted_mnist", "coordconv", "coordconv_stn"] = "distorted_mnist"
+    which: tyro.conf.Positional[
+        Literal["distorted_mnist", "coordconv", "coordconv_stn"]
+    ] = "distorted_mnist"
     """Which table."""
     folder: Path | None = None
     """Where the results are; results/WHICH by default."""

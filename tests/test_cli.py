@@ -345,3 +345,39 @@ def test_help_lists_the_commands_and_what_they_do(capsys):
     text = helped(capsys=capsys)
     for kind in (cli.Train, cli.Evaluate, cli.Export, cli.Show, cli.Data):
         assert f"{kind.__name__.lower()} {' '.join(kind.__doc__.split())}" in text
+
+
+# ------------------------------------------------------------------------- experiments
+
+
+def test_coordconvs_tasks_in_miniature(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    command = "coordconv --quick --tasks regression detection --seeds 0".split()
+    assert call(*command, "--list") == 0
+    assert capsys.readouterr().out == "0 done, 12 missing\n"
+    assert call(*command) == 0
+    assert capsys.readouterr().out.endswith("12 done, 0 missing\n")
+    folder = tmp_path / "runs" / "quick-coordconv" / "results"
+    pictures = tmp_path / "figures"
+    where = "--folder", str(folder), "--figures", str(pictures)
+    assert call("report", "coordconv", *where) == 0
+    out = capsys.readouterr().out
+    assert out.count("| regression | ") == 8 and "| canvas | coordconv |" in out
+    assert [path.name for path in pictures.iterdir()] == ["learning.png"]
+
+
+def test_coordinates_in_transformers_in_miniature(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    part = "--columns R E --arrangements plain radius --seeds 0 1".split()
+    assert call("coordconv-stn", "--quick", *part) == 0
+    assert capsys.readouterr().out.endswith("8 done, 0 missing\n")
+    folder = tmp_path / "runs" / "quick-coordconv-stn" / "results"
+    pictures = tmp_path / "figures"
+    where = "--folder", str(folder), "--figures", str(pictures)
+    assert call("report", "coordconv_stn", *where) == 0
+    out = capsys.readouterr().out
+    assert out.count("\n| radius |") == 2 and "| R | (as they come) |" in out
+    assert {path.name for path in pictures.iterdir()} == {
+        "differences.png",
+        "convergence.png",
+    }

@@ -95,7 +95,7 @@ TASKS = {
         loss=_class_loss,
         measure=_measure_classes,
         networks=_DECODERS,
-        epochs={"coordconv": 3, "convolution": 60},
+        epochs={"coordconv": 2, "convolution": 10},
         lr=0.01,
     ),
     "regression": Task(
@@ -109,7 +109,7 @@ TASKS = {
             "strided": partial(ConvRegressor, coordinates=True),
             "averaged": partial(CoordConvRegressor, averaged=True),
         },
-        epochs={"coordconv": 30, "convolution": 60, "strided": 60, "averaged": 30},
+        epochs={"coordconv": 15, "convolution": 12, "strided": 12, "averaged": 10},
         lr=0.01,
     ),
     "rendering": Task(
@@ -118,7 +118,7 @@ TASKS = {
         loss=F.binary_cross_entropy_with_logits,
         measure=_measure_squares,
         networks=_DECODERS,
-        epochs={"coordconv": 5, "convolution": 60},
+        epochs={"coordconv": 4, "convolution": 10},
         lr=0.01,
     ),
 }

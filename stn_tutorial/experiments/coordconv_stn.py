@@ -62,7 +62,7 @@ COLUMNS = {"none": 0, **distorted_mnist.COLUMNS}
 DIGITS, BUDGET = 10_000, 120_000
 #: The learning rates were chosen on held-out digits, for `plain` and `first` on RTS.
 RECIPE = Recipe(
-    epochs=6, batch_size=128, lr=0.01, localization_lr_ratio=0.3, precision="bf16"
+    epochs=6, batch_size=128, lr=0.03, localization_lr_ratio=0.1, precision="bf16"
 )
 
 
