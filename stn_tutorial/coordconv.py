@@ -131,7 +131,8 @@ class _CoordConv(nn.Module):
         options = {"radius": self.radius, "align_corners": self.align_corners}
         if self.groups == 1:
             return super().forward(add_coordinates(x, **options), *args)
-        grouped = add_coordinates(_per_group(x, self.groups), **options)
+        per_group = x.unflatten(1, (self.groups, -1)).flatten(0, 1)
+        grouped = add_coordinates(per_group, **options)
         whole = grouped.unflatten(0, (x.shape[0], self.groups)).flatten(1, 2)
         return super().forward(whole, *args)
 
@@ -291,8 +292,3 @@ def _by_group(layer: nn.Module) -> Tensor:
     if layer.transposed:
         return layer.weight.unflatten(0, (layer.groups, -1))
     return layer.weight
-
-
-def _per_group(x: Tensor, groups: int) -> Tensor:
-    """(N, C, *spatial) -> (N * groups, C / groups, *spatial)"""
-    return x.unflatten(1, (groups, -1)).flatten(0, 1)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torchvision.ops import box_iou
 
+from stn_tutorial import cli
 from stn_tutorial.coordconv_report import (
     detection_table,
     difference_table,
@@ -261,3 +262,54 @@ def test_figures_draw_what_there_is():
         assert [ax.get_title() for ax in figure.axes] == list(coordconv_stn.COLUMNS)
         drawn = [len(ax.lines) for ax in figure.axes]
         assert drawn[1] > drawn[0]  # R was measured
+
+
+# ---------------------------------------------------------------------------- results
+
+
+def test_the_committed_runs_are_all_there_and_whole():
+    found = results(RESULTS / "coordconv")
+    assert set(found) == set(cells())
+    for cell, result in found.items():
+        task = TASKS[cell.task]
+        assert len(result["history"]) == task.epochs[cell.network], cell
+        assert result["places"]["train"] + result["places"]["test"] == 56 * 56
+        assert {"device", "versions", "finished", "parameters"} <= result.keys()
+    boxes = scattered_digits.results(RESULTS / "coordconv" / "detection")
+    assert set(boxes) == set(scattered_digits.cells())
+    assert all(result["data"]["source"] == "mnist" for result in boxes.values())
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_coordconv_names_every_pixel_within_a_minute_and_the_convolution_does_not(
+    split,
+):
+    found = results(RESULTS / "coordconv")
+    for seed in range(5):
+        told, plain = (
+            found[Cell("classification", split, network, seed)]
+            for network in ("coordconv", "convolution")
+        )
+        assert seconds_to_solve(told) < 60
+        limit = 0.9 if split == "uniform" else 0.02
+        assert plain["history"][-1]["test"]["solved"] < limit
+        assert plain["parameters"] > 10 * told["parameters"]
+
+
+def test_a_convolution_says_boxes_relative_to_its_cells_and_no_others():
+    found = scattered_digits.results(RESULTS / "coordconv" / "detection")
+    for seed in range(5):
+        iou = {
+            (cell.boxes, cell.network): result["iou"]
+            for cell, result in found.items()
+            if cell.seed == seed
+        }
+        assert iou["canvas", "coordconv"] > 2 * iou["canvas", "convolution"]
+        assert iou["cell", "convolution"] > 2 * iou["canvas", "convolution"]
+
+
+@pytest.mark.parametrize("which", ["coordconv", "coordconv_stn"])
+def test_the_committed_tables_are_what_the_report_prints(which, capsys):
+    cli.main(["report", which, "--folder", str(RESULTS / which)])
+    expected = (RESULTS / which / "table.md").read_text(encoding="utf-8")
+    assert capsys.readouterr().out == expected

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -193,6 +194,17 @@ def test_a_run_keeps_its_poses_and_not_its_misread_digits(tmp_path):
 
 
 # ---------------------------------------------------------------------------- results
+
+
+def test_every_main_arrangement_was_run_on_every_distortion_with_five_seeds():
+    found = results(COMMITTED)
+    main = cells(arrangements=["plain", "first", "everywhere", "radius"])
+    assert set(main) <= set(found)
+    for cell, result in found.items():
+        assert result["config"] == asdict(cell.config())
+        assert result["test_error"] == result["history"][-1]["test_error"]
+        assert result["data"]["source"] == "mnist"
+        assert result["data"]["test"]["split"] == "test"
 
 
 def test_the_learning_rates_are_those_of_held_out_digits():
