@@ -13,7 +13,7 @@ from stn_tutorial.data.not_so_clevr import SPLITS
 from stn_tutorial.experiments import coordconv, coordconv_stn, scattered_digits
 from stn_tutorial.experiments.coordconv import TASKS
 from stn_tutorial.experiments.coordconv_stn import ARRANGEMENTS, COLUMNS, paired
-from stn_tutorial.plotting import COLORS
+from stn_tutorial.plotting import COLORS, LEAST, plain_ticks
 
 __all__ = [
     "detection_table",
@@ -73,8 +73,8 @@ def task_table(found: TaskResults) -> str:
         pixels or the mean IoU; the number of seeds that solved it and their median
         time.
     """
-    head = ["task", "split", "network", "parameters", "solved (%)", "error", "in time"]
-    lines = [head, ["---", "---", "---", *["---:"] * 4]]
+    head = "task,split,network,parameters,solved (%),error or IoU,seeds that solved it"
+    lines = [head.split(","), ["---", "---", "---", *["---:"] * 4]]
     for task in TASKS:
         for split in SPLITS:
             for network in TASKS[task].networks:
@@ -201,10 +201,11 @@ def draw_learning(found: TaskResults) -> Figure:
         found: of `stn_tutorial.experiments.coordconv.results`.
 
     Returns:
-        The figure: a panel for each task and split, a line for each run; orange with
-        coordinates, black without.
+        The figure: a panel for each task and split, a line for each run of the two
+        networks that all tasks have; orange with coordinates, black without. Seconds
+        compare if the machine was equally busy.
     """
-    tasks = [task for task in TASKS if _of(found, task=task)]
+    tasks = [task for task in TASKS if _of(found, task=task)] or list(TASKS)
     shape = (len(tasks), len(SPLITS))
     size = (6.4, 1.9 * len(tasks) + 0.6)
     fig, axes = plt.subplots(*shape, figsize=size, squeeze=False, sharey=True)
@@ -271,11 +272,11 @@ def draw_convergence(found: STNResults) -> Figure:
         for name in shown:
             runs = _of(found, column=column, arrangement=name)
             curves = [[e["test_error"] for e in run["history"]] for run in runs]
-            means = [statistics.mean(each) for each in zip(*curves, strict=True)]
+            means = [max(LEAST, statistics.mean(e)) for e in zip(*curves, strict=True)]
             if runs:
                 ax.plot(range(1, len(means) + 1), means, lw=1.3, **STYLES[name])
         ax.set(title=column, yscale="log")
-        ax.yaxis.set_major_formatter("{x:g}")
+        plain_ticks(ax.yaxis)
     for ax in axes[-1]:
         ax.set(xlabel="epoch")
     for ax in axes[:, 0]:

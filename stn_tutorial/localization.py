@@ -135,7 +135,7 @@ class ConvLocalization(nn.Sequential):
 
 
 class ModernLocalization(nn.Sequential):
-    """Strided convolutions with normalization, and no pooling that forgets places.
+    """Strided convolutions with normalization, and as a rule no pooling behind them.
 
     The hidden layer is normalized as well. Without, large first steps can push all its
     units below zero for good; then the output is the last layer's bias, the same warp

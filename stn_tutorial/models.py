@@ -42,6 +42,7 @@ __all__ = [
     "TransformedClassifier",
     "build",
     "count_parameters",
+    "tell_places",
 ]
 
 #: The families of warps by the names that options use.
@@ -142,9 +143,9 @@ MODELS: dict[str, tuple[Callable, Callable | None, int]] = {
     "st-modern": (ModernCNN, ModernLocalization, 512),
     "st-pooled": (ModernCNN, partial(ModernLocalization, pooled=True), 512),
 }
-#: Which convolutions of an ST- variant are CoordConv layers: none; the first one of the
-#: localization network; all of them; all, with the radius; the first one of the
-#: localization network and that of the classifier.
+#: Which convolutions of an ST- variant are CoordConv layers: none; the localization
+#: network's first; all of the localization network's; the same with the radius; the
+#: first of the localization network and that of the classifier.
 COORDINATES = ("none", "first", "everywhere", "radius", "both")
 
 
@@ -201,13 +202,13 @@ def build(
         network = localization(in_shape, family)
         if coordinates != "none":
             every = coordinates in ("everywhere", "radius")
-            _tell_places(network, first=not every, radius=coordinates == "radius")
+            tell_places(network, first=not every, radius=coordinates == "radius")
         transformer = SpatialTransformer(network, family, out_size, **options)
         inner = (in_shape[0], *(out_size or in_shape[1:]))
 
     def make(width: int) -> nn.Module:
         model = classifier(inner, width)
-        return _tell_places(model, first=True) if coordinates == "both" else model
+        return tell_places(model, first=True) if coordinates == "both" else model
 
     rest = budget - (count_parameters(transformer) if transformer else 0)
     model = make(_closest_width(make, rest, widest))
@@ -222,12 +223,24 @@ def build(
     return model.to(memory_format=torch.channels_last)
 
 
-def _tell_places(network: nn.Module, *, first: bool, radius: bool = False) -> nn.Module:
-    """Make of a network what it had been if it were written with CoordConv layers."""
+def tell_places(
+    network: nn.Module, *, first: bool = False, radius: bool = False
+) -> nn.Module:
+    """Make of an untrained network what it had been if written with CoordConv layers.
+
+    Args:
+        network: changed in place.
+        first: change its first convolution alone.
+        radius: see `stn_tutorial.add_coordinates`.
+
+    Returns:
+        The network. Its new layers' weights are drawn from PyTorch's global random
+        state, those for the coordinates as well.
+    """
     convert_to_coordconv(network, first=first, radius=radius)
     for layer in network.modules():
         if isinstance(layer, CoordConv2d):
-            layer.reset_parameters()  # the coordinates' weights, too, begin at random
+            layer.reset_parameters()
     return network
 
 

@@ -11,16 +11,20 @@ from collections.abc import Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.ticker import AutoLocator, FixedLocator, NullLocator
 from torch import Tensor
 
 __all__ = [
     "COLORS",
+    "LEAST",
     "draw_arrows",
     "draw_grid",
     "draw_pixels",
     "draw_points",
+    "plain_ticks",
     "show_images",
     "use_style",
 ]
@@ -36,6 +40,8 @@ COLORS = {
     "ink": "#222222",
     "faint": "#BBBBBB",
 }
+#: In percent: what a logarithmic axis shows for no error at all.
+LEAST = 0.01
 
 
 def use_style() -> None:
@@ -235,3 +241,17 @@ def _pixels(image: Tensor) -> np.ndarray:
     if array.ndim not in (2, 3):
         raise ValueError(f"image must be one image, got {tuple(image.shape)}")
     return array
+
+
+def plain_ticks(axis: Axis) -> None:
+    """Mark round numbers on a logarithmic axis, and write them without powers.
+
+    Args:
+        axis: whose data are drawn already.
+    """
+    low, high = axis.get_view_interval()
+    steps = (1, 1.5, 2, 3, 4, 6, 8) if high < 4 * low else (1, 2, 5)
+    ticks = [k * 10.0**n for n in range(-3, 5) for k in steps]
+    axis.set_major_locator(FixedLocator(ticks) if high > 1.5 * low else AutoLocator())
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_locator(NullLocator())

@@ -17,10 +17,9 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import AutoLocator, FixedLocator, NullLocator
 
 from stn_tutorial.experiments.distorted_mnist import COLUMNS, PAPER, ROWS, Cell
-from stn_tutorial.plotting import COLORS
+from stn_tutorial.plotting import COLORS, LEAST, plain_ticks
 
 __all__ = [
     "at_other_budgets",
@@ -37,7 +36,6 @@ Results = Mapping[Cell, Mapping[str, Any]]
 
 #: What the style of a line and the shape of a mark say: the family of warps.
 STYLES = {None: "-o", "affine": "-o", "projective": "--s", "tps": ":^"}
-LEAST = 0.01  # in percent: what a logarithmic axis shows for no error at all
 
 
 def errors(results: Results, recipe: str, column: str, row: str) -> list[float]:
@@ -297,13 +295,7 @@ def _finish(fig: Figure, x: str, y: str, looks: dict[str, dict[str, Any]]) -> Fi
         ax.set(xlabel=x if ax in lowest else "", ylabel=y if first else "")
         for axis in (ax.xaxis, ax.yaxis):
             if axis.get_scale() == "log":
-                low, high = axis.get_view_interval()
-                steps = (1, 1.5, 2, 3, 4, 6, 8) if high < 4 * low else (1, 2, 5)
-                ticks = [k * 10.0**n for n in range(-3, 5) for k in steps]
-                wide = high > 1.5 * low
-                axis.set_major_locator(FixedLocator(ticks) if wide else AutoLocator())
-                axis.set_major_formatter("{x:g}")
-                axis.set_minor_locator(NullLocator())
+                plain_ticks(axis)
     handles = [Line2D([], [], label=name, **look) for name, look in looks.items()]
     columns = len(handles) if 0 < len(handles) < 5 else 3
     fig.legend(handles=handles, loc="outside lower center", ncols=columns)

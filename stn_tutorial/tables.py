@@ -223,4 +223,7 @@ class Report:
         for make in ("error_table", "difference_table", "pose_table"):
             print(getattr(coordconv_report, make)(found))
         draw = ("draw_differences", "draw_convergence")
-        return {n[5:]: partial(getattr(coordconv_report, n), found) for n in draw}
+        return {
+            name.removeprefix("draw_"): partial(getattr(coordconv_report, name), found)
+            for name in draw
+        }

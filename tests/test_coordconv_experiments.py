@@ -76,7 +76,7 @@ def test_networks_take_what_is_given_to_what_is_wanted(task):
     few = coordconv.Places(all_places().centres[::700])
     for name, make in TASKS[task].networks.items():
         network = make()
-        answer = coordconv.run(network, TASKS[task].given(few))
+        answer = coordconv.answers(network, TASKS[task].given(few))
         loss = TASKS[task].loss(answer, TASKS[task].wanted(few))
         assert loss.ndim == 0 and loss.isfinite(), name
         assert set(TASKS[task].measure(answer, few)) == {
@@ -281,7 +281,7 @@ def test_the_committed_runs_are_all_there_and_whole():
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_coordconv_names_every_pixel_within_a_minute_and_the_convolution_does_not(
+def test_coordconv_alone_names_every_pixel_and_within_a_minute(
     split,
 ):
     found = results(RESULTS / "coordconv")

@@ -129,8 +129,26 @@ def test_a_pose_of_its_own_for_each_class_is_no_spread():
     turn = labels * 0.3
     zero = torch.zeros_like(turn)
     own = [turn.cos(), -turn.sin(), zero + 0.2, turn.sin(), turn.cos(), zero]
-    shown = Affine().compose(torch.stack(own, dim=1), perfect)
+    shown = Affine().compose(perfect, torch.stack(own, dim=1))
     assert max(pose_spread(shown, truth["theta"], labels).values()) < 1e-2
+
+
+def test_a_tilted_pose_at_random_places_is_a_spread_of_places_alone():
+    """The order matters: a shift in the window is not one in the picture."""
+    truth, labels = poses_of("RTS")
+    perfect = Affine().inverse(truth["theta"].flatten(1))
+    zoom = Affine().identity().clone() * torch.tensor([0.5, 0, 0, 0, 0.5, 0])
+    place = 0.3 * torch.randn(
+        len(labels), 2, generator=torch.Generator().manual_seed(0)
+    )
+    shown = zoom.repeat(len(labels), 1)
+    shown[:, 2::3] = place
+    spread = pose_spread(
+        Affine().compose(perfect, shown), truth["theta"], torch.zeros_like(labels)
+    )
+    expected = (14 * place).sub((14 * place).mean(dim=0)).square().mean().sqrt()
+    assert spread["shift_px"] == pytest.approx(expected.item(), rel=1e-3)
+    assert spread["angle_deg"] < 1e-2 and spread["scale_percent"] < 1e-2
 
 
 def test_a_transformer_that_does_nothing_leaves_the_spread_of_the_distortion():

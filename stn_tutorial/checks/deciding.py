@@ -89,7 +89,10 @@ def all_turned_alike(answer: str) -> None:
 
 def shifted_by_a_stride(answer: str) -> None:
     """Check what a pooled localization network makes of a shift by its stride."""
-    network = ModernLocalization((1, 64, 64), Affine(), pooled=True, perturbation=0.1)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(3)
+        network = ModernLocalization((1, 64, 64), Affine(), pooled=True)
+        torch.nn.init.normal_(network[-1].weight)
     pictures = torch.zeros(2, 1, 64, 64)
     pictures[0, 0, 20:26, 20:24] = pictures[1, 0, 20:26, 36:40] = 1
     with torch.no_grad():

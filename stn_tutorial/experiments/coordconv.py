@@ -7,7 +7,6 @@ something is, or to put something where it is told.
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Iterable
@@ -29,10 +28,11 @@ from stn_tutorial.coordconv_models import (
     DeconvDecoder,
 )
 from stn_tutorial.data.not_so_clevr import CANVAS, SPLITS, Places, split_places
+from stn_tutorial.experiments.distorted_digits import read_results
 from stn_tutorial.models import count_parameters
 from stn_tutorial.training import machine
 
-__all__ = ["TASKS", "Cell", "Task", "cells", "results", "run", "solve"]
+__all__ = ["TASKS", "Cell", "Task", "answers", "cells", "results", "solve"]
 
 
 @dataclass(frozen=True)
@@ -183,12 +183,12 @@ def solve(
     Returns:
         The network in evaluation mode, and the result, ready for JSON. Its history has
         an entry an epoch: seconds of training so far, the loss, and the task's measures
-        on training and test places.
+        on training and test places. Seconds compare if the machine was equally busy.
     """
     task = TASKS[cell.task]
-    epochs = epochs or task.epochs[cell.network]
+    epochs = task.epochs[cell.network] if epochs is None else epochs
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(cell.seed)
+        torch.default_generator.manual_seed(cell.seed)
         network = task.networks[cell.network]()
     network = network.to(memory_format=torch.channels_last)
     train, test = split_places(cell.split, seed=cell.seed)
@@ -196,9 +196,14 @@ def solve(
     optimizer = torch.optim.Adam(network.parameters(), task.lr)
     steps = epochs * math.ceil(len(train) / batch_size)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, task.lr, total_steps=steps, pct_start=0.2, cycle_momentum=False
+        optimizer,
+        task.lr,
+        total_steps=max(10, steps),  # a cycle needs a few
+        pct_start=0.2,
+        cycle_momentum=False,
     )
     given, wanted = task.given(train), task.wanted(train)
+    parts = {"train": (given, train), "test": (task.given(test), test)}
     history, seconds = [], 0.0
     for epoch in tqdm(range(epochs), desc=cell.name, disable=not progress, leave=False):
         start, total = time.perf_counter(), 0.0
@@ -212,8 +217,8 @@ def solve(
             total += loss.item() * len(batch)
         seconds += time.perf_counter() - start
         entry = {"epoch": epoch + 1, "seconds": seconds, "loss": total / len(train)}
-        for name, places in {"train": train, "test": test}.items():
-            entry[name] = task.measure(run(network, task.given(places)), places)
+        for name, (asked, places) in parts.items():
+            entry[name] = task.measure(answers(network, asked), places)
         history.append(entry)
     result = {
         "cell": asdict(cell),
@@ -227,7 +232,7 @@ def solve(
     return network.eval(), result
 
 
-def run(network: nn.Module, given: Tensor, *, batch_size: int = 256) -> Tensor:
+def answers(network: nn.Module, given: Tensor, *, batch_size: int = 256) -> Tensor:
     """Return a network's output for many places.
 
     Args:
@@ -252,8 +257,4 @@ def results(folder: Path) -> dict[Cell, dict[str, Any]]:
     Returns:
         The result of each cell; see `solve`.
     """
-    found = {}
-    for path in sorted(folder.glob("*.json")):
-        result = json.loads(path.read_text(encoding="utf-8"))
-        found[Cell(**result.pop("cell"))] = result
-    return found
+    return read_results(Cell, folder)

@@ -10,7 +10,6 @@ All of it is on a part of MNIST and with short runs, so that there can be many.
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
 from collections.abc import Iterable, Mapping
@@ -26,7 +25,7 @@ from torch import Tensor
 from stn_tutorial.data.digits import load_digits
 from stn_tutorial.data.distortions import fixed_test_set
 from stn_tutorial.experiments import distorted_mnist
-from stn_tutorial.experiments.distorted_digits import Config
+from stn_tutorial.experiments.distorted_digits import Config, read_results
 from stn_tutorial.models import TransformedClassifier
 from stn_tutorial.training import Recipe
 from stn_tutorial.transforms import Affine
@@ -177,7 +176,7 @@ def pose_spread(params: Tensor, truth: Tensor, labels: Tensor) -> dict[str, floa
         Standard deviations within a class: ``angle_deg``, ``scale_percent`` and
         ``shift_px`` (along an axis, in pixels of the digit).
     """
-    whole = Affine().compose(params, truth.flatten(1)).unflatten(1, (2, 3))
+    whole = Affine().compose(truth.flatten(1), params).unflatten(1, (2, 3))
     # The digit appears with the inverse of what maps the window onto it: that has the
     # opposite angle and the reciprocal scale, which spread as much.
     (a, b), (c, d) = whole[:, :, :2].permute(1, 2, 0)
@@ -187,7 +186,7 @@ def pose_spread(params: Tensor, truth: Tensor, labels: Tensor) -> dict[str, floa
     squares = {"angle_deg": [], "scale_percent": [], "shift_px": []}
     for label in labels.unique():
         mine = labels == label
-        turned = torch.polar(torch.ones(int(mine.sum())), angle[mine])
+        turned = torch.polar(torch.ones_like(angle[mine]), angle[mine])
         away = (turned / turned.mean()).angle()
         squares["angle_deg"].append((away * 180 / math.pi) ** 2)
         squares["scale_percent"].append((100 * (scale[mine] - scale[mine].mean())) ** 2)
@@ -206,16 +205,15 @@ def results(folder: Path) -> dict[Cell, dict[str, Any]]:
     Returns:
         The result of each cell; see `keep`.
     """
-    found = {}
-    for path in sorted(folder.glob("*.json")):
-        result = json.loads(path.read_text(encoding="utf-8"))
-        found[Cell(**result.pop("cell"))] = result
-    return found
+    return read_results(Cell, folder)
 
 
 @dataclass(frozen=True)
 class Difference:
     """How much larger one arrangement's error is than another's, over seeds.
+
+    The interval is about other seeds, on the same test digits; and of twenty intervals
+    without an effect, one misses zero.
 
     Attributes:
         each: the differences, one a seed, in percentage points.
@@ -259,7 +257,7 @@ def paired(
         column: one of `COLUMNS`.
         arrangement: one of `ARRANGEMENTS`.
         against: another one.
-        epoch: after which to compare; the default is the last one.
+        epoch: after which to compare, from 1; the default is the last one.
 
     Returns:
         The first one's error minus the other's, for each seed that both have.
@@ -267,9 +265,10 @@ def paired(
     Raises:
         ValueError: if they have no seed in common.
     """
+    which = -1 if epoch is None else epoch - 1
     errors = [
         {
-            cell.seed: result["history"][(epoch or 0) - 1]["test_error"]
+            cell.seed: result["history"][which]["test_error"]
             for cell, result in found.items()
             if (cell.column, cell.arrangement) == (column, name)
         }

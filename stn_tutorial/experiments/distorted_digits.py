@@ -18,7 +18,15 @@ from stn_tutorial.data.distortions import DISTORTIONS, distort, fixed_test_set
 from stn_tutorial.models import build, count_parameters
 from stn_tutorial.training import Recipe, Run, error_rate, misread, train
 
-__all__ = ["Config", "evaluate", "load_model", "make_model", "run", "write_json"]
+__all__ = [
+    "Config",
+    "evaluate",
+    "load_model",
+    "make_model",
+    "read_results",
+    "run",
+    "write_json",
+]
 
 
 @dataclass(frozen=True)
@@ -31,8 +39,8 @@ class Config:
         distortion: what is done to the digits; sizes and ranges as in the paper.
         transformation: the family of warps of an st- variant.
         coordinates: which convolutions of an st- variant are CoordConv layers: the
-            localization network's first, all of its (everywhere), all with the radius,
-            or both its first and the classifier's.
+            localization network's first, all of that network's (everywhere), all with
+            the radius, or both its first and the classifier's.
         window: height and width of an st- variant's output; 0 keeps the input's.
         budget: how many parameters the model may have, about.
         data: mnist, embedded, or auto: mnist when it can be had.
@@ -195,6 +203,23 @@ def _digits(config: Config) -> tuple[DigitSet, DigitSet]:
     else:
         test = load_digits("test", digits.source)
     return digits.first(config.limit) if config.limit else digits, test
+
+
+def read_results(cell: Callable[..., Any], folder: Path) -> dict[Any, dict[str, Any]]:
+    """Read the results of a table, one JSON file a cell.
+
+    Args:
+        cell: makes the cell of what a file says under ``cell``.
+        folder: of the files.
+
+    Returns:
+        The rest of each file, by its cell.
+    """
+    found = {}
+    for path in sorted(folder.glob("*.json")):
+        result = json.loads(path.read_text(encoding="utf-8"))
+        found[cell(**result.pop("cell"))] = result
+    return found
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

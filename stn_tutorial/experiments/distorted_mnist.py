@@ -11,7 +11,6 @@ far fewer steps. ``today`` spends as many parameters on today's layers and sched
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import product
@@ -22,7 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from stn_tutorial.experiments.distorted_digits import Config, make_model
+from stn_tutorial.experiments.distorted_digits import Config, make_model, read_results
 from stn_tutorial.training import Recipe
 
 __all__ = [
@@ -177,11 +176,7 @@ def results(folder: Path) -> dict[Cell, dict[str, Any]]:
     Returns:
         The result of each cell: that of `distorted_digits.run`.
     """
-    found = {}
-    for path in sorted(folder.glob("*.json")):
-        result = json.loads(path.read_text(encoding="utf-8"))
-        found[Cell(**result.pop("cell"))] = result
-    return found
+    return read_results(Cell, folder)
 
 
 def load_weights(cell: Cell, folder: Path) -> nn.Module:

@@ -10,7 +10,6 @@ anchors have it.
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Iterable
@@ -22,11 +21,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stn_tutorial.coordconv import CoordConv2d
 from stn_tutorial.coordinates import base_grid
 from stn_tutorial.data.digits import load_digits
+from stn_tutorial.experiments.distorted_digits import read_results
 from stn_tutorial.localization import normalized_convolution
-from stn_tutorial.models import count_parameters
+from stn_tutorial.models import count_parameters, tell_places
 from stn_tutorial.sampling import sample
 from stn_tutorial.training import machine
 from stn_tutorial.transforms import Attention
@@ -82,11 +81,11 @@ def scatter(digits: Tensor, generator: torch.Generator) -> Scene:
     frame = 14 + 12 * torch.rand(n, 1, generator=generator)
     shift = (torch.rand(n, 2, generator=generator) * 2 - 1) * (1 - frame / side)
     # From the quarter to the digit: what `shift` moved and `frame` shrank.
-    params = torch.cat([side / frame, -shift * side / frame], dim=1)
+    params = torch.cat([side / frame, -shift * side / frame], dim=1).to(digits)
     quarters = sample(digits, Attention().grid(params, (side, side)), antialias=True)
     ink = quarters[:, 0] > 0.2
     boxes = torch.stack([*_extent(ink.any(dim=1)), *_extent(ink.any(dim=2))], dim=1)
-    corners = torch.tensor([[0, 0], [1, 0], [0, 1], [1, 1]]) * side
+    corners = boxes.new_tensor([[0, 0], [1, 0], [0, 1], [1, 1]]) * side
     boxes = boxes[:, [0, 2, 1, 3]].unflatten(0, (-1, _COUNT)) + corners.repeat(1, 2)
     grid = quarters.unflatten(0, (-1, 2, 2))  # (N, down, across, 1, side, side)
     images = grid.permute(0, 3, 1, 4, 2, 5).flatten(2, 3).flatten(3, 4)
@@ -102,6 +101,9 @@ def _extent(seen: Tensor) -> tuple[Tensor, Tensor]:
 class BoxNetwork(nn.Sequential):
     """Four convolutions with normalization, and a box for each of 8×8 cells.
 
+    A cell sees 31×31 pixels about its first: a little less than the largest digits take
+    if their centre is at the cell's last.
+
     Args:
         coordinates: give every convolution the coordinates.
     """
@@ -112,11 +114,7 @@ class BoxNetwork(nn.Sequential):
             layers += normalized_convolution(n_in, n_out, 3, stride=stride)
         super().__init__(*layers, nn.Conv2d(64, 4, 1))
         if coordinates:
-            for name, layer in list(self.named_children()):
-                if isinstance(layer, nn.Conv2d):
-                    told = CoordConv2d.from_convolution(layer)
-                    told.reset_parameters()
-                    setattr(self, name, told)
+            tell_places(self)
 
 
 def boxes_iou(boxes: Tensor, others: Tensor) -> Tensor:
@@ -190,7 +188,7 @@ def predict_boxes(network: nn.Module, scene: Scene, kind: str) -> Tensor:
     ]
     if kind == "canvas":
         return boxes
-    middles = base_grid((_CELLS, _CELLS))[row, column]
+    middles = base_grid((_CELLS, _CELLS), device=answers.device)[row, column]
     return boxes + middles.repeat(1, 1, 2)
 
 
@@ -214,12 +212,12 @@ def solve(
     test_images = test.images[: len(test) // _COUNT * _COUNT]
     test_scene = scatter(test_images, torch.Generator().manual_seed(2018))
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(cell.seed)
+        torch.default_generator.manual_seed(cell.seed)
         network = BoxNetwork(coordinates=cell.network == "coordconv")
     draw = torch.Generator().manual_seed(cell.seed)
     optimizer = torch.optim.AdamW(network.parameters(), lr=0.003)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, 0.003, total_steps=steps, pct_start=0.2
+        optimizer, 0.003, total_steps=max(10, steps), pct_start=0.2
     )
     start, losses = time.perf_counter(), []
     for _ in range(steps):
@@ -263,8 +261,4 @@ def results(folder: Path) -> dict[Cell, dict[str, Any]]:
     Returns:
         The result of each cell; see `solve`.
     """
-    found = {}
-    for path in sorted(folder.glob("*.json")):
-        result = json.loads(path.read_text(encoding="utf-8"))
-        found[Cell(**result.pop("cell"))] = result
-    return found
+    return read_results(Cell, folder)

@@ -62,7 +62,7 @@ def missing(todo: Mapping[AnyCell, Path], runs: Path) -> Iterator[AnyCell]:
 
 
 def work(
-    todo: Mapping[_Cell, Config],
+    todo: Mapping[AnyCell, Config],
     folder: Path,
     runs: Path,
     *,
@@ -77,10 +77,13 @@ def work(
         folder: of the results, one JSON file a cell.
         runs: where locks and checkpoints are kept.
         finish: from a configuration, its trained model and its result to what is kept
-            of them; the default keeps the result.
+            of them, ``test_error`` at least; the default keeps the result.
         workers: processes that share the work; on a CPU, they share its threads as
             well. Small networks leave a GPU idle much of the time: let several share.
         progress: show a bar of all the work, with the time it will still take.
+
+    Raises:
+        RuntimeError: if another worker failed; it has said why.
     """
     amounts = {cell: _operations(config) for cell, config in todo.items()}
     threads = max(1, torch.get_num_threads() // workers)
@@ -94,10 +97,16 @@ def work(
     for other in others:
         other.start()
     before = torch.get_num_threads()
-    _work_alone(*job, progress)
-    torch.set_num_threads(before)
-    for other in others:
-        other.join()
+    try:
+        _work_alone(*job, progress)
+        for other in others:
+            other.join()
+    finally:
+        torch.set_num_threads(before)
+        for other in others:
+            other.terminate()
+    if any(other.exitcode for other in others):
+        raise RuntimeError("a worker failed; its cell is still missing")
 
 
 def _work_alone(
