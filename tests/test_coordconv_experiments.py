@@ -74,8 +74,8 @@ def test_a_square_that_is_one_column_off_has_the_iou_of_its_area():
 @pytest.mark.parametrize("task", TASKS)
 def test_networks_take_what_is_given_to_what_is_wanted(task):
     few = coordconv.Places(all_places().centres[::700])
-    for name, make in TASKS[task].networks.items():
-        network = make()
+    for name, how in TASKS[task].networks.items():
+        network = how.make()
         answer = coordconv.answers(network, TASKS[task].given(few))
         loss = TASKS[task].loss(answer, TASKS[task].wanted(few))
         assert loss.ndim == 0 and loss.isfinite(), name
@@ -88,8 +88,8 @@ def test_networks_take_what_is_given_to_what_is_wanted(task):
 @pytest.mark.parametrize("task", TASKS)
 def test_the_convolution_has_ten_times_the_parameters(task):
     counts = {
-        name: sum(p.numel() for p in make().parameters())
-        for name, make in TASKS[task].networks.items()
+        name: sum(p.numel() for p in how.make().parameters())
+        for name, how in TASKS[task].networks.items()
     }
     assert counts["convolution"] >= 10 * counts["coordconv"]
 
@@ -272,7 +272,7 @@ def test_the_committed_runs_are_all_there_and_whole():
     assert set(found) == set(cells())
     for cell, result in found.items():
         task = TASKS[cell.task]
-        assert len(result["history"]) == task.epochs[cell.network], cell
+        assert len(result["history"]) == task.networks[cell.network].epochs, cell
         assert result["places"]["train"] + result["places"]["test"] == 56 * 56
         assert {"device", "versions", "finished", "parameters"} <= result.keys()
     boxes = scattered_digits.results(RESULTS / "coordconv" / "detection")

@@ -32,7 +32,22 @@ from stn_tutorial.experiments.distorted_digits import read_results
 from stn_tutorial.models import count_parameters
 from stn_tutorial.training import machine
 
-__all__ = ["TASKS", "Cell", "Task", "answers", "cells", "results", "solve"]
+__all__ = ["TASKS", "Cell", "Network", "Task", "answers", "cells", "results", "solve"]
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network of a task, and how it is trained on it.
+
+    Attributes:
+        make: makes one, from PyTorch's random state.
+        epochs: passes over the training places.
+        lr: learning rate of Adam at its height.
+    """
+
+    make: Callable[[], nn.Module]
+    epochs: int
+    lr: float = 0.01
 
 
 @dataclass(frozen=True)
@@ -45,18 +60,14 @@ class Task:
         loss: from the network's output and the target to a scalar.
         measure: from the network's output and the places to numbers; one of them,
             ``solved``, is the fraction of places that are as they should be.
-        networks: by name, as functions that make one from PyTorch's random state.
-        epochs: passes over the training places, by network.
-        lr: learning rate of Adam at its height.
+        networks: by name.
     """
 
     given: Callable[[Places], Tensor]
     wanted: Callable[[Places], Tensor]
     loss: Callable[[Tensor, Tensor], Tensor]
     measure: Callable[[Tensor, Places], dict[str, float]]
-    networks: dict[str, Callable[[], nn.Module]]
-    epochs: dict[str, int]
-    lr: float
+    networks: dict[str, Network]
 
 
 def _measure_classes(scores: Tensor, places: Places) -> dict[str, float]:
@@ -85,7 +96,9 @@ def _class_loss(scores: Tensor, classes: Tensor) -> Tensor:
     return F.cross_entropy(scores.flatten(1), classes)
 
 
-_DECODERS = {"coordconv": CoordConvDecoder, "convolution": partial(DeconvDecoder, 3, 1)}
+_DECONV = partial(DeconvDecoder, 3, 1)
+_STRIDED = partial(ConvRegressor, coordinates=True)
+_AVERAGED = partial(CoordConvRegressor, averaged=True)
 
 #: Liu et al.'s tasks: name the pixel, find the pixel, paint the square.
 TASKS = {
@@ -94,9 +107,10 @@ TASKS = {
         wanted=Places.classes,
         loss=_class_loss,
         measure=_measure_classes,
-        networks=_DECODERS,
-        epochs={"coordconv": 2, "convolution": 10},
-        lr=0.01,
+        networks={
+            "coordconv": Network(CoordConvDecoder, epochs=2),
+            "convolution": Network(_DECONV, epochs=10),
+        },
     ),
     "regression": Task(
         given=Places.one_hot,
@@ -104,22 +118,21 @@ TASKS = {
         loss=F.mse_loss,
         measure=_measure_points,
         networks={
-            "coordconv": CoordConvRegressor,
-            "convolution": ConvRegressor,
-            "strided": partial(ConvRegressor, coordinates=True),
-            "averaged": partial(CoordConvRegressor, averaged=True),
+            "coordconv": Network(CoordConvRegressor, epochs=15),
+            "convolution": Network(ConvRegressor, epochs=20, lr=0.002),
+            "strided": Network(_STRIDED, epochs=20, lr=0.002),
+            "averaged": Network(_AVERAGED, epochs=10),
         },
-        epochs={"coordconv": 15, "convolution": 12, "strided": 12, "averaged": 10},
-        lr=0.01,
     ),
     "rendering": Task(
         given=Places.points,
         wanted=Places.squares,
         loss=F.binary_cross_entropy_with_logits,
         measure=_measure_squares,
-        networks=_DECODERS,
-        epochs={"coordconv": 4, "convolution": 10},
-        lr=0.01,
+        networks={
+            "coordconv": Network(CoordConvDecoder, epochs=4),
+            "convolution": Network(_DECONV, epochs=10),
+        },
     ),
 }
 
@@ -186,18 +199,19 @@ def solve(
         on training and test places. Seconds compare if the machine was equally busy.
     """
     task = TASKS[cell.task]
-    epochs = task.epochs[cell.network] if epochs is None else epochs
+    how = task.networks[cell.network]
+    epochs = how.epochs if epochs is None else epochs
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(cell.seed)
-        network = task.networks[cell.network]()
+        network = how.make()
     network = network.to(memory_format=torch.channels_last)
     train, test = split_places(cell.split, seed=cell.seed)
     order = torch.Generator().manual_seed(cell.seed)
-    optimizer = torch.optim.Adam(network.parameters(), task.lr)
+    optimizer = torch.optim.Adam(network.parameters(), how.lr)
     steps = epochs * math.ceil(len(train) / batch_size)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer,
-        task.lr,
+        how.lr,
         total_steps=max(10, steps),  # a cycle needs a few
         pct_start=0.2,
         cycle_momentum=False,
@@ -223,6 +237,7 @@ def solve(
     result = {
         "cell": asdict(cell),
         "batch_size": batch_size,
+        "lr": how.lr,
         "parameters": count_parameters(network),
         "places": {"train": len(train), "test": len(test)},
         "history": history,
