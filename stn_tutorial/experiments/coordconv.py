@@ -120,8 +120,8 @@ TASKS = {
         networks={
             "coordconv": Network(CoordConvRegressor, epochs=15),
             "convolution": Network(ConvRegressor, epochs=20, lr=0.002),
-            "strided": Network(_STRIDED, epochs=20, lr=0.002),
-            "averaged": Network(_AVERAGED, epochs=10),
+            "strided": Network(_STRIDED, epochs=8, lr=0.002),
+            "averaged": Network(_AVERAGED, epochs=6),
         },
     ),
     "rendering": Task(
@@ -130,7 +130,7 @@ TASKS = {
         loss=F.binary_cross_entropy_with_logits,
         measure=_measure_squares,
         networks={
-            "coordconv": Network(CoordConvDecoder, epochs=4),
+            "coordconv": Network(CoordConvDecoder, epochs=3),
             "convolution": Network(_DECONV, epochs=10),
         },
     ),

@@ -193,7 +193,7 @@ def predict_boxes(network: nn.Module, scene: Scene, kind: str) -> Tensor:
 
 
 def solve(
-    cell: Cell, *, data: str = "mnist", limit: int = 10_000, steps: int = 600
+    cell: Cell, *, data: str = "mnist", limit: int = 10_000, steps: int = 400
 ) -> tuple[nn.Module, dict[str, Any]]:
     """Train a network to say boxes, and test it on canvases of the test digits.
 
