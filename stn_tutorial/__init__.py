@@ -12,6 +12,7 @@ from stn_tutorial.coordconv import (
     CoordConv3d,
     CoordConvTranspose2d,
     add_coordinates,
+    convert_to_coordconv,
 )
 from stn_tutorial.coordinates import (
     base_grid,
@@ -47,6 +48,7 @@ __all__ = [
     "Translation",
     "add_coordinates",
     "base_grid",
+    "convert_to_coordconv",
     "sample",
     "theta_from_pixels",
     "theta_to_pixels",
