@@ -249,7 +249,7 @@ WRONG = {
     "train --modle cnn": "Unrecognized options: --modle, cnn "
     "(perhaps you meant --model)",
     "train --model vgg": "invalid choice 'vgg' for argument '--model'. Expected one of "
-    "('fcn', 'cnn', 'modern', 'st-fcn', 'st-cnn', 'st-modern').",
+    "('fcn', 'cnn', 'modern', 'st-fcn', 'st-cnn', 'st-modern', 'st-pooled').",
     "train --epochs many": "--epochs: invalid literal for int() with base 10: 'many'",
     "train --epochs 0": "epochs must be positive, got 0",
     "train --limit -1": "limit must be >= 0, got -1",
@@ -264,9 +264,10 @@ WRONG = {
     "data --source cifar": "invalid choice 'cifar' for argument '--source'. "
     "Expected one of ('mnist', 'embedded').",
     "trian": "Unrecognized options: trian "
-    "(available subcommands train, evaluate, export, show, data, table, report)",
+    "(available subcommands train, evaluate, export, show, data, table, coordconv, "
+    "coordconv-stn, report)",
     "": "missing subcommand: Expected one of {train, evaluate, export, show, data, "
-    "table, report}.",
+    "table, coordconv, coordconv-stn, report}.",
     "train --data embedded --budget 10": "budget of 10 is out of reach for st-cnn: "
     "the closest has 36678 parameters",
 }

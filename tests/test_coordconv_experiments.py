@@ -273,7 +273,7 @@ def test_the_committed_runs_are_there_and_whole():
     assert set(cells(seeds=range(3))) <= set(found)
     for cell, result in found.items():
         how = TASKS[cell.task].networks[cell.network]
-        assert len(result["history"]) == how.epochs, cell
+        assert len(result["history"]) >= how.epochs, cell
         assert result["places"]["train"] + result["places"]["test"] == 56 * 56
         assert {"device", "versions", "finished", "parameters"} <= result.keys()
     boxes = scattered_digits.results(RESULTS / "coordconv" / "detection")
