@@ -218,6 +218,7 @@ def draw_learning(found: TaskResults) -> Figure:
                     solved = [100 * e["test"]["solved"] for e in run["history"]]
                     ax.plot(seconds, solved, color=color, lw=1, marker=".", ms=4)
             ax.set(title=f"{task}, {split}", xscale="log", ylim=(-4, 104))
+            plain_ticks(ax.xaxis)
         row[0].set(ylabel="test places (%)")
     for ax in axes[-1]:
         ax.set(xlabel="seconds of training")

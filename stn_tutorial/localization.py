@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 __all__ = [
     "ConvLocalization",
+    "FixedScale",
     "FullyConnectedLocalization",
     "ModernLocalization",
     "flat_features",
@@ -177,6 +178,41 @@ class ModernLocalization(nn.Sequential):
             nn.Linear(hidden, transformation.n_params),
         )
         start_at_identity(self[-1], transformation, perturbation=perturbation)
+
+
+class FixedScale(nn.Module):
+    """Makes a shift into a window of a fixed size: `Attention` that can only move.
+
+    It goes behind a localization network of `Translation`. What starts at the identity
+    then starts with the window in the middle of the image.
+
+    Args:
+        scale: side of the window over that of the image.
+
+    Raises:
+        ValueError: if `scale` is not positive.
+    """
+
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        if not scale > 0:
+            raise ValueError(f"scale must be positive, got {scale}")
+        self.scale = scale
+
+    def forward(self, shift: Tensor) -> Tensor:
+        """Put the scale in front.
+
+        Args:
+            shift: ``(N, 2)`` parameters of `Translation`.
+
+        Returns:
+            ``(N, 3)`` parameters of `Attention`.
+        """
+        return torch.cat([torch.full_like(shift[:, :1], self.scale), shift], dim=1)
+
+    def extra_repr(self) -> str:
+        """The scale."""
+        return f"scale={self.scale}"
 
 
 def normalized_convolution(

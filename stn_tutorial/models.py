@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from stn_tutorial.coordconv import CoordConv2d, convert_to_coordconv
 from stn_tutorial.localization import (
     ConvLocalization,
+    FixedScale,
     FullyConnectedLocalization,
     ModernLocalization,
     flat_features,
@@ -143,9 +144,9 @@ MODELS: dict[str, tuple[Callable, Callable | None, int]] = {
     "st-modern": (ModernCNN, ModernLocalization, 512),
     "st-pooled": (ModernCNN, partial(ModernLocalization, pooled=True), 512),
 }
-#: Which convolutions of an ST- variant are CoordConv layers: none; the localization
-#: network's first; all of the localization network's; the same with the radius; the
-#: first of the localization network and that of the classifier.
+#: What convolutions of an ST- variant may be CoordConv layers. Everywhere means all of
+#: the localization network's, radius the same with the radius, and both means that
+#: network's first and the classifier's.
 COORDINATES = ("none", "first", "everywhere", "radius", "both")
 
 
@@ -166,7 +167,8 @@ def build(
     Args:
         name: one of `MODELS`.
         in_shape: ``(C, H, W)`` of the images.
-        transformation: one of `FAMILIES`, for the ST- variants.
+        transformation: one of `FAMILIES`, for the ST- variants, or crop: a window of
+            half the images' height and width, which can only move.
         budget: the number of parameters aimed at.
         out_size: ``(H, W)`` of an ST- variant's output; the default is the input's.
         coordinates: one of `COORDINATES`, for the ST- variants.
@@ -182,9 +184,10 @@ def build(
     """
     if name not in MODELS:
         raise ValueError(f"name must be one of {tuple(MODELS)}, got {name!r}")
-    if transformation not in FAMILIES:
+    if transformation not in (*FAMILIES, "crop"):
         raise ValueError(
-            f"transformation must be one of {tuple(FAMILIES)}, got {transformation!r}"
+            f"transformation must be one of {(*FAMILIES, 'crop')}, "
+            f"got {transformation!r}"
         )
     if coordinates not in COORDINATES:
         raise ValueError(
@@ -198,11 +201,13 @@ def build(
     in_shape = tuple(in_shape)
     transformer, inner = None, in_shape
     if localization is not None:
-        family = FAMILIES[transformation]()
-        network = localization(in_shape, family)
+        crop = transformation == "crop"
+        family = Attention() if crop else FAMILIES[transformation]()
+        network = localization(in_shape, Translation() if crop else family)
         if coordinates != "none":
             every = coordinates in ("everywhere", "radius")
             tell_places(network, first=not every, radius=coordinates == "radius")
+        network = nn.Sequential(*network, FixedScale(0.5)) if crop else network
         transformer = SpatialTransformer(network, family, out_size, **options)
         inner = (in_shape[0], *(out_size or in_shape[1:]))
 

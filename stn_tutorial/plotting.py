@@ -40,7 +40,7 @@ COLORS = {
     "ink": "#222222",
     "faint": "#BBBBBB",
 }
-#: In percent: what a logarithmic axis shows for no error at all.
+#: What a logarithmic axis of errors shows, in percent, where there is none.
 LEAST = 0.01
 
 

@@ -5,7 +5,7 @@ Each is a dataclass; see `stn_tutorial.cli`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,7 @@ from stn_tutorial.experiments.distorted_mnist import (
     cells,
     results,
 )
-from stn_tutorial.experiments.sharing import missing, work
+from stn_tutorial.experiments.sharing import missing, result_file, work
 from stn_tutorial.report import (
     at_other_budgets,
     draw_against_paper,
@@ -45,7 +45,7 @@ class Table:
     """Run what is missing of the table of distorted MNIST; processes share the work."""
 
     recipes: tuple[Literal["paper", "today"], ...] = ("paper", "today")
-    """How to train: as the paper did, scaled down, or as one would today."""
+    """How to train, as the paper did but scaled down, or as one would today."""
     columns: tuple[Literal["R", "RTS", "P", "E", "clutter"], ...] = tuple(COLUMNS)
     """Which distortions."""
     rows: tuple[str, ...] = tuple(ROWS)
@@ -112,12 +112,9 @@ class Coordconv:
         if not self.list:
             for cell in missing(todo, runs):
                 _, result = self._solve(cell)
-                write_json(todo[cell] / f"{cell.name}.json", result)
+                write_json(result_file(todo[cell], cell), result)
                 print(f"{cell.name}: {result['seconds']:.0f} s", flush=True)
-        done = sum(
-            (where / f"{cell.name}.json").exists() for cell, where in todo.items()
-        )
-        print(f"{done} done, {len(todo) - done} missing")
+        print(_tally(todo, named=self.list))
 
     def _solve(self, cell: Any) -> tuple[Any, dict[str, Any]]:
         if isinstance(cell, scattered_digits.Cell):
@@ -131,10 +128,10 @@ class Coordconv:
 class CoordconvStn:
     """Run what is missing of the table of CoordConv in spatial transformers."""
 
-    columns: tuple[Literal["none", "R", "RTS", "P", "E", "clutter"], ...] = tuple(
-        coordconv_stn.COLUMNS
+    columns: tuple[Literal["none", "R", "RTS", "P", "E", "clutter", "crop"], ...] = (
+        tuple(coordconv_stn.COLUMNS)
     )
-    """Which distortions."""
+    """Which distortions; crop is clutter, read through a window that can only move."""
     arrangements: tuple[
         Literal[
             "plain", "first", "everywhere", "radius", "both", "pooled", "pooled-first"
@@ -164,10 +161,8 @@ class CoordconvStn:
             todo = {cell: cell.config(quick=self.quick) for cell in wanted}
             keep = coordconv_stn.keep
             work(todo, folder, runs, finish=keep, workers=self.workers)
-        found = coordconv_stn.results(folder)
-        print(coordconv_report.error_table(found))
-        done = sum(cell in found for cell in wanted)
-        print(f"{done} done, {len(wanted) - done} missing")
+        print(coordconv_report.error_table(coordconv_stn.results(folder)))
+        print(_tally(dict.fromkeys(wanted, folder), named=self.list))
 
 
 @dataclass
@@ -227,3 +222,11 @@ class Report:
             name.removeprefix("draw_"): partial(getattr(coordconv_report, name), found)
             for name in draw
         }
+
+
+def _tally(todo: Mapping[Any, Path], *, named: bool) -> str:
+    """How many results are there and how many are not, and if wished, which are not."""
+    absent = [c.name for c, where in todo.items() if not result_file(where, c).exists()]
+    names = [f"missing: {name}" for name in absent] if named else []
+    counts = f"{len(todo) - len(absent)} done, {len(absent)} missing"
+    return "\n".join([*names, counts])

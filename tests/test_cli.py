@@ -351,20 +351,27 @@ def test_help_lists_the_commands_and_what_they_do(capsys):
 # ------------------------------------------------------------------------- experiments
 
 
+def reported(which: str, runs: str, capsys) -> tuple[str, set[str]]:
+    """What `report` prints of a miniature's results, and the figures it draws."""
+    folder = str(Path("runs") / runs / "results")
+    assert call("report", which, "--folder", folder, "--figures", "figures") == 0
+    return capsys.readouterr().out, {path.name for path in Path("figures").iterdir()}
+
+
 def test_coordconvs_tasks_in_miniature(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     command = "coordconv --quick --tasks regression detection --seeds 0".split()
     assert call(*command, "--list") == 0
-    assert capsys.readouterr().out == "0 done, 12 missing\n"
-    assert call(*command) == 0
-    assert capsys.readouterr().out.endswith("12 done, 0 missing\n")
-    folder = tmp_path / "runs" / "quick-coordconv" / "results"
-    pictures = tmp_path / "figures"
-    where = "--folder", str(folder), "--figures", str(pictures)
-    assert call("report", "coordconv", *where) == 0
     out = capsys.readouterr().out
+    assert out.count("missing: ") == 12 and out.endswith("\n0 done, 12 missing\n")
+    assert "missing: regression-uniform-coordconv-0\n" in out
+    assert call(*command) == 0
+    assert capsys.readouterr().out.endswith("\n12 done, 0 missing\n")
+    assert call(*command, "--list") == 0
+    assert capsys.readouterr().out == "12 done, 0 missing\n"
+    out, pictures = reported("coordconv", "quick-coordconv", capsys)
     assert out.count("| regression | ") == 8 and "| canvas | coordconv |" in out
-    assert [path.name for path in pictures.iterdir()] == ["learning.png"]
+    assert pictures == {"learning.png"}
 
 
 def test_coordinates_in_transformers_in_miniature(tmp_path, monkeypatch, capsys):
@@ -372,13 +379,6 @@ def test_coordinates_in_transformers_in_miniature(tmp_path, monkeypatch, capsys)
     part = "--columns R E --arrangements plain radius --seeds 0 1".split()
     assert call("coordconv-stn", "--quick", *part) == 0
     assert capsys.readouterr().out.endswith("8 done, 0 missing\n")
-    folder = tmp_path / "runs" / "quick-coordconv-stn" / "results"
-    pictures = tmp_path / "figures"
-    where = "--folder", str(folder), "--figures", str(pictures)
-    assert call("report", "coordconv_stn", *where) == 0
-    out = capsys.readouterr().out
+    out, pictures = reported("coordconv_stn", "quick-coordconv-stn", capsys)
     assert out.count("\n| radius |") == 2 and "| R | (as they come) |" in out
-    assert {path.name for path in pictures.iterdir()} == {
-        "differences.png",
-        "convergence.png",
-    }
+    assert pictures == {"differences.png", "convergence.png"}

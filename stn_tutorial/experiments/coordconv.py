@@ -100,7 +100,7 @@ _DECONV = partial(DeconvDecoder, 3, 1)
 _STRIDED = partial(ConvRegressor, coordinates=True)
 _AVERAGED = partial(CoordConvRegressor, averaged=True)
 
-#: Liu et al.'s tasks: name the pixel, find the pixel, paint the square.
+#: By name, the tasks of Liu et al. (2018).
 TASKS = {
     "classification": Task(
         given=Places.points,

@@ -37,7 +37,8 @@ class Config:
         model: which classifier; the st- variants have a spatial transformer in front,
             of which st-pooled's localization network pools over all places.
         distortion: what is done to the digits; sizes and ranges as in the paper.
-        transformation: the family of warps of an st- variant.
+        transformation: the family of warps of an st- variant, or crop: a window of half
+            the image's height and width, which can only move.
         coordinates: which convolutions of an st- variant are CoordConv layers: the
             localization network's first, all of that network's (everywhere), all with
             the radius, or both its first and the classifier's.
@@ -55,7 +56,7 @@ class Config:
     ] = "st-cnn"
     distortion: Literal["none", "R", "RTS", "P", "E", "clutter"] = "RTS"
     transformation: Literal[
-        "translation", "attention", "similarity", "affine", "projective", "tps"
+        "translation", "attention", "crop", "similarity", "affine", "projective", "tps"
     ] = "affine"
     coordinates: Literal["none", "first", "everywhere", "radius", "both"] = "none"
     window: int = 0

@@ -26,7 +26,7 @@ from stn_tutorial.experiments.distorted_digits import (
     write_json,
 )
 
-__all__ = ["missing", "work"]
+__all__ = ["missing", "result_file", "work"]
 
 
 class _Cell(Protocol):
@@ -38,6 +38,19 @@ class _Cell(Protocol):
 
 AnyCell = TypeVar("AnyCell", bound=_Cell)
 Finish = Callable[[Config, nn.Module, dict[str, Any]], dict[str, Any]]
+
+
+def result_file(folder: Path, cell: _Cell) -> Path:
+    """Return where a cell's result is kept.
+
+    Args:
+        folder: of the results.
+        cell: any.
+
+    Returns:
+        The path of a JSON file, which may not exist yet.
+    """
+    return folder / f"{cell.name}.json"
 
 
 def missing(todo: Mapping[AnyCell, Path], runs: Path) -> Iterator[AnyCell]:
@@ -57,7 +70,7 @@ def missing(todo: Mapping[AnyCell, Path], runs: Path) -> Iterator[AnyCell]:
     for cell, folder in todo.items():
         lock = FileLock(runs / f"{cell.name}.lock", blocking=False)
         with suppress(Timeout), lock:
-            if not _file(folder, cell).exists():
+            if not result_file(folder, cell).exists():
                 yield cell
 
 
@@ -122,7 +135,7 @@ def _work_alone(
 
     def finished() -> float:
         """What is done by now, by whichever process."""
-        return sum(amounts[cell] for cell in todo if _file(folder, cell).exists())
+        return sum(amounts[cell] for cell in todo if result_file(folder, cell).exists())
 
     bar = tqdm(
         total=sum(amounts.values()),
@@ -142,13 +155,9 @@ def _work_alone(
         done, result = run(config, runs / cell.name, on_epoch=show, progress=progress)
         if finish:
             result = finish(config, done.model, result)
-        write_json(_file(folder, cell), {"cell": asdict(cell), **result})
+        write_json(result_file(folder, cell), {"cell": asdict(cell), **result})
         bar.write(f"{cell.name}: {result['test_error']:.2f}%")
     bar.close()
-
-
-def _file(folder: Path, cell: _Cell) -> Path:
-    return folder / f"{cell.name}.json"
 
 
 def _operations(config: Config) -> float:
