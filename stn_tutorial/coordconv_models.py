@@ -96,11 +96,14 @@ class CoordConvRegressor(nn.Sequential):
             nn.Flatten(),
         )
         # PyTorch's own start halves the signal in every layer: at the end nothing is
-        # left of one white pixel, and the maximum is taken somewhere else.
+        # left of one white pixel, and the maximum is taken somewhere else. Random 8×8
+        # matrices lose one of x and y now and then; orthogonal ones keep both.
         for layer in self:
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
                 nn.init.zeros_(layer.bias)
+        for layer in (self[2], self[4]):
+            nn.init.orthogonal_(layer.weight, gain=2**0.5)
 
 
 class ConvRegressor(nn.Sequential):

@@ -6,14 +6,13 @@ import statistics
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from stn_tutorial.data.not_so_clevr import SPLITS
 from stn_tutorial.experiments import coordconv, coordconv_stn, scattered_digits
 from stn_tutorial.experiments.coordconv import TASKS
 from stn_tutorial.experiments.coordconv_stn import ARRANGEMENTS, COLUMNS, paired
-from stn_tutorial.plotting import COLORS, LEAST, plain_ticks
+from stn_tutorial.plotting import COLORS, LEAST, label_panels, panels_of
 
 __all__ = [
     "detection_table",
@@ -206,26 +205,19 @@ def draw_learning(found: TaskResults) -> Figure:
         compare if the machine was equally busy.
     """
     tasks = [task for task in TASKS if _of(found, task=task)] or list(TASKS)
-    shape = (len(tasks), len(SPLITS))
-    size = (6.4, 1.9 * len(tasks) + 0.6)
-    fig, axes = plt.subplots(*shape, figsize=size, squeeze=False, sharey=True)
-    for row, task in zip(axes, tasks, strict=True):
-        for ax, split in zip(row, SPLITS, strict=True):
-            for network in ("convolution", "coordconv"):
-                color = COLORS["output" if network == "coordconv" else "ink"]
-                for run in _of(found, task=task, split=split, network=network):
-                    seconds = [entry["seconds"] for entry in run["history"]]
-                    solved = [100 * e["test"]["solved"] for e in run["history"]]
-                    ax.plot(seconds, solved, color=color, lw=1, marker=".", ms=4)
-            ax.set(title=f"{task}, {split}", xscale="log", ylim=(-4, 104))
-            plain_ticks(ax.xaxis)
-        row[0].set(ylabel="test places (%)")
-    for ax in axes[-1]:
-        ax.set(xlabel="seconds of training")
-    marks = {"convolution": COLORS["ink"], "CoordConv": COLORS["output"]}
-    handles = [plt.Line2D([], [], color=c, label=name) for name, c in marks.items()]
-    fig.legend(handles=handles, loc="outside lower center", ncols=2)
-    return fig
+    places = {f"{task}, {split}": (task, split) for task in tasks for split in SPLITS}
+    fig, panels = panels_of(list(places), height=1.9, sharey=True)
+    looks = {"convolution": COLORS["ink"], "coordconv": COLORS["output"]}
+    looks = {name: {"color": color} for name, color in looks.items()}
+    for name, ax in panels.items():
+        task, split = places[name]
+        for network, look in looks.items():
+            for run in _of(found, task=task, split=split, network=network):
+                seconds = [entry["seconds"] for entry in run["history"]]
+                solved = [100 * entry["test"]["solved"] for entry in run["history"]]
+                ax.plot(seconds, solved, lw=1, marker=".", ms=4, **look)
+        ax.set(xscale="log", ylim=(-4, 104))
+    return label_panels(fig, "seconds of training", "test places (%)", looks)
 
 
 def draw_differences(found: STNResults) -> Figure:
@@ -239,8 +231,8 @@ def draw_differences(found: STNResults) -> Figure:
         zero, coordinates help. Dots are the seeds.
     """
     pairs = list(_pairs(found))
-    fig, axes = plt.subplots(2, 3, figsize=(6.4, 1.2 + 0.5 * len(pairs)), sharey=True)
-    for ax, column in zip(axes.flat, COLUMNS, strict=True):
+    fig, panels = panels_of(list(COLUMNS), height=0.6 + 0.2 * len(pairs), sharey=True)
+    for column, ax in panels.items():
         ax.axvline(0, color=COLORS["faint"])
         for place, (name, against) in enumerate(pairs):
             try:
@@ -253,9 +245,8 @@ def draw_differences(found: STNResults) -> Figure:
             high = [place - 0.28] * len(change.each)
             ax.plot(change.each, high, ls="", marker=".", ms=3, color=COLORS["faint"])
         ax.set_yticks(range(len(pairs)), [name for name, _ in pairs])
-        ax.set(title=column, ylim=(len(pairs) - 0.5, -0.7))
-    fig.supxlabel("test error minus that without coordinates (percentage points)")
-    return fig
+        ax.set(ylim=(len(pairs) - 0.5, -0.7))
+    return label_panels(fig, "change of the error (points)", "", {})
 
 
 def draw_convergence(found: STNResults) -> Figure:
@@ -267,24 +258,18 @@ def draw_convergence(found: STNResults) -> Figure:
     Returns:
         The figure: a panel for each distortion, a line for each arrangement.
     """
-    fig, axes = plt.subplots(2, 3, figsize=(6.4, 4.6), sharex=True)
+    fig, panels = panels_of(list(COLUMNS), height=1.8)
     shown = [name for name in ARRANGEMENTS if _of(found, arrangement=name)]
-    for ax, column in zip(axes.flat, COLUMNS, strict=True):
+    for column, ax in panels.items():
         for name in shown:
             runs = _of(found, column=column, arrangement=name)
             curves = [[e["test_error"] for e in run["history"]] for run in runs]
             means = [max(LEAST, statistics.mean(e)) for e in zip(*curves, strict=True)]
             if runs:
                 ax.plot(range(1, len(means) + 1), means, lw=1.3, **STYLES[name])
-        ax.set(title=column, yscale="log")
-        plain_ticks(ax.yaxis)
-    for ax in axes[-1]:
-        ax.set(xlabel="epoch")
-    for ax in axes[:, 0]:
-        ax.set(ylabel="test error (%)")
-    handles = [plt.Line2D([], [], label=name, **STYLES[name]) for name in shown]
-    fig.legend(handles=handles, loc="outside lower center", ncols=4)
-    return fig
+        ax.set(yscale="log")
+    looks = {name: STYLES[name] for name in shown}
+    return label_panels(fig, "epoch", "test error (%)", looks)
 
 
 def _of(found: Mapping[Any, Any], **wanted: str) -> list[Any]:

@@ -6,7 +6,8 @@ can be drawn over one another: the centre of the first pixel is ``(0, 0)``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -14,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import AutoLocator, FixedLocator, NullLocator
 from torch import Tensor
 
@@ -24,6 +26,8 @@ __all__ = [
     "draw_grid",
     "draw_pixels",
     "draw_points",
+    "label_panels",
+    "panels_of",
     "plain_ticks",
     "show_images",
     "use_style",
@@ -46,6 +50,7 @@ LEAST = 0.01
 
 def use_style() -> None:
     """Set Matplotlib up for the book: opaque, legible on a phone, no interpolation."""
+    cycle = ("input", "output", "gradient", "sample", "wrong")
     plt.rcParams.update(
         {
             "figure.facecolor": "white",
@@ -58,12 +63,7 @@ def use_style() -> None:
             "axes.titlesize": 13,
             "axes.spines.top": False,
             "axes.spines.right": False,
-            "axes.prop_cycle": plt.cycler(
-                color=[
-                    COLORS[name]
-                    for name in ("input", "output", "gradient", "sample", "wrong")
-                ]
-            ),
+            "axes.prop_cycle": plt.cycler(color=[COLORS[name] for name in cycle]),
             "legend.frameon": False,
         }
     )
@@ -106,6 +106,58 @@ def show_images(
         if titles:
             ax.set_title(titles[k])
     return fig, axes
+
+
+def panels_of(
+    names: Sequence[str], *, height: float, **shared: bool
+) -> tuple[Figure, dict[str, Axes]]:
+    """Return a figure with a panel for each name, two in a row.
+
+    Args:
+        names: the titles, one at least.
+        height: of a row, in inches.
+        **shared: of `matplotlib.pyplot.subplots`: sharex and sharey.
+
+    Returns:
+        The figure, and the axes by their names.
+    """
+    shape = (-(-len(names) // 2), min(2, len(names)))
+    size = (6.4, height * shape[0] + 0.5)
+    fig, axes = plt.subplots(*shape, figsize=size, squeeze=False, **shared)
+    for ax in axes.flat[len(names) :]:
+        ax.remove()
+    panels = dict(zip(names, axes.flat, strict=False))
+    for name, ax in panels.items():
+        ax.set(title=name)
+    return fig, panels
+
+
+def label_panels(
+    fig: Figure, x: str, y: str, looks: Mapping[str, Mapping[str, Any]]
+) -> Figure:
+    """Label the outer axes, mark plain numbers on logarithmic ones, add a legend.
+
+    Args:
+        fig: of `panels_of`, drawn.
+        x: the label of the lowest axes of each column.
+        y: the label of the first axes of each row.
+        looks: the names and the line properties of the legend, if there is to be one.
+
+    Returns:
+        The figure.
+    """
+    lowest = {ax.get_subplotspec().colspan.start: ax for ax in fig.axes}.values()
+    for ax in fig.axes:
+        first = ax.get_subplotspec().is_first_col()
+        ax.set(xlabel=x if ax in lowest else "", ylabel=y if first else "")
+        for axis in (ax.xaxis, ax.yaxis):
+            if axis.get_scale() == "log":
+                plain_ticks(axis)
+    handles = [Line2D([], [], label=name, **look) for name, look in looks.items()]
+    if handles:
+        columns = len(handles) if len(handles) < 5 else 3
+        fig.legend(handles=handles, loc="outside lower center", ncols=columns)
+    return fig
 
 
 def draw_pixels(

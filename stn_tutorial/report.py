@@ -16,10 +16,9 @@ from typing import Any
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from stn_tutorial.experiments.distorted_mnist import COLUMNS, PAPER, ROWS, Cell
-from stn_tutorial.plotting import COLORS, LEAST, plain_ticks
+from stn_tutorial.plotting import COLORS, LEAST, label_panels, panels_of
 
 __all__ = [
     "at_other_budgets",
@@ -161,7 +160,7 @@ def draw_against_paper(results: Results) -> Figure:
         ax.set(xscale="log", ylim=(len(rows) - 0.5, -0.5))
     looks = {"today": _mark("ST-CNN Aff"), "the paper's number": bar}
     looks["as the paper"] = _mark("ST-CNN Aff", filled=False)
-    return _finish(fig, "test error (%)", "", looks)
+    return label_panels(fig, "test error (%)", "", looks)
 
 
 def draw_against_time(results: Results, recipe: str) -> Figure:
@@ -183,7 +182,7 @@ def draw_against_time(results: Results, recipe: str) -> Figure:
         panels[cell.column].plot(list(minutes), found, **_line(cell.row))
         panels[cell.column].set(yscale="log")
     looks = _lines(cell.row for cell in here)
-    return _finish(fig, "minutes of training", "test error (%)", looks)
+    return label_panels(fig, "minutes of training", "test error (%)", looks)
 
 
 def draw_against_parameters(
@@ -216,7 +215,7 @@ def draw_against_parameters(
         ax.set(xscale="log", yscale="log", xlim=(0.8 * max(low, 1), 1.25 * high))
     looks = _lines(row for _, row in places)
     looks = {row: _mark(row) | look for row, look in looks.items()}
-    return _finish(fig, "parameters (thousands)", "test error (%)", looks)
+    return label_panels(fig, "parameters (thousands)", "test error (%)", looks)
 
 
 def draw_gains(results: Results, recipe: str) -> Figure:
@@ -249,7 +248,7 @@ def draw_gains(results: Results, recipe: str) -> Figure:
         ax.set(title=f"ST-{base} over {base}", yscale="log")
     looks = {row.split()[-1]: _mark(row) for row in family_rows}
     looks["the paper's"] = _mark("ST-CNN Aff", filled=False, color="ink")
-    return _finish(fig, "", "ratio of the errors", looks)
+    return label_panels(fig, "", "ratio of the errors", looks)
 
 
 def _mean(found: Sequence[float]) -> float:
@@ -260,14 +259,7 @@ def _panels(cells: Iterable[Cell], height: float) -> tuple[Figure, dict[str, Axe
     """A panel for each of the cells' columns, two in a row; for all without cells."""
     measured = {cell.column for cell in cells} or set(COLUMNS)
     names = [column for column in COLUMNS if column in measured]
-    shape = (-(-len(names) // 2), min(2, len(names)))
-    size = (6.4, height * shape[0] + 0.5)
-    fig, axes = plt.subplots(*shape, figsize=size, squeeze=False)
-    for ax in axes.flat[len(names) :]:
-        ax.remove()
-    for name, ax in zip(names, axes.flat, strict=False):
-        ax.set(title=name)
-    return fig, dict(zip(names, axes.flat, strict=False))
+    return panels_of(names, height=height)
 
 
 def _mark(row: str, *, filled: bool = True, color: str = "") -> dict[str, Any]:
@@ -285,18 +277,3 @@ def _line(row: str) -> dict[str, Any]:
 
 def _lines(rows: Iterable[str]) -> dict[str, dict[str, Any]]:
     return {row: _line(row) for row in sorted(set(rows), key=list(ROWS).index)}
-
-
-def _finish(fig: Figure, x: str, y: str, looks: dict[str, dict[str, Any]]) -> Figure:
-    """Label the outer axes, mark plain numbers on logarithmic ones, add the legend."""
-    lowest = {ax.get_subplotspec().colspan.start: ax for ax in fig.axes}.values()
-    for ax in fig.axes:
-        first = ax.get_subplotspec().is_first_col()
-        ax.set(xlabel=x if ax in lowest else "", ylabel=y if first else "")
-        for axis in (ax.xaxis, ax.yaxis):
-            if axis.get_scale() == "log":
-                plain_ticks(axis)
-    handles = [Line2D([], [], label=name, **look) for name, look in looks.items()]
-    columns = len(handles) if 0 < len(handles) < 5 else 3
-    fig.legend(handles=handles, loc="outside lower center", ncols=columns)
-    return fig

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -45,7 +45,7 @@ def test_every_arrangement_is_run_on_every_distortion_with_five_seeds():
     every = cells()
     assert len(every) == len(set(every)) == len(ARRANGEMENTS) * len(COLUMNS) * 5
     assert len({cell.name for cell in every}) == len(every)
-    assert set(COLUMNS) == {"none", "R", "RTS", "P", "E", "clutter"}
+    assert set(COLUMNS) == {"none", "R", "RTS", "P", "E", "clutter", "crop"}
 
 
 @pytest.mark.parametrize("column", COLUMNS)
@@ -57,11 +57,12 @@ def test_all_arrangements_have_as_many_parameters(column):
     assert max(counts) < 1.025 * min(counts)
 
 
-def test_arrangements_differ_in_coordinates_and_in_nothing_else():
-    configs = [Cell("RTS", name, 3).config() for name in ARRANGEMENTS]
+@pytest.mark.parametrize("column", COLUMNS)
+def test_arrangements_differ_in_coordinates_and_in_nothing_else(column):
+    configs = [Cell(column, name, 3).config() for name in ARRANGEMENTS]
     assert len({(c.model, c.coordinates) for c in configs}) == len(ARRANGEMENTS)
-    rest = {(c.distortion, c.window, c.budget, c.limit, c.recipe) for c in configs}
-    assert len(rest) == 1
+    alike = {"model": "st-modern", "coordinates": "none"}
+    assert len({replace(config, **alike) for config in configs}) == 1
     assert configs[0].recipe.seed == 3 and configs[0].validation == 0
 
 
@@ -95,6 +96,20 @@ def test_every_arrangement_starts_at_the_identity(name):
     images = load_digits("test", "embedded").images[:4]
     identity = Affine().identity().expand(4, -1)
     torch.testing.assert_close(model.transformer.params(images), identity)
+
+
+@pytest.mark.parametrize("name", ARRANGEMENTS)
+def test_a_crop_starts_in_the_middle_and_can_only_move(name):
+    model = make_model(Cell("crop", name).config())
+    images = torch.rand(4, 1, 60, 60)
+    torch.testing.assert_close(model.transformer(images), images[..., 15:45, 15:45])
+    model.transformer(images).square().sum().backward()
+    torch.optim.SGD(model.parameters(), lr=0.001).step()
+    scale, *shift = model.transformer.params(images).unbind(dim=1)
+    assert (scale == 0.5).all() and all((s != 0).all() for s in shift)
+    assert len(layers_with_coordinates(model.transformer)) == len(
+        layers_with_coordinates(make_model(Cell("clutter", name).config()).transformer)
+    )
 
 
 def test_a_pooled_localization_network_cannot_tell_places_but_with_coordinates_can():
@@ -201,7 +216,7 @@ def test_an_interval_that_holds_zero_is_undecided():
 
 
 def test_a_run_keeps_its_poses_and_not_its_misread_digits(tmp_path):
-    few = [Cell("RTS", "radius"), Cell("E", "pooled-first", 1)]
+    few = [Cell("RTS", "radius"), Cell("E", "pooled-first", 1), Cell("crop", "first")]
     todo = {cell: cell.config(quick=True) for cell in few}
     work(todo, tmp_path, tmp_path / "runs", finish=keep, progress=False)
     found = results(tmp_path)
@@ -209,6 +224,8 @@ def test_a_run_keeps_its_poses_and_not_its_misread_digits(tmp_path):
     assert all("misread" not in result for result in found.values())
     assert set(found[few[0]]["poses"]) == {"as_they_come", "passed_on"}
     assert found[few[1]]["poses"] == {}
+    left = found[few[2]]["poses"]["passed_on"]
+    assert left["angle_deg"] < 1e-3 and left["scale_percent"] < 1e-3
 
 
 # ---------------------------------------------------------------------------- results
