@@ -83,9 +83,11 @@ class CoordConvRegressor(nn.Sequential):
 
     Args:
         averaged: take the mean over all places instead.
+        orthogonal: start the two layers of 8×8 with orthogonal matrices, not with
+            random ones.
     """
 
-    def __init__(self, *, averaged: bool = False) -> None:
+    def __init__(self, *, averaged: bool = False, orthogonal: bool = True) -> None:
         super().__init__(
             *(CoordConv2d(1, 8, 1), nn.ReLU()),
             *(nn.Conv2d(8, 8, 1), nn.ReLU()),
@@ -96,13 +98,13 @@ class CoordConvRegressor(nn.Sequential):
             nn.Flatten(),
         )
         # PyTorch's own start halves the signal in every layer: at the end nothing is
-        # left of one white pixel, and the maximum is taken somewhere else. Random 8×8
+        # left of one white pixel, and the maximum is taken somewhere else. Random
         # matrices lose one of x and y now and then; orthogonal ones keep both.
         for layer in self:
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
                 nn.init.zeros_(layer.bias)
-        for layer in (self[2], self[4]):
+        for layer in (self[2], self[4]) if orthogonal else ():
             nn.init.orthogonal_(layer.weight, gain=2**0.5)
 
 

@@ -363,14 +363,14 @@ def test_coordconvs_tasks_in_miniature(tmp_path, monkeypatch, capsys):
     command = "coordconv --quick --tasks regression detection --seeds 0".split()
     assert call(*command, "--list") == 0
     out = capsys.readouterr().out
-    assert out.count("missing: ") == 12 and out.endswith("\n0 done, 12 missing\n")
+    assert out.count("missing: ") == 14 and out.endswith("\n0 done, 14 missing\n")
     assert "missing: regression-uniform-coordconv-0\n" in out
     assert call(*command) == 0
-    assert capsys.readouterr().out.endswith("\n12 done, 0 missing\n")
+    assert capsys.readouterr().out.endswith("\n14 done, 0 missing\n")
     assert call(*command, "--list") == 0
-    assert capsys.readouterr().out == "12 done, 0 missing\n"
+    assert capsys.readouterr().out == "14 done, 0 missing\n"
     out, pictures = reported("coordconv", "quick-coordconv", capsys)
-    assert out.count("| regression | ") == 8 and "| canvas | coordconv |" in out
+    assert out.count("| regression | ") == 10 and "| canvas | coordconv |" in out
     assert pictures == {"learning.png"}
 
 

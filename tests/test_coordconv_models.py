@@ -48,6 +48,15 @@ def test_regressors_lead_from_pictures_to_points(network):
     assert network()(places.squares()).shape == places.points().shape
 
 
+def test_the_coordconv_regressor_starts_with_layers_that_lose_nothing():
+    for orthogonal in (True, False):
+        network = CoordConvRegressor(orthogonal=orthogonal)
+        for layer in (network[2], network[4]):
+            square = layer.weight[:, :, 0, 0]
+            doubled = torch.allclose(square @ square.T, 2 * torch.eye(8), atol=1e-5)
+            assert doubled == orthogonal
+
+
 def test_a_size_without_exact_doubling_is_refused():
     for size in (1, 5):
         with pytest.raises(ValueError, match="^size must be 2, 3 or 4, got"):
