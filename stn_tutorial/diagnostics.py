@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from stn_tutorial.coordinates import to_normalized, to_pixels
-from stn_tutorial.plotting import COLORS
+from stn_tutorial.plotting import COLORS, plain_ticks
 from stn_tutorial.sampling import sample
 from stn_tutorial.transformer import SpatialTransformer
 
@@ -252,8 +252,7 @@ class Watch:
         if not found:
             raise ValueError("model must hold a SpatialTransformer")
         device = next(model.parameters()).device
-        seen = []
-        transformer = found[0]
+        seen, transformer = [], found[0]
         hook = transformer.register_forward_hook(
             lambda module, inputs, output: seen.append((inputs[0], output))
         )
@@ -306,5 +305,6 @@ class Watch:
             norms = [norm or torch.nan for norm in table[name]]  # no logarithm of 0
             gradients.semilogy(epochs, norms, ".-", color=COLORS[color])
         gradients.set(title="gradient norm", xlabel="epoch")
+        plain_ticks(gradients.yaxis)
         gradients.legend(["localization", "rest"])
         return fig

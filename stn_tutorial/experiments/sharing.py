@@ -40,7 +40,7 @@ AnyCell = TypeVar("AnyCell", bound=_Cell)
 Finish = Callable[[Config, nn.Module, dict[str, Any]], dict[str, Any]]
 
 
-def result_file(folder: Path, cell: _Cell) -> Path:
+def result_file(folder: Path, cell: AnyCell) -> Path:
     """Return where a cell's result is kept.
 
     Args:
