@@ -7,6 +7,7 @@ the pixel of the centre (coordinate classification), or for each pixel to be whi
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from stn_tutorial.coordconv import CoordConv2d
@@ -81,13 +82,18 @@ class CoordConvRegressor(nn.Sequential):
     Three 1×1 and two 3×3 convolutions, and the maximum over all places. It has 906
     parameters.
 
+    The maximum hands gradients to the place that wins and to no other. With random
+    weights a black place may win for every picture, and the one white pixel is never
+    heard. So this network starts as one that it wins: every layer passes on what it
+    gets, the white pixel lies above all that a black place can reach, and answers are
+    about zero.
+
     Args:
         averaged: take the mean over all places instead.
-        orthogonal: start the two layers of 8×8 with orthogonal matrices, not with
-            random ones.
+        random: start with random weights.
     """
 
-    def __init__(self, *, averaged: bool = False, orthogonal: bool = True) -> None:
+    def __init__(self, *, averaged: bool = False, random: bool = False) -> None:
         super().__init__(
             *(CoordConv2d(1, 8, 1), nn.ReLU()),
             *(nn.Conv2d(8, 8, 1), nn.ReLU()),
@@ -97,15 +103,26 @@ class CoordConvRegressor(nn.Sequential):
             nn.AdaptiveAvgPool2d(1) if averaged else nn.AdaptiveMaxPool2d(1),
             nn.Flatten(),
         )
-        # PyTorch's own start halves the signal in every layer: at the end nothing is
-        # left of one white pixel, and the maximum is taken somewhere else. Random
-        # matrices lose one of x and y now and then; orthogonal ones keep both.
-        for layer in self:
-            if isinstance(layer, nn.Conv2d):
-                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-                nn.init.zeros_(layer.bias)
-        for layer in (self[2], self[4]) if orthogonal else ():
-            nn.init.orthogonal_(layer.weight, gain=2**0.5)
+        layers = [layer for layer in self if isinstance(layer, nn.Conv2d)]
+        for layer in layers:
+            # PyTorch's own start halves the signal in every layer.
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)
+        if not random:
+            self._let_white_win(*layers)
+
+    @staticmethod
+    def _let_white_win(first: nn.Conv2d, *others: nn.Conv2d) -> None:
+        *inner, last = others
+        with torch.no_grad():
+            # White comes to 1 at least, and black to 1 at most.
+            nn.init.uniform_(first.weight, -0.5, 0.5)
+            first.weight[:, 0] = 2
+            for layer in inner:
+                nn.init.dirac_(layer.weight)
+            nn.init.zeros_(last.weight)
+            last.weight[:, :, 1, 1].uniform_(0, 0.25)
+            last.bias.copy_(-2 * last.weight.sum(dim=(1, 2, 3)))
 
 
 class ConvRegressor(nn.Sequential):

@@ -6,6 +6,7 @@ from itertools import product
 
 import pytest
 import torch
+from torch import nn
 
 from stn_tutorial.coordconv_models import (
     ConvRegressor,
@@ -48,13 +49,19 @@ def test_regressors_lead_from_pictures_to_points(network):
     assert network()(places.squares()).shape == places.points().shape
 
 
-def test_the_coordconv_regressor_starts_with_layers_that_lose_nothing():
-    for orthogonal in (True, False):
-        network = CoordConvRegressor(orthogonal=orthogonal)
-        for layer in (network[2], network[4]):
-            square = layer.weight[:, :, 0, 0]
-            doubled = torch.allclose(square @ square.T, 2 * torch.eye(8), atol=1e-5)
-            assert doubled == orthogonal
+@pytest.mark.parametrize("seed", range(5))
+def test_the_white_pixel_wins_the_maximum_of_the_regressor_from_the_start(seed):
+    places = Places(all_places().centres[::7])
+    won = {}
+    for random in (False, True):
+        torch.manual_seed(seed)
+        *layers, _, _ = CoordConvRegressor(random=random)
+        with torch.no_grad():
+            scores = nn.Sequential(*layers)(places.one_hot()).flatten(2)
+        won[random] = (scores.argmax(dim=2) == places.classes()[:, None]).float().mean()
+        if not random:  # the answers are of the order of what is wanted
+            assert scores.amax(dim=2).abs().max() < 2
+    assert won[False] == 1 and won[True] < 0.1
 
 
 def test_a_size_without_exact_doubling_is_refused():

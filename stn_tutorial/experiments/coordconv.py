@@ -99,7 +99,7 @@ def _class_loss(scores: Tensor, classes: Tensor) -> Tensor:
 _DECONV = partial(DeconvDecoder, 3, 1)
 _STRIDED = partial(ConvRegressor, coordinates=True)
 _AVERAGED = partial(CoordConvRegressor, averaged=True)
-_RANDOM = partial(CoordConvRegressor, orthogonal=False)
+_RANDOM = partial(CoordConvRegressor, random=True)
 
 #: By name, the tasks of Liu et al. (2018).
 TASKS = {
@@ -119,11 +119,11 @@ TASKS = {
         loss=F.mse_loss,
         measure=_measure_points,
         networks={
-            "coordconv": Network(CoordConvRegressor, epochs=15),
+            "coordconv": Network(CoordConvRegressor, epochs=20),
             "convolution": Network(ConvRegressor, epochs=20, lr=0.002),
             "strided": Network(_STRIDED, epochs=8, lr=0.002),
             "averaged": Network(_AVERAGED, epochs=6),
-            "random": Network(_RANDOM, epochs=15),
+            "random": Network(_RANDOM, epochs=20),
         },
     ),
     "rendering": Task(
