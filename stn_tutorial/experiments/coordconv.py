@@ -98,7 +98,7 @@ def _class_loss(scores: Tensor, classes: Tensor) -> Tensor:
 
 _DECONV = partial(DeconvDecoder, 3, 1)
 _STRIDED = partial(ConvRegressor, coordinates=True)
-_AVERAGED = partial(CoordConvRegressor, averaged=True)
+_AVERAGED = partial(CoordConvRegressor, averaged=True, random=True)
 _RANDOM = partial(CoordConvRegressor, random=True)
 
 #: By name, the tasks of Liu et al. (2018).
