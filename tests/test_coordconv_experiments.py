@@ -296,6 +296,22 @@ def test_coordconv_alone_names_every_pixel_and_within_a_minute(
         assert plain["parameters"] > 10 * told["parameters"]
 
 
+@pytest.mark.parametrize("split", SPLITS)
+def test_with_coordinates_the_regressor_is_nearer_on_every_seed(split):
+    found = results(RESULTS / "coordconv")
+    told, random, plain = (
+        [
+            found[Cell("regression", split, network, seed)]["history"][-1]["test"]
+            for seed in range(5)
+        ]
+        for network in ("coordconv", "random", "convolution")
+    )
+    worst = max(entry["px"] for entry in told)
+    assert worst < min(entry["px"] for entry in [*random, *plain])
+    if split == "uniform":
+        assert all(entry["solved"] == 1 for entry in told)
+
+
 def test_a_convolution_says_boxes_relative_to_its_cells_and_no_others():
     found = scattered_digits.results(RESULTS / "coordconv" / "detection")
     for seed in {cell.seed for cell in found}:

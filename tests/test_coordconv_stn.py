@@ -242,6 +242,19 @@ def test_every_main_arrangement_was_run_on_every_distortion_with_five_seeds():
         assert result["data"]["test"]["split"] == "test"
 
 
+def test_the_control_finds_its_digit_with_coordinates_and_not_without():
+    found = results(COMMITTED)
+    assert set(cells(columns=["crop"])) <= set(found)
+    for seed in range(5):
+        blind, told, plain = (
+            found[Cell("crop", name, seed)]
+            for name in ("pooled", "pooled-first", "plain")
+        )
+        assert told["test_error"] < blind["test_error"] / 2
+        left = [r["poses"]["passed_on"]["shift_px"] for r in (plain, told, blind)]
+        assert left[0] < left[1] < 0.7 * left[2]
+
+
 def test_the_learning_rates_are_those_of_held_out_digits():
     tried = [
         json.loads(path.read_text(encoding="utf-8"))
