@@ -105,9 +105,10 @@ class CoordConvRegressor(nn.Sequential):
         )
         layers = [layer for layer in self if isinstance(layer, nn.Conv2d)]
         for layer in layers:
-            # PyTorch's own start halves the signal in every layer.
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             nn.init.zeros_(layer.bias)
+            if random:
+                # PyTorch's own start halves the signal in every layer.
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
         if not random:
             self._let_white_win(*layers)
 

@@ -12,6 +12,7 @@ from stn_tutorial.data.not_so_clevr import SPLITS
 from stn_tutorial.experiments import coordconv, coordconv_stn, scattered_digits
 from stn_tutorial.experiments.coordconv import TASKS
 from stn_tutorial.experiments.coordconv_stn import ARRANGEMENTS, COLUMNS, paired
+from stn_tutorial.experiments.distorted_digits import select
 from stn_tutorial.plotting import COLORS, LEAST, label_panels, panels_of
 
 __all__ = [
@@ -77,7 +78,7 @@ def task_table(found: TaskResults) -> str:
     for task in TASKS:
         for split in SPLITS:
             for network in TASKS[task].networks:
-                runs = _of(found, task=task, split=split, network=network)
+                runs = _runs(found, task=task, split=split, network=network)
                 if runs:
                     lines.append([task, split, network, *_task_line(runs)])
     return _markdown(lines)
@@ -111,7 +112,7 @@ def detection_table(found: BoxResults) -> str:
     lines.append(["---", "---", *["---:"] * 3])
     for boxes in scattered_digits.BOXES:
         for network in ("convolution", "coordconv"):
-            if runs := _of(found, boxes=boxes, network=network):
+            if runs := _runs(found, boxes=boxes, network=network):
                 count = f"{runs[0]['parameters']:,}"
                 iou = _mean([run["iou"] for run in runs], digits=3)
                 above = _mean([100 * run["above_half"] for run in runs], digits=1)
@@ -131,7 +132,7 @@ def error_table(found: STNResults) -> str:
     """
     lines = [["coordinates", *COLUMNS], ["---", *["---:"] * len(COLUMNS)]]
     for name in ARRANGEMENTS:
-        runs = [_of(found, column=column, arrangement=name) for column in COLUMNS]
+        runs = [_runs(found, column=column, arrangement=name) for column in COLUMNS]
         if any(runs):
             errors = [[run["test_error"] for run in each] for each in runs]
             lines.append([name, *(_mean(each) if each else "–" for each in errors)])
@@ -146,24 +147,30 @@ def difference_table(found: STNResults, *, epoch: int | None = None) -> str:
         epoch: after which to compare; the default is the last one.
 
     Returns:
-        A line for each arrangement: on each distortion, the mean difference of its
-        error from that of the same network without coordinates, in percentage points,
-        with the 95% confidence interval and the verdict.
+        A line for each distortion that was measured: for each arrangement, the mean
+        difference of its error from that of the same network without coordinates, in
+        percentage points, with the 95% confidence interval and the verdict.
     """
-    lines = [["coordinates", *COLUMNS], ["---", *["---:"] * len(COLUMNS)]]
-    for name, against in _pairs(found):
-        line = [name]
-        for column in COLUMNS:
-            try:
-                change = paired(found, column, name, against=against, epoch=epoch)
-            except ValueError:
-                line.append("–")
-                continue
-            low, high = (change.mean + s * change.half_width for s in (-1, 1))
-            interval = f"{change.mean:+.2f} [{low:+.2f}, {high:+.2f}]"
-            line.append(f"{interval} {change.verdict}")
-        lines.append(line)
+    pairs = list(_pairs(found))
+    lines = [["distortion", *(name for name, _ in pairs)]]
+    lines.append(["---", *["---:"] * len(pairs)])
+    for column in COLUMNS:
+        line = [_change(found, column, *pair, epoch=epoch) for pair in pairs]
+        if any(line):
+            lines.append([column, *(each or "–" for each in line)])
     return _markdown(lines)
+
+
+def _change(
+    found: STNResults, column: str, name: str, against: str, *, epoch: int | None
+) -> str:
+    """Such as ``-0.05 [-0.23, +0.12] undecided``, or nothing if no seeds are shared."""
+    try:
+        change = paired(found, column, name, against=against, epoch=epoch)
+    except ValueError:
+        return ""
+    low, high = (change.mean + s * change.half_width for s in (-1, 1))
+    return f"{change.mean:+.2f} [{low:+.2f}, {high:+.2f}] {change.verdict}"
 
 
 def pose_table(found: STNResults) -> str:
@@ -181,7 +188,7 @@ def pose_table(found: STNResults) -> str:
     lines.append(["---", "---", *["---:"] * 3])
     for column in COLUMNS:
         for name in ARRANGEMENTS:
-            runs = _of(found, column=column, arrangement=name)
+            runs = _runs(found, column=column, arrangement=name)
             if not runs or not runs[0]["poses"]:
                 continue
             if lines[-1][0] != column:
@@ -204,7 +211,7 @@ def draw_learning(found: TaskResults) -> Figure:
         networks that all tasks have; orange with coordinates, black without. Seconds
         compare if the machine was equally busy.
     """
-    tasks = [task for task in TASKS if _of(found, task=task)] or list(TASKS)
+    tasks = [task for task in TASKS if _runs(found, task=task)] or list(TASKS)
     places = {f"{task}, {split}": (task, split) for task in tasks for split in SPLITS}
     fig, panels = panels_of(list(places), height=1.9, sharey=True)
     looks = {"convolution": COLORS["ink"], "coordconv": COLORS["output"]}
@@ -212,7 +219,7 @@ def draw_learning(found: TaskResults) -> Figure:
     for name, ax in panels.items():
         task, split = places[name]
         for network, look in looks.items():
-            for run in _of(found, task=task, split=split, network=network):
+            for run in _runs(found, task=task, split=split, network=network):
                 seconds = [entry["seconds"] for entry in run["history"]]
                 solved = [100 * entry["test"]["solved"] for entry in run["history"]]
                 ax.plot(seconds, solved, lw=1, marker=".", ms=4, **look)
@@ -228,9 +235,10 @@ def draw_differences(found: STNResults) -> Figure:
 
     Returns:
         The figure: a panel for each distortion, a line for each arrangement. Left of
-        zero, coordinates help. Dots are the seeds.
+        zero, coordinates help. Dots are the seeds. The control, whose effect may be ten
+        times as large, is left to `difference_table`.
     """
-    pairs = list(_pairs(found))
+    pairs = [pair for pair in _pairs(found) if pair[1] == "plain"]
     fig, panels = panels_of(list(COLUMNS), height=0.6 + 0.2 * len(pairs), sharey=True)
     for column, ax in panels.items():
         ax.axvline(0, color=COLORS["faint"])
@@ -259,10 +267,10 @@ def draw_convergence(found: STNResults) -> Figure:
         The figure: a panel for each distortion, a line for each arrangement.
     """
     fig, panels = panels_of(list(COLUMNS), height=1.8)
-    shown = [name for name in ARRANGEMENTS if _of(found, arrangement=name)]
+    shown = [name for name in ARRANGEMENTS if _runs(found, arrangement=name)]
     for column, ax in panels.items():
         for name in shown:
-            runs = _of(found, column=column, arrangement=name)
+            runs = _runs(found, column=column, arrangement=name)
             curves = [[e["test_error"] for e in run["history"]] for run in runs]
             means = [max(LEAST, statistics.mean(e)) for e in zip(*curves, strict=True)]
             if runs:
@@ -272,17 +280,16 @@ def draw_convergence(found: STNResults) -> Figure:
     return label_panels(fig, "epoch", "test error (%)", looks)
 
 
-def _of(found: Mapping[Any, Any], **wanted: str) -> list[Any]:
+def _runs(found: Mapping[Any, Any], **wanted: str) -> list[Any]:
     """The results of the cells that are as wanted, in the order of their seeds."""
-    cells = [c for c in found if all(getattr(c, k) == v for k, v in wanted.items())]
-    return [found[cell] for cell in sorted(cells, key=lambda cell: cell.seed)]
+    return list(select(found, **wanted).values())
 
 
 def _pairs(found: STNResults) -> Iterable[tuple[str, str]]:
     """Each arrangement that was measured, and its like without coordinates."""
     for name in ARRANGEMENTS:
         against = "pooled" if name.startswith("pooled") else "plain"
-        if name != against and _of(found, arrangement=name):
+        if name != against and _runs(found, arrangement=name):
             yield name, against
 
 

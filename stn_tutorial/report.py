@@ -17,6 +17,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from stn_tutorial.experiments.distorted_digits import select
 from stn_tutorial.experiments.distorted_mnist import COLUMNS, PAPER, ROWS, Cell
 from stn_tutorial.plotting import COLORS, LEAST, label_panels, panels_of
 
@@ -49,12 +50,8 @@ def errors(results: Results, recipe: str, column: str, row: str) -> list[float]:
     Returns:
         The errors after the last epoch in percent, one a seed.
     """
-    place = (recipe, column, row)
-    return [
-        result["test_error"]
-        for cell, result in sorted(results.items(), key=lambda item: item[0].seed)
-        if (cell.recipe, cell.column, cell.row) == place
-    ]
+    runs = select(results, recipe=recipe, column=column, row=row).values()
+    return [run["test_error"] for run in runs]
 
 
 def table(results: Results, recipe: str) -> str:
@@ -174,7 +171,7 @@ def draw_against_time(results: Results, recipe: str) -> Figure:
         The figure, with a panel for each column that was measured and a line for each
         run. Minutes compare if one machine made all results, equally busy.
     """
-    here = {cell: result for cell, result in results.items() if cell.recipe == recipe}
+    here = select(results, recipe=recipe)
     fig, panels = _panels(here, height=2.6)
     for cell, result in here.items():
         minutes = accumulate(entry["seconds"] / 60 for entry in result["history"])
@@ -199,7 +196,7 @@ def draw_against_parameters(
         The figure, with a line for each row: the mean over seeds.
     """
     others = [(cell, result) for cell, result in others if cell.recipe == recipe]
-    every = [*others, *((c, r) for c, r in results.items() if c.recipe == recipe)]
+    every = [*others, *select(results, recipe=recipe).items()]
     fig, panels = _panels((cell for cell, _ in others or every), height=2.6)
     places: dict[tuple[str, str], dict[float, list[float]]] = {}
     for cell, result in every:

@@ -17,7 +17,7 @@ from filelock import FileLock
 from safetensors.torch import save_file
 
 from stn_tutorial import cli
-from stn_tutorial.experiments.distorted_digits import Config, make_model
+from stn_tutorial.experiments.distorted_digits import Config, make_model, select
 from stn_tutorial.experiments.distorted_mnist import (
     BUDGET,
     COLUMNS,
@@ -113,7 +113,14 @@ def test_work_leaves_a_result_a_cell_and_runs_none_twice(tmp_path):
 def test_the_bar_reaches_its_end_whatever_was_done_before(tmp_path, capsys):
     for part in (FEW[:1], FEW):
         work(quick(*part), tmp_path, tmp_path / "runs")
-        assert "100%" in capsys.readouterr().err.split("\r")[-1]
+        said = capsys.readouterr()
+        assert "100%" in said.err.split("\r")[-1]
+        assert said.out.startswith(f"{part[-1].name}: ")
+
+
+def test_without_progress_it_says_nothing(tmp_path, capsys):
+    work(quick(FEW[0]), tmp_path, tmp_path / "runs", progress=False)
+    assert capsys.readouterr() == ("", "")
 
 
 def test_a_cell_that_another_process_is_at_is_left_to_it(tmp_path):
@@ -263,6 +270,15 @@ def test_errors_are_those_of_one_place_and_recipe():
     assert errors(made_up(), "today", "RTS", "ST-CNN Aff") == [0.5, 0.7, 0.6]
     assert errors(made_up(), "paper", "RTS", "ST-CNN Aff") == [9.0]
     assert errors(made_up(), "paper", "R", "CNN") == []
+
+
+def test_results_are_selected_by_their_cells_in_the_order_of_seeds():
+    found = dict(reversed(made_up().items()))
+    chosen = select(found, recipe="today", column="RTS", row="ST-CNN Aff")
+    assert [cell.seed for cell in chosen] == [0, 1, 2]
+    assert all(chosen[cell] is found[cell] for cell in chosen)
+    assert select(found) == found
+    assert select(found, column="nowhere") == {}
 
 
 def test_the_table_has_mean_spread_and_seeds_beside_the_papers_number():

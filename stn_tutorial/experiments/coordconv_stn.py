@@ -25,7 +25,7 @@ from torch import Tensor
 from stn_tutorial.data.digits import load_digits
 from stn_tutorial.data.distortions import fixed_test_set
 from stn_tutorial.experiments import distorted_mnist
-from stn_tutorial.experiments.distorted_digits import Config, read_results
+from stn_tutorial.experiments.distorted_digits import Config, read_results, select
 from stn_tutorial.models import TransformedClassifier
 from stn_tutorial.training import Recipe
 from stn_tutorial.transforms import Affine, convert
@@ -276,8 +276,7 @@ def paired(
     errors = [
         {
             cell.seed: result["history"][which]["test_error"]
-            for cell, result in found.items()
-            if (cell.column, cell.arrangement) == (column, name)
+            for cell, result in select(found, column=column, arrangement=name).items()
         }
         for name in (arrangement, against)
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +25,7 @@ __all__ = [
     "make_model",
     "read_results",
     "run",
+    "select",
     "write_json",
 ]
 
@@ -221,6 +222,20 @@ def read_results(cell: Callable[..., Any], folder: Path) -> dict[Any, dict[str, 
         result = json.loads(path.read_text(encoding="utf-8"))
         found[cell(**result.pop("cell"))] = result
     return found
+
+
+def select(found: Mapping[Any, Any], **wanted: Any) -> dict[Any, Any]:
+    """Return the results of some cells.
+
+    Args:
+        found: of `read_results`.
+        wanted: what the cells' attributes are to be.
+
+    Returns:
+        The results of the cells that are so, in the order of their seeds.
+    """
+    cells = [c for c in found if all(getattr(c, k) == v for k, v in wanted.items())]
+    return {cell: found[cell] for cell in sorted(cells, key=lambda cell: cell.seed)}
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -93,7 +93,8 @@ def work(
             of them, ``test_error`` at least; the default keeps the result.
         workers: processes that share the work; on a CPU, they share its threads as
             well. Small networks leave a GPU idle much of the time: let several share.
-        progress: show a bar of all the work, with the time it will still take.
+        progress: show a bar of all the work, with the time it will still take, and the
+            error of each run that ends.
 
     Raises:
         RuntimeError: if another worker failed; it has said why.
@@ -104,14 +105,14 @@ def work(
     fresh = torch.multiprocessing.get_context("spawn")  # CUDA bears no fork
     others = [
         # A daemon ends when this process does.
-        fresh.Process(target=_work_alone, args=(*job, False), daemon=True)
+        fresh.Process(target=_work_alone, args=(*job, progress, False), daemon=True)
         for _ in range(workers - 1)
     ]
     for other in others:
         other.start()
     before = torch.get_num_threads()
     try:
-        _work_alone(*job, progress)
+        _work_alone(*job, progress, True)
         for other in others:
             other.join()
     finally:
@@ -130,7 +131,9 @@ def _work_alone(
     finish: Finish | None,
     threads: int,
     progress: bool,
+    first: bool,
 ) -> None:
+    """All the work of a process; the first one has the bar."""
     torch.set_num_threads(threads)
 
     def finished() -> float:
@@ -141,7 +144,7 @@ def _work_alone(
         total=sum(amounts.values()),
         initial=finished(),
         bar_format="{desc}{percentage:3.0f}% |{bar:30}| {elapsed}, {remaining} left",
-        disable=not progress,
+        disable=not (progress and first),
     )
     for cell in missing(dict.fromkeys(todo, folder), runs):
         config = todo[cell]
@@ -152,11 +155,14 @@ def _work_alone(
             bar.n = finished() + each * epoch
             bar.refresh()
 
-        done, result = run(config, runs / cell.name, on_epoch=show, progress=progress)
+        done, result = run(
+            config, runs / cell.name, on_epoch=show, progress=progress and first
+        )
         if finish:
             result = finish(config, done.model, result)
         write_json(result_file(folder, cell), {"cell": asdict(cell), **result})
-        bar.write(f"{cell.name}: {result['test_error']:.2f}%")
+        if progress:
+            bar.write(f"{cell.name}: {result['test_error']:.2f}%")
     bar.close()
 
 
