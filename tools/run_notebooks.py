@@ -17,6 +17,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import nbformat
+import processes
 import stamps
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
@@ -154,9 +155,7 @@ def main() -> int:
         print(f"{path.name}: {state}", flush=True)
         if options.force or state != "fresh":
             stale.append(path)
-    # Kernels side by side share the cores: more threads than cores only wait.
-    threads = max(1, (os.cpu_count() or 1) // options.jobs)
-    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    processes.share_cores(options.jobs)
     errors = asyncio.run(execute_all(stale, options.jobs)) if stale else []
     for error in errors:
         print(f"\nNot stored: {error}", file=sys.stderr)

@@ -16,6 +16,7 @@ import sys
 import time
 from importlib.metadata import version
 
+import processes
 import stamps
 
 RECORD = stamps.ROOT / "_build" / "tests.json"
@@ -74,8 +75,7 @@ def main() -> int:
         parser.error(f"no such stage: {', '.join(sorted(unknown))}")
     RECORD.parent.mkdir(exist_ok=True)
     passed = json.loads(RECORD.read_text()) if RECORD.is_file() else {}
-    # Two workers share the cores: more threads than cores only wait.
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // 2)))
+    processes.share_cores(2)
     failed = []
     for stage in options.stages or STAGES:
         depends_on, commands = STAGES[stage]

@@ -21,7 +21,7 @@ def project(tmp_path):
     (tmp_path / "tools").mkdir()
     (tmp_path / "stn_tutorial" / "a.py").write_text("x = 1\n")
     (tmp_path / "requirements.txt").write_text("numpy==1\n")
-    for name in ("stamps.py", "run_notebooks.py"):
+    for name in ("stamps.py", "processes.py", "run_notebooks.py"):
         source = stamps.ROOT / "tools" / name
         (tmp_path / "tools" / name).write_text(source.read_text(encoding="utf-8"))
     return tmp_path
