@@ -40,8 +40,9 @@ lock:  ## resolve requirements.txt anew from pyproject.toml (UPGRADE=1: newest)
 	_build/lock/bin/python -m pip install --quiet uv
 	cp requirements.txt _build/lock/requirements.txt
 	_build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
-	    --extra book --extra test --no-annotate --no-header --no-emit-index-url \
-	    --no-emit-find-links $(if $(UPGRADE),--upgrade) \
+	    --extra course --extra book --extra test --generate-hashes --no-annotate \
+	    --no-header --no-emit-index-url --no-emit-find-links \
+	    $(if $(UPGRADE),--upgrade) \
 	    --output-file _build/lock/requirements.txt pyproject.toml
 	{ sed '/^#/!q' requirements.txt | grep '^#'; \
 	    grep -v '^#' _build/lock/requirements.txt; } > _build/lock/new.txt

@@ -32,7 +32,7 @@ from stn_tutorial.transforms import (
     Translation,
 )
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Affine",

@@ -64,10 +64,10 @@ def test_the_base_address_of_the_pages_belongs_to_the_repository():
 
 def pins() -> dict[str, list[Requirement]]:
     found: dict[str, list[Requirement]] = {}
-    lines = (stamps.ROOT / "requirements.txt").read_text().splitlines()
-    for line in lines:
+    text = (stamps.ROOT / "requirements.txt").read_text()
+    for line in text.replace("\\\n", "").splitlines():
         if line and not line.startswith("#"):
-            pin = Requirement(line)
+            pin = Requirement(line.partition("--hash")[0])
             found.setdefault(canonicalize_name(pin.name), []).append(pin)
     return found
 
@@ -78,6 +78,15 @@ def test_every_requirement_is_pinned_exactly():
             (specifier,) = requirement.specifier
             assert specifier.operator == "==" and "*" not in specifier.version, name
             assert requirement.url is None
+
+
+def test_every_pin_has_its_hashes_and_names_no_index():
+    text = (stamps.ROOT / "requirements.txt").read_text()
+    assert "://" not in text, "the lock holds wherever the packages come from"
+    for line in text.replace("\\\n", "").splitlines():
+        if line and not line.startswith("#"):
+            hashes = line.partition("--hash")[2]
+            assert re.fullmatch(r"(=sha256:[0-9a-f]{64}( +--hash)?)+", hashes), line
 
 
 def test_every_dependency_is_pinned_within_its_range():
