@@ -44,7 +44,7 @@ def base_grid(
     """Return the normalized coordinates of every pixel centre of an image.
 
     Reading an image at its own base grid gives the image back. The coordinates are
-    computed in float64 and rounded once, so that this holds as well as `dtype` allows.
+    ratios of integers and rounded once, so that this holds as well as `dtype` allows.
 
     Args:
         size: ``(H, W)``, ``(D, H, W)`` or ``(W,)``, each at least 1.
@@ -65,13 +65,15 @@ def base_grid(
     dtype = dtype or torch.get_default_dtype()
     if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
         raise TypeError(f"dtype must be a floating type, got {dtype}")
+    wide = torch.promote_types(dtype, torch.float32)  # holds every size exactly
     axes = []
     for n in size:
-        pixels = torch.arange(n, dtype=torch.float64, device="cpu")
-        axes.append((pixels - (n - 1) / 2) / (_reach(n, align_corners) or math.inf))
+        pixels = torch.arange(n, dtype=wide, device=device)
+        ratio = (2 * pixels - (n - 1)) / (n - 1 if align_corners else n)
+        # An axis of one pixel can be 0 / 0. No `if`: n may be traced.
+        axes.append(ratio.nan_to_num().to(dtype))
     rows_first = torch.meshgrid(*axes, indexing="ij")
-    grid = torch.stack(rows_first[::-1], dim=-1)  # (y, x) becomes (x, y)
-    return grid.to(dtype=dtype, device=device or torch.get_default_device())
+    return torch.stack(rows_first[::-1], dim=-1)  # (y, x) becomes (x, y)
 
 
 def to_pixels(
@@ -195,7 +197,11 @@ def theta_to_pixels(
 
 def _check_size(size: Sequence[int], name: str) -> tuple[int, ...]:
     """Return `size` as a tuple of one to three positive integers, or raise."""
-    if not isinstance(size, Sequence) or not all(type(n) is int for n in size):
+    if torch.jit.is_tracing():  # the sizes are tensors, to be followed, not compared
+        return tuple(size)
+    if not isinstance(size, Sequence) or not all(
+        type(n) in (int, torch.SymInt) for n in size
+    ):
         raise TypeError(f"{name} must be integers such as (H, W), got {size!r}")
     size = tuple(size)
     if not 1 <= len(size) <= 3 or min(size) < 1:
