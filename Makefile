@@ -2,7 +2,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: book test notebooks serve bench lint format figures lock clean help
+.PHONY: book test notebooks serve bench lint format figures lock version clean help
 
 PYTHON ?= python3
 PORT ?= 8000
@@ -24,9 +24,10 @@ serve: book  ## serve the rendered book on localhost (PORT=8000)
 bench: $(READY)  ## print the benchmark ratios
 	for script in benchmarks/*.py; do $(VENV) "$$script"; done
 
-lint: $(READY)  ## check style and format with ruff
+lint: $(READY)  ## check style, format and spelling
 	$(VENV) -m ruff check .
 	$(VENV) -m ruff format --check .
+	$(VENV) -m codespell_lib
 
 format: $(READY)  ## fix style and format with ruff
 	$(VENV) -m ruff check --fix .
@@ -47,6 +48,9 @@ lock:  ## resolve requirements.txt anew from pyproject.toml (UPGRADE=1: newest)
 	{ sed '/^#/!q' requirements.txt | grep '^#'; \
 	    grep -v '^#' _build/lock/requirements.txt; } > _build/lock/new.txt
 	mv _build/lock/new.txt requirements.txt
+
+version: $(READY)  ## write a new version everywhere (VERSION=1.2.3)
+	$(VENV) tools/set_version.py "$(VERSION)"
 
 clean:  ## remove what was built; the environment stays
 	rm -rf _build .pytest_cache .ruff_cache .hypothesis

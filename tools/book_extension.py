@@ -23,6 +23,8 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.util.docutils import SphinxDirective
 
+from stn_tutorial import __version__
+
 MINUTES = re.compile(r"^\*\*Time[:.]?\*\*[:.]?\s*(?:about )?(\d+)", re.MULTILINE)
 # The first item of the list of objectives, with its continuation lines.
 GOAL = re.compile(r"\*\*You will\W*\*\*\W*?\s*[-*\d.]*\s*(.+(?:\n[ \t]+\S.*)*)")
@@ -153,8 +155,21 @@ def use_base_address(app: Sphinx, config: Config) -> None:
     config.ogp_site_url = config.html_baseurl
 
 
+def open_the_release(
+    app: Sphinx, page: str, template: str, context: dict, doctree: nodes.document
+) -> None:
+    """Let Colab open the release's notebook, whose set-up cell installs the release."""
+    branch = app.config.html_theme_options["repository_branch"]
+    for group in context.get("header_buttons", []):
+        for button in group.get("buttons", []):
+            if button["text"] == "Colab":
+                release = f"/blob/v{__version__}/"
+                button["url"] = button["url"].replace(f"/blob/{branch}/", release)
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("config-inited", use_base_address)
+    app.connect("html-page-context", open_the_release, priority=900)
     app.add_directive("chapter-path", ChapterPath)
     app.add_directive("package-reference", PackageReference)
     app.add_directive("run-status", RunStatus)

@@ -26,7 +26,11 @@ COMMON = ["pyproject.toml", "requirements.txt", "tests/conftest.py", "tools"]
 STAGES = {
     "lint": (
         [],
-        [["-m", "ruff", "check", "."], ["-m", "ruff", "format", "--check", "."]],
+        [
+            ["-m", "ruff", "check", "."],
+            ["-m", "ruff", "format", "--check", "."],
+            ["-m", "codespell_lib"],
+        ],
     ),
     "unit": (
         [*COMMON, "stn_tutorial", "benchmarks", "results", "tests"],

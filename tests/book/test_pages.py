@@ -163,8 +163,8 @@ def test_every_page_has_a_social_card_that_is_there(html):
 def test_every_chapter_can_be_opened_in_colab(html):
     config = yaml.safe_load((stamps.ROOT / "_config.yml").read_text(encoding="utf-8"))
     owner_and_name = urlsplit(config["repository"]["url"]).path.strip("/")
-    branch = config["repository"]["branch"]
-    start = f"https://colab.research.google.com/github/{owner_and_name}/blob/{branch}/"
+    release = f"{owner_and_name}/blob/v{stn_tutorial.__version__}/"
+    start = f"https://colab.research.google.com/github/{release}"
     for chapter in CHAPTERS:
         links = {
             link["href"]

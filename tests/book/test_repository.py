@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
 
+import pytest
+import set_version
 import stamps
 import tomllib
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import stn_tutorial
+
+GITHUB = stamps.ROOT / ".github"
+WORKFLOWS = sorted((GITHUB / "workflows").glob("*.yml"))
+FORMS = sorted(
+    set((GITHUB / "ISSUE_TEMPLATE").glob("*.yml"))
+    - {GITHUB / "ISSUE_TEMPLATE" / "config.yml"}
+)
 CONFIG = yaml.safe_load((stamps.ROOT / "_config.yml").read_text(encoding="utf-8"))
 URL = CONFIG["repository"]["url"]
 PROJECT = URL.rsplit("/", 1)[-1]
@@ -101,3 +113,135 @@ def test_every_dependency_is_pinned_within_its_range():
             for pin in pinned[name]:
                 (specifier,) = pin.specifier
                 assert specifier.version in requirement.specifier, name
+
+
+def extras() -> dict[str, list[Requirement]]:
+    text = (stamps.ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    found = tomllib.loads(text)["project"]["optional-dependencies"]
+    return {name: [Requirement(each) for each in found[name]] for name in found}
+
+
+def test_the_set_up_cells_and_the_citation_name_the_version_of_the_package():
+    assert set_version.stated(stamps.ROOT) == {stn_tutorial.__version__}
+
+
+def test_a_new_version_is_written_everywhere_at_once(tmp_path):
+    for name in set_version.places(stamps.ROOT):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes((stamps.ROOT / name).read_bytes())
+    set_version.write(tmp_path, "12.3.4", "2031-05-06")
+    assert set_version.stated(tmp_path) == {"12.3.4"}
+    for path in (tmp_path / "notebooks").glob("*.ipynb"):
+        before = json.loads((stamps.ROOT / "notebooks" / path.name).read_text("utf-8"))
+        after = json.loads(path.read_text("utf-8"))
+        changed = [
+            (old, new)
+            for old, new in zip(before["cells"], after["cells"], strict=True)
+            if old != new
+        ]
+        ((old, new),) = changed
+        assert "".join(new["source"]) == "".join(old["source"]).replace(
+            f"@v{stn_tutorial.__version__}", "@v12.3.4"
+        )
+    log = (tmp_path / "CHANGELOG.md").read_text(encoding="utf-8")
+    headings = re.findall(r"^## (.+)$", log, re.M)
+    assert headings[:2] == ["[Unreleased]", "[12.3.4] - 2031-05-06"]
+
+
+@pytest.mark.parametrize("version", ["1.2", "v1.2.3", "1.2.3.dev0", "1.02.3", ""])
+def test_a_version_is_three_numbers(tmp_path, version):
+    with pytest.raises(ValueError, match="three numbers"):
+        set_version.write(tmp_path, version, "2031-05-06")
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_every_action_is_pinned_by_its_digest_beside_its_tag(path):
+    text = path.read_text(encoding="utf-8")
+    steps = [
+        step for job in yaml.safe_load(text)["jobs"].values() for step in job["steps"]
+    ]
+    used = [step["uses"] for step in steps if "uses" in step]
+    pinned = re.findall(r"uses: (\S+@[0-9a-f]{40}) # v\d+\.\d+\.\d+$", text, re.M)
+    assert used and used == pinned
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_a_job_that_may_write_runs_no_code_of_the_project(path):
+    workflow = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert workflow["permissions"] == {"contents": "read"}
+    for name, job in workflow["jobs"].items():
+        if "permissions" in job:
+            uses = [step.get("uses", "") for step in job["steps"]]
+            assert not any(each.startswith("actions/checkout") for each in uses), name
+
+
+def test_a_failing_week_opens_one_issue(tmp_path):
+    weekly = yaml.safe_load((GITHUB / "workflows" / "weekly.yml").read_text("utf-8"))
+    report = weekly["jobs"]["report"]
+    assert set(report["needs"]) == set(weekly["jobs"]) - {"report"}
+    (step,) = report["steps"]
+    said = tmp_path / "said"
+    forge = tmp_path / "gh"
+    forge.write_text(
+        f'#!/bin/sh\nif [ "$2" = list ]; then echo "$KNOWN"; '
+        f"else printf '%s\\n' \"$@\" > '{said}'; fi\n"
+    )
+    forge.chmod(0o755)
+    for known, expected in [("", ["issue", "create"]), ("7", ["issue", "comment"])]:
+        surroundings = {
+            "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}",
+            "KNOWN": known,
+            "RESULTS": "links: failure",
+            "RUN": "https://forge.example/runs/5",
+        }
+        subprocess.run(["bash", "-euc", step["run"]], env=surroundings, check=True)
+        words = said.read_text().splitlines()
+        assert words[:2] == expected
+        assert "https://forge.example/runs/5" in words[-1]
+        assert not known or words[2] == known
+
+
+@pytest.mark.parametrize("path", FORMS, ids=lambda path: path.stem)
+def test_an_issue_form_is_one(path):
+    form = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert form["name"] and form["description"]
+    ids = [field["id"] for field in form["body"] if field["type"] != "markdown"]
+    assert len(set(ids)) == len(ids)
+    for field in form["body"]:
+        assert field["type"] in {"dropdown", "input", "markdown", "textarea"}
+        assert field["attributes"].get("label") or field["type"] == "markdown"
+        assert (field["type"] == "dropdown") == ("options" in field["attributes"])
+
+
+def test_whoever_reports_a_fault_says_where_it_was_run():
+    form = yaml.safe_load((GITHUB / "ISSUE_TEMPLATE" / "bug.yml").read_text("utf-8"))
+    (where,) = (field for field in form["body"] if field.get("id") == "where")
+    assert where["validations"]["required"]
+    options = " ".join(where["attributes"]["options"])
+    assert all(place in options for place in ("Colab", "My computer", "Binder"))
+
+
+def test_the_dependencies_are_watched():
+    watched = yaml.safe_load((GITHUB / "dependabot.yml").read_text(encoding="utf-8"))
+    kinds = {each["package-ecosystem"] for each in watched["updates"]}
+    assert kinds == {"github-actions", "pip"}
+
+
+def test_the_dev_container_sets_up_as_the_makefile_does():
+    text = (stamps.ROOT / ".devcontainer" / "devcontainer.json").read_text("utf-8")
+    (target,) = re.findall(r"^READY := (\S+)$", makefile(), re.M)
+    assert json.loads(text)["postCreateCommand"] == f"make {target}"
+
+
+def makefile() -> str:
+    return (stamps.ROOT / "Makefile").read_text(encoding="utf-8")
+
+
+def test_binder_has_what_the_course_needs():
+    text = (stamps.ROOT / ".binder" / "environment.yml").read_text(encoding="utf-8")
+    names = {"matplotlib": "matplotlib-base", "torch": "pytorch-cpu"}
+    installed = yaml.safe_load(text)["dependencies"]
+    project = tomllib.loads((stamps.ROOT / "pyproject.toml").read_text("utf-8"))
+    base = map(Requirement, project["project"]["dependencies"])
+    for wanted in [*base, *extras()["course"]]:
+        assert f"{names.get(wanted.name, wanted.name)}{wanted.specifier}" in installed
