@@ -21,16 +21,16 @@ from stn_tutorial.coordinates import (
     to_normalized,
     to_pixels,
 )
-from stn_tutorial.sampling import sample
-from stn_tutorial.thin_plate_spline import ThinPlateSpline
-from stn_tutorial.transformer import SpatialTransformer
-from stn_tutorial.transforms import (
+from stn_tutorial.families import (
     Affine,
     Attention,
     Projective,
     Similarity,
     Translation,
 )
+from stn_tutorial.sampling import sample
+from stn_tutorial.thin_plate_spline import ThinPlateSpline
+from stn_tutorial.transformer import SpatialTransformer
 
 __version__ = "0.2.0"
 

@@ -1,6 +1,6 @@
 """``python -m stn_tutorial``."""
 
-from stn_tutorial.cli import main
+from stn_tutorial.commands import main
 
 if __name__ == "__main__":
     main()

@@ -1,8 +1,9 @@
-"""How to see a spatial transformer fail: numbers of a run, and a picture of them.
+"""How to see a spatial transformer fail: numbers that show it.
 
-A transformer fails in silence: the loss stays finite. `Watch` collects what tells, and
-`symptoms` says what is alarming. Before training, `edge_contrast` is for the padding,
-`identity_drift` for conventions, `composition_gap` for the order of two warps.
+A transformer fails in silence: the loss stays finite. `Monitor` collects numbers while
+it trains, and `symptoms` says what is alarming in them. Before training,
+`edge_contrast` is for the padding, `identity_drift` for conventions, `composition_gap`
+for the order of two warps.
 """
 
 from __future__ import annotations
@@ -10,19 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import matplotlib.pyplot as plt
 import torch
 import torch.nn.functional as F
-from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from stn_tutorial.coordinates import to_normalized, to_pixels
-from stn_tutorial.plotting import COLORS, plain_ticks
 from stn_tutorial.sampling import sample
 from stn_tutorial.transformer import SpatialTransformer
 
 __all__ = [
-    "Watch",
+    "Monitor",
     "composition_gap",
     "edge_contrast",
     "effective_scale",
@@ -198,10 +196,10 @@ def gradient_norms(loss: Tensor, model: nn.Module) -> dict[str, float]:
 
 
 def symptoms(row: dict[str, Any]) -> list[str]:
-    """Return what is alarming about a row of `Watch`, by rules of thumb.
+    """Return what is alarming about a row of `Monitor`, by rules of thumb.
 
     Args:
-        row: one of `Watch.rows`.
+        row: one of `Monitor.rows`.
 
     Returns:
         A sentence for each symptom.
@@ -218,10 +216,10 @@ def symptoms(row: dict[str, Any]) -> list[str]:
     return [sentence for alarming, sentence in rules if alarming]
 
 
-class Watch:
+class Monitor:
     """Collect numbers of a model's first transformer, on the same images each time.
 
-    Give it to `stn_tutorial.training.train` as ``on_epoch``, or call it in any loop.
+    Call it in any training loop, or hand it to one that takes such a callback.
 
     Args:
         images: ``(N, C, H, W)``, N at least 2.
@@ -282,29 +280,3 @@ class Watch:
                 **norms,
             }
         )
-
-    def plot(self) -> Figure:
-        """Draw the numbers over the epochs.
-
-        Returns:
-            The figure. A gradient of exactly 0 is left out: the axis is logarithmic.
-        """
-        table = {name: [row[name] for row in self.rows] for name in self.rows[0]}
-        epochs = table["epoch"]
-        fig, axes = plt.subplots(2, 2, figsize=(6.4, 4.6), sharex=True)
-        shares, scale, theta, gradients = axes.flat
-        shares.plot(epochs, table["outside"], color=COLORS["sample"], lw=4)
-        shares.plot(epochs, table["black"], "--", color=COLORS["ink"])
-        shares.legend(["outside", "black"])
-        shares.set(title="share of points, of outputs", ylim=(-0.05, 1.05))
-        scale.plot(epochs, table["scale"], color=COLORS["input"])
-        scale.set(title="input pixels a step", ylim=(0, None))
-        theta.plot(epochs, table["theta"])
-        theta.set(title="mean theta", xlabel="epoch")
-        for name, color in (("localization", "gradient"), ("rest", "faint")):
-            norms = [norm or torch.nan for norm in table[name]]  # no logarithm of 0
-            gradients.semilogy(epochs, norms, ".-", color=COLORS[color])
-        gradients.set(title="gradient norm", xlabel="epoch")
-        plain_ticks(gradients.yaxis)
-        gradients.legend(["localization", "rest"])
-        return fig

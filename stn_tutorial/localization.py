@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 
-class _Family(Protocol):
+class Family(Protocol):
     """What a localization network asks of a family of warps."""
 
     @property
@@ -36,7 +36,7 @@ class _Family(Protocol):
 
 def start_at_identity(
     last: nn.Linear,
-    transformation: _Family,
+    family: Family,
     *,
     perturbation: float = 0.0,
     generator: torch.Generator | None = None,
@@ -45,7 +45,7 @@ def start_at_identity(
 
     Args:
         last: the last layer of a localization network, ``n_params`` wide.
-        transformation: the family of warps.
+        family: the family of warps.
         perturbation: the standard deviation of the weights. 0 is exactly the identity;
             a small value lets the first gradients reach the layers in front as well.
         generator: for the perturbation.
@@ -54,16 +54,16 @@ def start_at_identity(
         ValueError: if the layer is not ``n_params`` wide or has no bias, or the
             perturbation is negative.
     """
-    if last.out_features != transformation.n_params:
+    if last.out_features != family.n_params:
         raise ValueError(
-            f"last must have {transformation.n_params} outputs, got {last.out_features}"
+            f"last must have {family.n_params} outputs, got {last.out_features}"
         )
     if last.bias is None:
         raise ValueError("last must have a bias: it holds the identity")
     if not perturbation >= 0:
         raise ValueError(f"perturbation must be >= 0, got {perturbation}")
     with torch.no_grad():
-        last.bias.copy_(transformation.identity())
+        last.bias.copy_(family.identity())
         nn.init.normal_(last.weight, std=perturbation, generator=generator)
 
 
@@ -72,7 +72,7 @@ class FullyConnectedLocalization(nn.Sequential):
 
     Args:
         in_shape: ``(C, H, W)`` of the images.
-        transformation: the family of warps.
+        family: the family of warps.
         hidden: the widths of the hidden layers.
         perturbation: see `start_at_identity`.
     """
@@ -80,7 +80,7 @@ class FullyConnectedLocalization(nn.Sequential):
     def __init__(
         self,
         in_shape: Sequence[int],
-        transformation: _Family,
+        family: Family,
         *,
         hidden: Sequence[int] = (32, 32),
         perturbation: float = 0.0,
@@ -89,9 +89,9 @@ class FullyConnectedLocalization(nn.Sequential):
         layers: list[nn.Module] = [nn.Flatten()]
         for n_in, n_out in zip(widths, widths[1:]):
             layers += [nn.Linear(n_in, n_out), nn.ReLU()]
-        layers.append(nn.Linear(widths[-1], transformation.n_params))
+        layers.append(nn.Linear(widths[-1], family.n_params))
         super().__init__(*layers)
-        start_at_identity(self[-1], transformation, perturbation=perturbation)
+        start_at_identity(self[-1], family, perturbation=perturbation)
 
 
 class ConvLocalization(nn.Sequential):
@@ -101,7 +101,7 @@ class ConvLocalization(nn.Sequential):
 
     Args:
         in_shape: ``(C, H, W)`` of the images, at least 12×12.
-        transformation: the family of warps.
+        family: the family of warps.
         channels: of both convolutions.
         hidden: the width of the fully connected layer.
         perturbation: see `start_at_identity`.
@@ -110,7 +110,7 @@ class ConvLocalization(nn.Sequential):
     def __init__(
         self,
         in_shape: Sequence[int],
-        transformation: _Family,
+        family: Family,
         *,
         channels: int = 20,
         hidden: int = 20,
@@ -130,9 +130,9 @@ class ConvLocalization(nn.Sequential):
             nn.Flatten(),
             nn.Linear(n_features, hidden),
             nn.ReLU(),
-            nn.Linear(hidden, transformation.n_params),
+            nn.Linear(hidden, family.n_params),
         )
-        start_at_identity(self[-1], transformation, perturbation=perturbation)
+        start_at_identity(self[-1], family, perturbation=perturbation)
 
 
 class ModernLocalization(nn.Sequential):
@@ -144,7 +144,7 @@ class ModernLocalization(nn.Sequential):
 
     Args:
         in_shape: ``(C, H, W)`` of the images.
-        transformation: the family of warps.
+        family: the family of warps.
         channels: of the convolutions, each of which halves the size; the first is 5×5,
             the others are 3×3.
         hidden: the width of the fully connected layer.
@@ -156,7 +156,7 @@ class ModernLocalization(nn.Sequential):
     def __init__(
         self,
         in_shape: Sequence[int],
-        transformation: _Family,
+        family: Family,
         *,
         channels: Sequence[int] = (16, 32, 32),
         hidden: int = 32,
@@ -175,9 +175,9 @@ class ModernLocalization(nn.Sequential):
             nn.Linear(n_features, hidden, bias=False),
             nn.BatchNorm1d(hidden),
             nn.ReLU(),
-            nn.Linear(hidden, transformation.n_params),
+            nn.Linear(hidden, family.n_params),
         )
-        start_at_identity(self[-1], transformation, perturbation=perturbation)
+        start_at_identity(self[-1], family, perturbation=perturbation)
 
 
 class FixedScale(nn.Module):

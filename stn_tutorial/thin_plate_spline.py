@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from stn_tutorial.coordinates import base_grid
-from stn_tutorial.transforms import check_params, output_points
+from stn_tutorial.families import check_params, output_points
 
 __all__ = ["ThinPlateSpline"]
 

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from stn_tutorial.families import Affine, MatrixFamily
 from stn_tutorial.sampling import sample
 from stn_tutorial.thin_plate_spline import ThinPlateSpline
-from stn_tutorial.transforms import Affine, MatrixFamily
 
 __all__ = ["SpatialTransformer"]
 
@@ -21,7 +21,7 @@ class SpatialTransformer(nn.Module):
     Args:
         localization: ``(N, C, H, W)`` -> ``(N, n_params)``; see
             `stn_tutorial.localization`.
-        transformation: the family of warps; the default is `Affine`.
+        family: the family of warps; the default is `Affine`.
         out_size: ``(H, W)`` of the output; the default is the input's.
         **options: of `stn_tutorial.sample`: interpolation, padding, fill,
             align_corners, backend and antialias.
@@ -38,7 +38,7 @@ class SpatialTransformer(nn.Module):
     def __init__(
         self,
         localization: nn.Module,
-        transformation: MatrixFamily | ThinPlateSpline | None = None,
+        family: MatrixFamily | ThinPlateSpline | None = None,
         out_size: Sequence[int] | None = None,
         **options: Any,
     ) -> None:
@@ -48,7 +48,7 @@ class SpatialTransformer(nn.Module):
         if out_size is not None and not _is_size(out_size):
             raise ValueError(f"out_size must be (H, W), each >= 1, got {out_size!r}")
         self.localization = localization
-        self.transformation = Affine() if transformation is None else transformation
+        self.family = Affine() if family is None else family
         self.out_size = None if out_size is None else tuple(out_size)
         self.options = options
 
@@ -76,10 +76,10 @@ class SpatialTransformer(nn.Module):
         weight = next(self.localization.parameters(), x)
         with torch.autocast(x.device.type, enabled=False):
             params = self.localization(x.to(weight.dtype))
-        if params.shape != (x.shape[0], self.transformation.n_params):
+        if params.shape != (x.shape[0], self.family.n_params):
             raise ValueError(
-                f"localization must return (N, {self.transformation.n_params}) for "
-                f"{type(self.transformation).__name__}, got {tuple(params.shape)}"
+                f"localization must return (N, {self.family.n_params}) for "
+                f"{type(self.family).__name__}, got {tuple(params.shape)}"
             )
         return params
 
@@ -107,11 +107,11 @@ class SpatialTransformer(nn.Module):
 
     def _grid(self, x: Tensor, params: Tensor) -> Tensor:
         size = self.out_size or tuple(x.shape[-2:])
-        return self.transformation.grid(params, size, align_corners=self.align_corners)
+        return self.family.grid(params, size, align_corners=self.align_corners)
 
     def extra_repr(self) -> str:
         """What `print` shows besides the localization network."""
-        parts = [type(self.transformation).__name__]
+        parts = [type(self.family).__name__]
         parts += [f"out_size={self.out_size}"] if self.out_size else []
         return ", ".join(parts + [f"{k}={v!r}" for k, v in self.options.items()])
 

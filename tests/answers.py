@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from stn_tutorial import checks
+from stn_tutorial.course.checks import Wrong
 
 Answer = tuple[Callable, object]
 
@@ -32,7 +32,7 @@ class Answers:
         assert capsys.readouterr().out.startswith("Correct")
 
     def test_wrong_function_is_rejected_with_a_hint(self, check, answer):
-        with pytest.raises(checks.Wrong, match="Hint"):
+        with pytest.raises(Wrong, match="Hint"):
             check(answer)
 
     def test_every_other_prediction_is_rejected(self, check, answer, capsys):
@@ -44,7 +44,7 @@ class Answers:
         others = [option for option in options if option != answer]
         assert len(others) >= 2
         for other in [*others, "something else"]:
-            with pytest.raises(checks.Wrong):
+            with pytest.raises(Wrong):
                 check(other)
 
     def test_stub_is_not_solved_yet(self, check, answer, capsys):

@@ -13,7 +13,11 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 import stn_tutorial
-from stn_tutorial.checkpoints import read_checkpoint, resume, save_checkpoint
+from stn_tutorial.experiments.checkpoints import (
+    read_checkpoint,
+    resume,
+    save_checkpoint,
+)
 
 LABEL = {"model": "small", "sizes": (1, 2), "recipe": {"lr": 0.1, "seed": 0}}
 HISTORY = [{"epoch": 1, "loss": 0.1 + 0.2, "test_error": 100 / 3}]
@@ -158,7 +162,7 @@ def test_a_writing_that_is_cut_off_leaves_the_last_checkpoint(
             Path(path).write_bytes(expected[:300])
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("stn_tutorial.checkpoints.save_file", save_half)
+        monkeypatch.setattr("stn_tutorial.experiments.checkpoints.save_file", save_half)
     else:
         monkeypatch.setattr(os, "replace", cut_off)
     with pytest.raises(KeyboardInterrupt):

@@ -6,7 +6,8 @@ import pytest
 import torch.nn.functional as F
 from answers import Answers
 
-from stn_tutorial import checks
+from stn_tutorial.course.checks import Wrong
+from stn_tutorial.course.checks import failures as checks
 
 
 def right_penalty(grid):
@@ -56,7 +57,7 @@ class TestAnswers(Answers):
 def test_a_fill_may_be_answered_as_a_number(capsys):
     checks.fill_of_a_negative(1)
     assert capsys.readouterr().out.startswith("Correct")
-    with pytest.raises(checks.Wrong):
+    with pytest.raises(Wrong):
         checks.fill_of_a_negative(0)
 
 

@@ -8,7 +8,7 @@ import math
 import torch
 from answers import Answers
 
-from stn_tutorial import checks
+from stn_tutorial.course.checks import gradients as checks
 
 
 def right_scatter(g, index, weights, n_pixels):

@@ -27,8 +27,8 @@ from stn_tutorial.experiments.coordconv_stn import (
     results,
 )
 from stn_tutorial.experiments.distorted_digits import make_model
+from stn_tutorial.experiments.models import count_parameters
 from stn_tutorial.experiments.sharing import work
-from stn_tutorial.models import count_parameters
 
 pytestmark = pytest.mark.usefixtures("one_core")
 COMMITTED = Path(__file__).resolve().parent.parent / "results" / "coordconv_stn"

@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_digits, load_sample_image
 
+from stn_tutorial.course.device import pick_device
 from stn_tutorial.data import embedded_digits, photograph
 from stn_tutorial.data.embedded import CREDITS
-from stn_tutorial.runtime import pick_device
 
 
 @pytest.mark.parametrize("name", ["china", "flower"])

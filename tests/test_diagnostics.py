@@ -18,9 +18,10 @@ from stn_tutorial import (
     base_grid,
     sample,
 )
+from stn_tutorial.course.plotting import draw_monitor
 from stn_tutorial.data.digits import load_digits
 from stn_tutorial.diagnostics import (
-    Watch,
+    Monitor,
     composition_gap,
     edge_contrast,
     effective_scale,
@@ -32,9 +33,9 @@ from stn_tutorial.diagnostics import (
     symptoms,
     theta_statistics,
 )
+from stn_tutorial.experiments.models import build
+from stn_tutorial.experiments.training import Recipe, train
 from stn_tutorial.localization import FullyConnectedLocalization
-from stn_tutorial.models import build
-from stn_tutorial.training import Recipe, train
 
 
 def shifted(x: float, y: float, size: tuple[int, int] = (8, 8)) -> torch.Tensor:
@@ -130,27 +131,27 @@ def black(model: nn.Module) -> nn.Module:
 def test_a_grid_that_has_left_shows_in_every_number():
     torch.manual_seed(0)
     images, labels = digits()
-    watch = Watch(images, labels)
+    monitor = Monitor(images, labels)
     model = build("st-cnn", budget=30_000).eval()
-    watch(0, model)
-    watch(1, black(model))
-    start, gone = watch.rows
+    monitor(0, model)
+    monitor(1, black(model))
+    start, gone = monitor.rows
     assert start["outside"] == start["black"] == 0
     assert start["scale"] == pytest.approx(1, rel=1e-4)
     assert start["localization"] > 0 and start["rest"] > 0
     assert gone["outside"] == gone["black"] == 1
     assert gone["localization"] == 0
-    assert [row["epoch"] for row in watch.rows] == [0, 1]
+    assert [row["epoch"] for row in monitor.rows] == [0, 1]
 
 
 def test_it_watches_a_training_and_changes_nothing():
     images, labels = digits(64)
     part, weights = load_digits("train", "embedded").first(64), []
-    for watch in (Watch(images, labels), None):
+    for monitor in (Monitor(images, labels), None):
         torch.manual_seed(0)
         model = build("st-modern", budget=60_000)
         recipe = Recipe(epochs=2, batch_size=32)
-        options = {"on_epoch": watch, "progress": False}
+        options = {"on_epoch": monitor, "progress": False}
         train(model, part, (images, labels), recipe, **options)
         weights.append(model.state_dict())
     with_watch, without = weights
@@ -167,10 +168,10 @@ def test_a_transformer_in_the_middle_is_found():
         *(nn.Conv2d(1, 3, 3, stride=2, padding=1), SpatialTransformer(localization)),
         *(nn.Flatten(), nn.Linear(3 * 14 * 14, 10)),
     )
-    watch = Watch(*digits())
-    watch(0, model)
-    assert watch.rows[0]["scale"] == pytest.approx(1, rel=1e-4)
-    assert len(watch.rows[0]["theta"]) == 6
+    monitor = Monitor(*digits())
+    monitor(0, model)
+    assert monitor.rows[0]["scale"] == pytest.approx(1, rel=1e-4)
+    assert len(monitor.rows[0]["theta"]) == 6
 
 
 def test_a_grid_of_corner_centres_is_watched_by_its_places():
@@ -183,25 +184,25 @@ def test_a_grid_of_corner_centres_is_watched_by_its_places():
         width = 27 / 28 if align_corners else 1  # the same shift of 0.5 · 14 pixels
         with torch.no_grad():
             model.transformer.localization[-1].bias[2] += 0.5 / width
-        watch = Watch(images, labels)
-        watch(0, model)
-        rows.append(watch.rows[0])
+        monitor = Monitor(images, labels)
+        monitor(0, model)
+        rows.append(monitor.rows[0])
     for key in ("outside", "scale", "spread"):
         assert rows[0][key] == pytest.approx(rows[1][key], abs=1e-5)
 
 
 def test_a_model_without_a_transformer_is_refused():
     with pytest.raises(ValueError, match="^model must hold a SpatialTransformer"):
-        Watch(*digits())(0, build("cnn"))
+        Monitor(*digits())(0, build("cnn"))
 
 
 def test_the_plot_shows_every_number():
-    watch = Watch(*digits())
+    monitor = Monitor(*digits())
     torch.manual_seed(0)
     model = build("st-cnn", budget=30_000).eval()
-    watch(0, model)
-    watch(1, black(model))
-    fig = watch.plot()
+    monitor(0, model)
+    monitor(1, black(model))
+    fig = draw_monitor(monitor.rows)
     lines = [len(ax.lines) for ax in fig.axes]
     assert lines == [2, 1, 6, 2]
     assert all(len(line.get_xdata()) == 2 for ax in fig.axes for line in ax.lines)
@@ -249,7 +250,7 @@ class Mixed(SpatialTransformer):
 
     def forward(self, x):
         size = x.shape[-2:]
-        grid = self.transformation.grid(self.params(x), size, align_corners=True)
+        grid = self.family.grid(self.params(x), size, align_corners=True)
         return sample(x, grid, align_corners=False)
 
 
@@ -283,11 +284,11 @@ def test_the_right_product_has_no_gap_and_the_other_has():
 
 def test_symptoms_are_those_of_the_failure():
     torch.manual_seed(0)
-    watch, model = Watch(*digits()), build("st-cnn", budget=30_000).eval()
-    watch(0, model)
-    assert symptoms(watch.rows[0]) == []
-    watch(1, black(model))
-    found = " ".join(symptoms(watch.rows[1]))
+    monitor, model = Monitor(*digits()), build("st-cnn", budget=30_000).eval()
+    monitor(0, model)
+    assert symptoms(monitor.rows[0]) == []
+    monitor(1, black(model))
+    found = " ".join(symptoms(monitor.rows[1]))
     for word in ("outside", "one value", "no gradient", "leaps", "same warp"):
         assert word in found
     assert "aliases" not in found and "one place" not in found
@@ -296,20 +297,20 @@ def test_symptoms_are_those_of_the_failure():
 @pytest.mark.parametrize(("zoom", "word"), [(3.0, "aliases"), (0.1, "one place")])
 def test_a_scale_too_large_or_too_small_is_a_symptom(zoom, word):
     torch.manual_seed(0)
-    watch, model = Watch(*digits()), build("st-cnn", budget=30_000).eval()
+    monitor, model = Monitor(*digits()), build("st-cnn", budget=30_000).eval()
     with torch.no_grad():
         model.transformer.localization[-1].bias.mul_(zoom)
-    watch(0, model)
-    assert [word in sentence for sentence in symptoms(watch.rows[0])].count(True) == 1
+    monitor(0, model)
+    assert [word in sentence for sentence in symptoms(monitor.rows[0])].count(True) == 1
 
 
 def test_a_row_tells_how_far_the_grid_has_moved():
     torch.manual_seed(0)
-    watch, model = Watch(*digits()), build("st-cnn", budget=30_000).eval()
-    watch(0, model)
+    monitor, model = Monitor(*digits()), build("st-cnn", budget=30_000).eval()
+    monitor(0, model)
     with torch.no_grad():
         model.transformer.localization[-1].bias[2] += 0.5  # a quarter of 28 pixels
-    watch(1, model)
-    assert watch.rows[0]["moved"] == 0
-    assert watch.rows[1]["moved"] == pytest.approx(7, rel=1e-4)
-    assert watch.rows[1]["spread"] == pytest.approx(0, abs=1e-4)
+    monitor(1, model)
+    assert monitor.rows[0]["moved"] == 0
+    assert monitor.rows[1]["moved"] == pytest.approx(7, rel=1e-4)
+    assert monitor.rows[1]["spread"] == pytest.approx(0, abs=1e-4)

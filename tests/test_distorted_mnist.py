@@ -16,8 +16,14 @@ import torch
 from filelock import FileLock
 from safetensors.torch import save_file
 
-from stn_tutorial import cli
-from stn_tutorial.experiments.distorted_digits import Config, make_model, select
+from stn_tutorial import commands as cli
+from stn_tutorial.course.reports.distorted_mnist import (
+    at_other_budgets,
+    errors,
+    overview,
+    table,
+)
+from stn_tutorial.experiments.distorted_digits import Config, make_model
 from stn_tutorial.experiments.distorted_mnist import (
     BUDGET,
     COLUMNS,
@@ -28,9 +34,13 @@ from stn_tutorial.experiments.distorted_mnist import (
     load_weights,
     results,
 )
+from stn_tutorial.experiments.models import (
+    ModernCNN,
+    TransformedClassifier,
+    count_parameters,
+)
+from stn_tutorial.experiments.results import select
 from stn_tutorial.experiments.sharing import work
-from stn_tutorial.models import ModernCNN, TransformedClassifier, count_parameters
-from stn_tutorial.report import at_other_budgets, errors, overview, table
 
 FEW = [Cell("paper", "R", "FCN"), Cell("today", "R", "ST-FCN Aff")]
 pytestmark = pytest.mark.usefixtures("one_core")

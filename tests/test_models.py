@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from stn_tutorial import Affine, SpatialTransformer
-from stn_tutorial.models import (
+from stn_tutorial.experiments.models import (
     CNN,
     FAMILIES,
     FCN,
@@ -45,7 +45,7 @@ def test_the_models_of_a_table_are_equally_large(size):
     counts = {}
     for name in MODELS:
         for family in FAMILIES if name in TRANSFORMED else ["-"]:
-            options = {"transformation": family} if name in TRANSFORMED else {}
+            options = {"family": family} if name in TRANSFORMED else {}
             model = build(name, (1, size, size), budget=BUDGET, **options)
             counts[name, family] = count_parameters(model)
     for (name, family), count in counts.items():
@@ -112,10 +112,10 @@ def test_every_model_scores_digits_of_every_size(name, size):
 @transformed
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_transformed_model_starts_as_its_classifier_alone(name, family):
-    model = build(name, transformation=family).eval()
+    model = build(name, family=family).eval()
     x = digits(28)
     assert isinstance(model, TransformedClassifier)
-    assert type(model.transformer.transformation) is FAMILIES[family]
+    assert type(model.transformer.family) is FAMILIES[family]
     # The native kernel reads at the identity up to its rounding: see the sampler.
     torch.testing.assert_close(model.transformer(x), x, rtol=0, atol=56 * 2**-23)
     torch.testing.assert_close(model(x), model.classifier(x), rtol=0, atol=1e-4)
@@ -176,7 +176,7 @@ def test_a_transformer_and_a_classifier_of_ones_own():
     ("arguments", "message"),
     [
         ({"name": "resnet"}, "^name must be one of .*'st-cnn'.*got 'resnet'"),
-        ({"name": "st-cnn", "transformation": "rigid"}, "^transformation must be one"),
+        ({"name": "st-cnn", "family": "rigid"}, "^family must be one"),
         ({"name": "cnn", "budget": 100}, "^budget of 100 is out of reach for cnn"),
         ({"name": "st-fcn", "budget": 5_000}, "^budget of 5000 is out of reach for st"),
         ({"name": "fcn", "budget": 10**9}, "^budget of 1000000000 is out of reach"),

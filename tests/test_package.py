@@ -1,8 +1,4 @@
-"""The package as a house: who imports whom, how large a room is, what a face promises.
-
-The rooms and their doors are the project's design; a new module is given a room here
-before it is written.
-"""
+"""The package as a house of storeys: who imports whom, and what the face promises."""
 
 from __future__ import annotations
 
@@ -24,71 +20,39 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 names = [".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in MODULES]
 modules = pytest.mark.parametrize("path", MODULES, ids=names)
 
-# Each room, and the rooms it may import from. A room is a module or a folder of them,
-# in which the modules may import one another.
-CORE = {
+# The method, each module above those that may import it.
+METHOD = (
+    "_validate",
     "coordinates",
+    "families",
+    "thin_plate_spline",
     "bilinear",
+    "bicubic",
     "antialiasing",
     "sampling",
-    "transforms",
-    "thin_plate_spline",
     "localization",
-    "coordconv",
-}
-DATA = {"coordinates", "transforms", "thin_plate_spline", "sampling"}
-ALL_BUT_CHECKS = CORE | {
     "transformer",
-    "models",
-    "coordconv_models",
-    "data",
-    "checkpoints",
-    "training",
+    "coordconv",
     "diagnostics",
-    "experiments",
-    "plotting",
-    "report",
-    "coordconv_report",
-    "tables",
-    "explore",
-}
-ROOMS = {
-    "coordinates": set(),
-    "bilinear": set(),
-    "antialiasing": {"coordinates"},
-    "sampling": {"coordinates", "bilinear", "antialiasing"},
-    "transforms": {"coordinates"},
-    "thin_plate_spline": {"coordinates", "transforms"},
-    "localization": set(),
-    "coordconv": {"coordinates"},
-    "transformer": CORE,
-    "models": CORE | {"transformer"},
-    "coordconv_models": CORE,
-    "data": DATA,
-    "checkpoints": set(),
-    "training": {"data", "checkpoints"},
-    "diagnostics": {"coordinates", "sampling", "transformer", "plotting"},
-    "experiments": CORE
-    | {"models", "coordconv_models", "data", "training", "checkpoints"},
-    "plotting": {"coordinates"},
-    "report": {"experiments", "plotting"},
-    "coordconv_report": {"experiments", "plotting", "data"},
-    "tables": {"experiments", "plotting", "report", "coordconv_report"},
-    "explore": {"plotting", "transforms"},
-    "checks": ALL_BUT_CHECKS,
-    "quiz": set(),
-    "runtime": set(),
-    "cli": ALL_BUT_CHECKS | {"checks", "runtime"},
-    "__main__": ALL_BUT_CHECKS | {"checks", "runtime", "cli"},
-    "__init__": CORE | {"transformer"},
+)
+# Each storey, and those that it stands on.
+STOREYS = {
+    "method": {"method"},
+    "data": {"method", "data"},
+    "experiments": {"method", "data", "experiments"},
+    "course": {"method", "data", "experiments", "course"},
+    "commands": {"method", "data", "experiments", "course", "commands"},
 }
 # The import names of the distributions whose names are others.
 DISTRIBUTIONS = {"sklearn": "scikit-learn", "PIL": "pillow"}
 
 
-def room_of(path: Path) -> str:
-    first = path.relative_to(PACKAGE).parts[0]
-    return first.removesuffix(".py")
+def storey_of(module: str) -> str:
+    """The storey of a module that is named as in ``stn_tutorial.sampling``."""
+    parts = [*module.split("."), "__init__"]
+    if parts[1] in STOREYS:
+        return parts[1]
+    return "commands" if parts[1] == "__main__" else "method"
 
 
 def imports_of(path: Path) -> list[str]:
@@ -121,18 +85,38 @@ def public(path: Path) -> list[str]:
     ]
 
 
-@modules
-def test_a_module_imports_only_from_the_rooms_it_may(path):
-    room = room_of(path)
-    assert room in ROOMS, f"give {room} a room: who may import it, and what it imports"
+def imported_modules(path: Path) -> set[str]:
+    """The modules of this package that a file imports."""
+    found = set()
     for name in imports_of(path):
-        if name.split(".")[0] != "stn_tutorial":
+        if name.split(".")[0] == "stn_tutorial":
+            # A name that the package's face hands on counts as where it comes from.
+            last = name.split(".")[-1]
+            face = last in stn_tutorial.__all__
+            found.add(getattr(stn_tutorial, last).__module__ if face else name)
+    return found
+
+
+@modules
+def test_no_arrow_runs_back_from_a_storey_to_one_above(path):
+    here = module_of(path).__name__
+    for name in imported_modules(path):
+        assert storey_of(name) in STOREYS[storey_of(here)], f"{here} imports {name}"
+
+
+@modules
+def test_the_method_imports_torch_and_what_is_above_it_alone(path):
+    if storey_of(module_of(path).__name__) != "method" or path.stem == "__init__":
+        return
+    assert path.stem in METHOD, f"{path.stem} needs a place in the order of the method"
+    above = METHOD[: METHOD.index(path.stem)]
+    for name in imports_of(path):
+        first, *rest = name.split(".")
+        if first == "stn_tutorial":
             continue
-        other = name.split(".")[1]
-        # A name that the package's face hands on counts as the module it comes from.
-        if other in stn_tutorial.__all__:
-            other = getattr(stn_tutorial, other).__module__.split(".")[1]
-        assert other == room or other in ROOMS[room], f"{room} imports {other}"
+        assert first in {"torch", "numpy"} | sys.stdlib_module_names, name
+    for name in imported_modules(path):
+        assert name.split(".")[1] in above, f"{path.stem} imports {name}"
 
 
 @modules
@@ -150,12 +134,6 @@ def test_a_module_imports_only_what_the_package_depends_on(path):
 
 
 @modules
-def test_a_module_can_be_read_in_one_sitting(path):
-    lines = len(path.read_text(encoding="utf-8").splitlines())
-    assert lines <= 310, f"{lines} lines hold two ideas: split them"
-
-
-@modules
 def test_all_names_what_is_public_and_nothing_else(path):
     module = module_of(path)
     listed = getattr(module, "__all__", [])
@@ -163,6 +141,8 @@ def test_all_names_what_is_public_and_nothing_else(path):
     for name in listed:
         assert hasattr(module, name), f"__all__ of {module.__name__} lists {name}"
         assert not name.startswith("_")
+    if path.stem.startswith("_"):
+        return  # private to its folder as a whole
     # What has no underscore and is not listed serves its own module alone.
     for name in set(public(path)) - set(listed):
         users = [
@@ -203,8 +183,9 @@ def terse(item) -> bool:
 
     A check takes the reader's attempt, whose contract is the exercise's text.
     """
-    room, *rest = item.__module__.split(".")[1:]
-    return (room == "checks" and rest != ["verdict"]) or room == "plotting"
+    return item.__module__.startswith(
+        ("stn_tutorial.course.checks.", "stn_tutorial.course.plotting")
+    )
 
 
 @pytest.mark.parametrize("item", documented())

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import matplotlib.pyplot as plt
 import pytest
 
-from stn_tutorial.explore import Player
+from stn_tutorial.course.player import Player
 
 CAPTIONS = ["before <training>", 'after "epoch" 1', "after epoch 2"]
 ALT = "Digits & the frame that is read"

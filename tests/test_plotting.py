@@ -9,7 +9,7 @@ import torch
 from matplotlib.colors import to_hex, to_rgb
 
 from stn_tutorial import base_grid, to_pixels
-from stn_tutorial.plotting import (
+from stn_tutorial.course.plotting import (
     COLORS,
     draw_arrows,
     draw_grid,

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from stn_tutorial.quiz import Quiz
+from stn_tutorial.course.quiz import Quiz
 
 QUESTIONS = (
     """

@@ -11,16 +11,16 @@ import matplotlib.pyplot as plt
 import pytest
 from matplotlib.colors import to_hex
 
-from stn_tutorial import cli
-from stn_tutorial.experiments.distorted_mnist import COLUMNS, PAPER, Cell, cells
-from stn_tutorial.plotting import COLORS
-from stn_tutorial.report import (
+from stn_tutorial import commands as cli
+from stn_tutorial.course.plotting import COLORS
+from stn_tutorial.course.reports.distorted_mnist import (
     at_other_budgets,
     draw_against_paper,
     draw_against_parameters,
     draw_against_time,
     draw_gains,
 )
+from stn_tutorial.experiments.distorted_mnist import COLUMNS, PAPER, Cell, cells
 
 RTS = Cell("today", "RTS", "ST-CNN Aff")
 

@@ -9,7 +9,7 @@ import pytest
 
 from stn_tutorial.experiments.distorted_digits import Config
 from stn_tutorial.experiments.distorted_mnist import RECIPES
-from stn_tutorial.training import Recipe
+from stn_tutorial.experiments.training import Recipe
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 # The runs of `distorted_digits.run`; CoordConv's own tasks have tests of their own.

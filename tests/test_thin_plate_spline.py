@@ -1,6 +1,6 @@
 """The thin plate spline, against SciPy, kornia, closed forms and its own energy.
 
-What it shares with every family is asked in ``test_transforms.py``.
+What it shares with every family is asked in ``test_families.py``.
 """
 
 from __future__ import annotations

@@ -18,20 +18,20 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from stn_tutorial import training
-from stn_tutorial.checkpoints import read_checkpoint
 from stn_tutorial.data.digits import DigitSet, load_digits
 from stn_tutorial.data.distortions import distort, fixed_test_set
+from stn_tutorial.experiments import training
+from stn_tutorial.experiments.checkpoints import read_checkpoint
 from stn_tutorial.experiments.distorted_digits import (
     Config,
     evaluate,
     load_model,
     make_model,
     run,
-    write_json,
 )
-from stn_tutorial.models import TransformedClassifier, build
-from stn_tutorial.training import Recipe, error_rate, train
+from stn_tutorial.experiments.models import TransformedClassifier, build
+from stn_tutorial.experiments.results import write_json
+from stn_tutorial.experiments.training import Recipe, error_rate, train
 
 CHECKPOINT = "checkpoint.safetensors"
 SHORT = Recipe(epochs=2, batch_size=64)

@@ -90,7 +90,7 @@ def test_at_the_start_images_pass_through(family, network, align_corners):
 
 def test_the_default_family_is_affine():
     transformer = SpatialTransformer(Always([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]))
-    assert type(transformer.transformation) is Affine
+    assert type(transformer.family) is Affine
     assert transformer.out_size is None and transformer.options == {}
 
 
@@ -115,7 +115,7 @@ def test_the_output_is_the_image_read_at_the_grid(family, options, align_corners
     x = images(3, 2, 12, 10)
     params, grid = transformer.params(x), transformer.grid(x)
     assert torch.equal(params, transformer.localization(x))
-    warp = transformer.transformation
+    warp = transformer.family
     expected = warp.grid(params, (7, 9), align_corners=align_corners)
     assert grid.shape == (3, 7, 9, 2) and torch.equal(grid, expected)
     out = transformer(x)
@@ -434,7 +434,7 @@ BATCH = ({0: torch.export.Dim("batch", max=2**31 - 1)},)
 
 def half_behind(transformer: SpatialTransformer) -> SpatialTransformer:
     """Lean a perspective so far that a part of the output is behind the horizon."""
-    if isinstance(transformer.transformation, Projective):
+    if isinstance(transformer.family, Projective):
         with torch.no_grad():
             transformer.localization[-1].bias[6] = 2.0
     return transformer

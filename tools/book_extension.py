@@ -135,7 +135,7 @@ class PackageReference(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         package = importlib.import_module(self.arguments[0])
         lines = [f".. automodule:: {package.__name__}", "   :no-members:", ""]
-        for info in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+        for info in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
             if not info.name.rpartition(".")[2].startswith("_"):
                 lines += [f".. rubric:: {info.name}", ""]
                 lines += [f".. automodule:: {info.name}", ""]

@@ -18,9 +18,10 @@ from matplotlib.patches import ConnectionPatch, FancyArrowPatch
 from PIL import Image
 from torch import Tensor
 
-from stn_tutorial import Affine, base_grid, plotting, sample, to_pixels
+from stn_tutorial import Affine, base_grid, sample, to_pixels
+from stn_tutorial.course import plotting
+from stn_tutorial.course.plotting import COLORS
 from stn_tutorial.data import embedded_digits, photograph
-from stn_tutorial.plotting import COLORS
 
 STATIC = Path(__file__).parents[1] / "book" / "_static"
 

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from stn_tutorial.coordinates import theta_from_pixels
+from stn_tutorial.families import Affine, Projective
 from stn_tutorial.sampling import sample
 from stn_tutorial.thin_plate_spline import ThinPlateSpline
-from stn_tutorial.transforms import Affine, Projective
 
 __all__ = ["DISTORTIONS", "Distorted", "Distortion", "distort", "fixed_test_set"]
 

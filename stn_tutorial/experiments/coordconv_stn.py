@@ -25,10 +25,11 @@ from torch import Tensor
 from stn_tutorial.data.digits import load_digits
 from stn_tutorial.data.distortions import fixed_test_set
 from stn_tutorial.experiments import distorted_mnist
-from stn_tutorial.experiments.distorted_digits import Config, read_results, select
-from stn_tutorial.models import TransformedClassifier
-from stn_tutorial.training import Recipe
-from stn_tutorial.transforms import Affine, convert
+from stn_tutorial.experiments.distorted_digits import Config
+from stn_tutorial.experiments.models import TransformedClassifier
+from stn_tutorial.experiments.results import read_results, select
+from stn_tutorial.experiments.training import Recipe
+from stn_tutorial.families import Affine, convert
 
 __all__ = [
     "ARRANGEMENTS",
@@ -45,8 +46,8 @@ __all__ = [
     "results",
 ]
 
-#: Where the coordinates go, as (model, `stn_tutorial.models.COORDINATES`). The last two
-#: forget places before they could use them: there, coordinates must make a difference.
+#: Where the coordinates go, as (model, one of `models.COORDINATES`). The last two
+#: forget locations before they could use them: there, coordinates must matter.
 ARRANGEMENTS = {
     "plain": ("st-modern", "none"),
     "first": ("st-modern", "first"),
@@ -102,7 +103,7 @@ class Cell:
         config = Config(
             model=model,
             distortion="clutter" if crop else self.column,
-            transformation="crop" if crop else "affine",
+            family="crop" if crop else "affine",
             coordinates=coordinates,
             window=COLUMNS[self.column],
             budget=BUDGET,
@@ -157,7 +158,7 @@ def keep(
         return {**kept, "poses": {}}
     device = next(model.parameters()).device
     predicted = _predict(model, test.images.to(device)).cpu()
-    predicted = convert(predicted, model.transformer.transformation, Affine())
+    predicted = convert(predicted, model.transformer.family, Affine())
     still = Affine().identity().expand(len(digits), -1)
     poses = {
         "as_they_come": pose_spread(still, test.truth["theta"], digits.labels),

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -12,21 +11,19 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from stn_tutorial.checkpoints import read_checkpoint
 from stn_tutorial.data.digits import DigitSet, load_digits
 from stn_tutorial.data.distortions import DISTORTIONS, distort, fixed_test_set
-from stn_tutorial.models import build, count_parameters
-from stn_tutorial.training import Recipe, Run, error_rate, misread, train
+from stn_tutorial.experiments.checkpoints import read_checkpoint
+from stn_tutorial.experiments.models import build, count_parameters
+from stn_tutorial.experiments.results import write_json
+from stn_tutorial.experiments.training import Recipe, Run, error_rate, misread, train
 
 __all__ = [
     "Config",
     "evaluate",
     "load_model",
     "make_model",
-    "read_results",
     "run",
-    "select",
-    "write_json",
 ]
 
 
@@ -38,7 +35,7 @@ class Config:
         model: which classifier; the st- variants have a spatial transformer in front,
             of which st-pooled's localization network pools over all places.
         distortion: what is done to the digits; sizes and ranges as in the paper.
-        transformation: the family of warps of an st- variant, or crop: a window of half
+        family: the family of warps of an st- variant, or crop: a window of half
             the image's height and width, which can only move.
         coordinates: which convolutions of an st- variant are CoordConv layers: the
             localization network's first, all of that network's (everywhere), all with
@@ -56,7 +53,7 @@ class Config:
         "fcn", "cnn", "modern", "st-fcn", "st-cnn", "st-modern", "st-pooled"
     ] = "st-cnn"
     distortion: Literal["none", "R", "RTS", "P", "E", "clutter"] = "RTS"
-    transformation: Literal[
+    family: Literal[
         "translation", "attention", "crop", "similarity", "affine", "projective", "tps"
     ] = "affine"
     coordinates: Literal["none", "first", "everywhere", "radius", "both"] = "none"
@@ -95,7 +92,7 @@ def make_model(config: Config) -> nn.Module:
         return build(
             config.model,
             (1, *DISTORTIONS[config.distortion].size),
-            transformation=config.transformation,
+            family=config.family,
             coordinates=config.coordinates,
             budget=config.budget,
             out_size=(config.window, config.window) if config.window else None,
@@ -114,7 +111,7 @@ def run(
     Args:
         config: what to train and how.
         folder: where checkpoint and ``result.json`` are kept; none are without.
-        on_epoch: see `stn_tutorial.training.train`.
+        on_epoch: see `stn_tutorial.experiments.training.train`.
         progress: show a bar.
 
     Returns:
@@ -205,47 +202,3 @@ def _digits(config: Config) -> tuple[DigitSet, DigitSet]:
     else:
         test = load_digits("test", digits.source)
     return digits.first(config.limit) if config.limit else digits, test
-
-
-def read_results(cell: Callable[..., Any], folder: Path) -> dict[Any, dict[str, Any]]:
-    """Read the results of a table, one JSON file a cell.
-
-    Args:
-        cell: makes the cell of what a file says under ``cell``.
-        folder: of the files.
-
-    Returns:
-        The rest of each file, by its cell.
-    """
-    found = {}
-    for path in sorted(folder.glob("*.json")):
-        result = json.loads(path.read_text(encoding="utf-8"))
-        found[cell(**result.pop("cell"))] = result
-    return found
-
-
-def select(found: Mapping[Any, Any], **wanted: Any) -> dict[Any, Any]:
-    """Return the results of some cells.
-
-    Args:
-        found: of `read_results`.
-        wanted: what the cells' attributes are to be.
-
-    Returns:
-        The results of the cells that are so, in the order of their seeds.
-    """
-    cells = [c for c in found if all(getattr(c, k) == v for k, v in wanted.items())]
-    return {cell: found[cell] for cell in sorted(cells, key=lambda cell: cell.seed)}
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a JSON file in one step, so that nobody finds half of it.
-
-    Args:
-        path: of the file; its folder is made.
-        content: what to write.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    os.replace(part, path)

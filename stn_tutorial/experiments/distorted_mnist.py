@@ -21,8 +21,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from stn_tutorial.experiments.distorted_digits import Config, make_model, read_results
-from stn_tutorial.training import Recipe
+from stn_tutorial.experiments.distorted_digits import Config, make_model
+from stn_tutorial.experiments.results import read_results
+from stn_tutorial.experiments.training import Recipe
 
 __all__ = [
     "COLUMNS",
@@ -111,7 +112,7 @@ class Cell:
             quick: of a miniature: few digits, two epochs.
             data: mnist, embedded or auto.
             budget: how many parameters the model has, about.
-            compiled: compile the model; see `stn_tutorial.training.Recipe`.
+            compiled: compile the model; see `stn_tutorial.experiments.training.Recipe`.
 
         Returns:
             What to give to `stn_tutorial.experiments.distorted_digits.run`.
@@ -126,7 +127,7 @@ class Cell:
             recipe=recipe,
         )
         if family:
-            config = replace(config, transformation=family, window=COLUMNS[self.column])
+            config = replace(config, family=family, window=COLUMNS[self.column])
         if quick:
             recipe = replace(recipe, epochs=2, batch_size=32)
             config = replace(config, data="embedded", limit=128, recipe=recipe)

@@ -23,12 +23,12 @@ from torch import Tensor, nn
 
 from stn_tutorial.coordinates import base_grid
 from stn_tutorial.data.digits import load_digits
-from stn_tutorial.experiments.distorted_digits import read_results
+from stn_tutorial.experiments.models import count_parameters, tell_places
+from stn_tutorial.experiments.results import read_results
+from stn_tutorial.experiments.training import machine
+from stn_tutorial.families import Attention
 from stn_tutorial.localization import normalized_convolution
-from stn_tutorial.models import count_parameters, tell_places
 from stn_tutorial.sampling import sample
-from stn_tutorial.training import machine
-from stn_tutorial.transforms import Attention
 
 __all__ = [
     "BOXES",

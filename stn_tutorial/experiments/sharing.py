@@ -19,12 +19,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from tqdm.auto import tqdm
 
 from stn_tutorial.data.distortions import DISTORTIONS
-from stn_tutorial.experiments.distorted_digits import (
-    Config,
-    make_model,
-    run,
-    write_json,
-)
+from stn_tutorial.experiments.distorted_digits import Config, make_model, run
+from stn_tutorial.experiments.results import write_json
 
 __all__ = ["missing", "result_file", "work"]
 

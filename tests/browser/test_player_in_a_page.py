@@ -5,7 +5,7 @@ from __future__ import annotations
 import matplotlib.pyplot as plt
 import pytest
 
-from stn_tutorial.explore import Player
+from stn_tutorial.course.player import Player
 
 CAPTIONS = ["before training", "after epoch 1", "after epoch 2", "after epoch 3"]
 MILLISECONDS = 500

@@ -1,0 +1,1 @@
+"""What makes a notebook a lesson: figures, quizzes, checks of exercises, reports."""

@@ -1,0 +1,107 @@
+"""Checks for chapter 10: poses, pairs and what may be concluded from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from stn_tutorial.course.checks._grading import choose, compare
+from stn_tutorial.data.embedded import embedded_digits
+from stn_tutorial.experiments.coordconv_stn import pose_spread
+from stn_tutorial.families import Affine
+from stn_tutorial.localization import ModernLocalization
+
+__all__ = ["all_turned_alike", "interval_of", "pose_of", "shifted_by_a_stride"]
+
+
+def pose_of(attempt: Callable[[Tensor], Tensor]) -> None:
+    """Check ``attempt(theta)``: angle and scale, (N, 2, 3) -> (N, 2)."""
+    draw = torch.Generator().manual_seed(0)
+
+    def reference(theta: Tensor) -> Tensor:
+        (a, b), (c, d) = theta[:, :, :2].permute(1, 2, 0)
+        angle = torch.atan2(c - b, a + d)
+        return torch.stack([angle, (a * d - b * c).abs().sqrt()], dim=1)
+
+    def cases() -> Iterator[tuple[Tensor]]:
+        quarter = torch.tensor([[[0.0, -1.0, 0.0], [1.0, 0.0, 0.0]]])
+        yield (quarter,)
+        yield (2 * quarter,)
+        start = Affine().identity().view(1, 2, 3)
+        for count in (1, 5):
+            yield (start + 0.5 * torch.randn(count, 2, 3, generator=draw),)
+
+    compare(
+        attempt,
+        reference,
+        cases(),
+        hint="the nearest similarity has the angle atan2(c - b, a + d) of the matrix "
+        "[[a, b], [c, d]]; areas grow by |a d - b c|, lengths by its root.",
+    )
+
+
+def interval_of(attempt: Callable[[Tensor, Tensor, float], Tensor]) -> None:
+    """Check ``attempt(errors, others, t)``: the paired interval, low and high end."""
+    draw = torch.Generator().manual_seed(1)
+
+    def reference(errors: Tensor, others: Tensor, t: float) -> Tensor:
+        change = errors - others
+        half = t * change.std() / len(change) ** 0.5
+        return torch.stack([change.mean() - half, change.mean() + half])
+
+    def cases() -> Iterator[tuple[Tensor, Tensor, float]]:
+        for count, t in ((5, 2.776), (3, 4.303), (10, 2.262)):
+            seed = 2 + torch.rand(count, generator=draw)
+            yield seed, seed + 0.1 * torch.randn(count, generator=draw), t
+
+    compare(
+        attempt,
+        reference,
+        cases(),
+        hint="take differences first, seed by seed; their standard deviation (divided "
+        "by n - 1 inside, as Tensor.std has it) over the root of n, times t.",
+    )
+
+
+def all_turned_alike(answer: str) -> None:
+    """Check what a common turn of all digits does to the spread of their poses."""
+    labels = embedded_digits()[1][:200]
+    draw = torch.Generator().manual_seed(2)
+    params = Affine().identity() + 0.2 * torch.randn(200, 6, generator=draw)
+    still = Affine().identity().view(2, 3).expand(200, 2, 3)
+    turn = torch.tensor([[0.8, 0.6, 0.0, -0.6, 0.8, 0.0]]).expand(200, 6)
+    before, after = (
+        pose_spread(each, still, labels)["angle_deg"]
+        for each in (params, Affine().compose(turn, params))
+    )
+    right = "it stays"
+    if abs(after / before - 1) > 0.02:
+        right = "it grows" if after > before else "it shrinks"
+    choose(
+        answer,
+        right,
+        ("it grows", "it stays", "it shrinks"),
+        hint="the spread is taken about the mean of a class, and that turns as well.",
+    )
+
+
+def shifted_by_a_stride(answer: str) -> None:
+    """Check what a pooled localization network makes of a shift by its stride."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(3)
+        network = ModernLocalization((1, 64, 64), Affine(), pooled=True)
+        torch.nn.init.normal_(network[-1].weight)
+    pictures = torch.zeros(2, 1, 64, 64)
+    pictures[0, 0, 20:26, 20:24] = pictures[1, 0, 20:26, 36:40] = 1
+    with torch.no_grad():
+        here, there = network.eval()(pictures)
+    same = torch.allclose(here, there, atol=1e-5)
+    choose(
+        answer,
+        "the same theta" if same else "a theta that follows",
+        ("the same theta", "a theta that follows", "the identity"),
+        hint="three convolutions with a stride of 2 move their features by 2 when the "
+        "picture moves by 16. What does the maximum over all places notice of it?",
+    )

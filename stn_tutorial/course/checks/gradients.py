@@ -1,0 +1,168 @@
+"""Checks for chapter 3: gradients of a reading, and where they go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stn_tutorial.coordinates import base_grid
+from stn_tutorial.course.checks._grading import choose, compare
+from stn_tutorial.sampling import sample
+
+__all__ = [
+    "angle_gradient",
+    "pull_of_a_constant",
+    "pull_outside",
+    "pull_through_nearest",
+    "scattered",
+    "twist",
+]
+
+
+def scattered(attempt: Callable[..., Tensor]) -> None:
+    """Check ``attempt(g, index, weights, n_pixels)``: the adjoint of a reading."""
+    draw = torch.Generator().manual_seed(1)
+
+    def cases() -> Iterator[tuple[Tensor, Tensor, Tensor, int]]:
+        for outputs, n_pixels in ((3, 9), (12, 20), (200, 30)):
+            g = torch.randn(outputs, generator=draw)
+            index = torch.randint(0, n_pixels, (outputs, 4), generator=draw)
+            index[0] = index[-1]  # two outputs that read the same pixels
+            weights = torch.rand(outputs, 4, generator=draw)
+            yield g, index, weights, n_pixels
+
+    def reference(g: Tensor, index: Tensor, weights: Tensor, n_pixels: int) -> Tensor:
+        matrix = (F.one_hot(index, n_pixels) * weights[..., None]).sum(dim=1)
+        return matrix.T @ g
+
+    compare(
+        attempt,
+        reference,
+        cases(),
+        hint="every output pixel pays g times its weight into each of its four "
+        "pixels, and a pixel that is read twice is paid twice: add, never assign.",
+    )
+
+
+def angle_gradient(attempt: Callable[..., Tensor]) -> None:
+    """Check ``attempt(grad_grid, angle, base)``: from the grid's gradient to an angle.
+
+    The grid is ``base`` turned by ``angle``: ``x' = x cos - y sin``,
+    ``y' = x sin + y cos``.
+    """
+    draw = torch.Generator().manual_seed(2)
+
+    def cases() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        for n, size in ((1, (3, 5)), (2, (8, 8)), (4, (6, 2))):
+            grad_grid = torch.randn(n, *size, 2, generator=draw, dtype=torch.float64)
+            angle = torch.rand(n, generator=draw, dtype=torch.float64) * 6 - 3
+            yield grad_grid, angle, base_grid(size, dtype=torch.float64)
+
+    def reference(grad_grid: Tensor, angle: Tensor, base: Tensor) -> Tensor:
+        angle = angle.clone().requires_grad_()
+        c, s = angle.cos()[:, None, None], angle.sin()[:, None, None]
+        x, y = base.unbind(-1)
+        grid = torch.stack([x * c - y * s, x * s + y * c], dim=-1)
+        return torch.autograd.grad((grid * grad_grid).sum(), angle)[0]
+
+    compare(
+        attempt,
+        reference,
+        cases(),
+        hint="differentiate x' and y' by the angle, multiply each by its gradient, and "
+        "add up over the pixels, for each image of the batch.",
+    )
+
+
+def twist(attempt: Callable[..., Tensor]) -> None:
+    """Check ``attempt(U, theta, place)``: a reading's (6, 6) Hessian by theta."""
+    draw = torch.Generator().manual_seed(3)
+
+    def cases() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        for height, width in ((4, 6), (5, 5), (9, 3)):
+            image = torch.rand(height, width, generator=draw, dtype=torch.float64)
+            for _ in range(3):
+                u = torch.rand(2, 3, generator=draw, dtype=torch.float64)
+                theta = 0.4 * torch.eye(2, 3, dtype=torch.float64) + 0.2 * (u - 0.5)
+                place = torch.rand(2, generator=draw, dtype=torch.float64) * 1.8 - 0.9
+                yield image, theta, place
+
+    def reference(image: Tensor, theta: Tensor, place: Tensor) -> Tensor:
+        def read(numbers: Tensor) -> Tensor:
+            grid = numbers.view(2, 3) @ F.pad(place, (0, 1), value=1.0)
+            grid = grid.view(1, 1, 1, 2)
+            return sample(image[None, None], grid, backend="manual").sum()
+
+        return torch.autograd.functional.hessian(read, theta.flatten())
+
+    compare(
+        attempt,
+        reference,
+        cases(),
+        hint="theta's first three numbers move x, the others y, by the place's "
+        "(x, y, 1) times the reach; and only x with y has a second derivative.",
+    )
+
+
+def pull_through_nearest(answer: str) -> None:
+    """Check what gradient theta gets through a nearest-neighbour reading."""
+    nearest = _pull_on_theta(_texture(), 0.8, 0.1, interpolation="nearest")
+    bilinear = _pull_on_theta(_texture(), 0.8, 0.1)
+    options = {
+        "the same as bilinear": torch.allclose(nearest, bilinear),
+        "zero": not bool(nearest.any()),
+        "another one, not zero": True,
+    }
+    choose(
+        answer,
+        next(name for name, holds in options.items() if holds),
+        tuple(options),
+        hint="how much does the value change when the point moves by a millionth?",
+    )
+
+
+def pull_of_a_constant(answer: str) -> None:
+    """Check which warp of a constant image passes a gradient to theta."""
+    ones = torch.ones(1, 1, 8, 8)
+    pulls = {
+        "zoomed in": _pull_on_theta(ones, 0.5, 0.0),
+        "shifted, border": _pull_on_theta(ones, 1.0, 0.55, padding="border"),
+        "shifted, zeros": _pull_on_theta(ones, 1.0, 0.55),
+    }
+    pulling = [name for name, pull in pulls.items() if pull.abs().max() > 1e-6]
+    choose(
+        answer,
+        pulling[0] if len(pulling) == 1 else "none",
+        (*pulls, "none"),
+        hint="a slope is a difference of neighbours; where does a neighbour differ?",
+    )
+
+
+def pull_outside(answer: str) -> None:
+    """Check which padding pulls on a shift when every point is outside the image."""
+    paddings = ("zeros", "border", "reflection")
+    pulls = {p: _pull_on_theta(_texture(), 1.0, 2.6, padding=p) for p in paddings}
+    pulling = [name for name, pull in pulls.items() if pull[0, 2] != 0]
+    choose(
+        answer,
+        pulling[0] if len(pulling) == 1 else "none",
+        (*paddings, "none"),
+        hint="walk to the right, out of the image: what does the point read?",
+    )
+
+
+def _texture() -> Tensor:
+    return torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(4))
+
+
+def _pull_on_theta(image: Tensor, zoom: float, shift: float, **options: str) -> Tensor:
+    """The gradient (2, 3) of a loss on theta, for a zoom and a shift along x."""
+    theta = torch.tensor([[zoom, 0.0, shift], [0.0, zoom, 0.0]], requires_grad=True)
+    size = image.shape[-2:]
+    places = F.pad(base_grid(size), (0, 1), value=1.0)
+    weights = torch.rand(size, generator=torch.Generator().manual_seed(5))
+    V = sample(image, (places @ theta.T)[None], **options)
+    return torch.autograd.grad((V * weights).sum(), theta)[0]

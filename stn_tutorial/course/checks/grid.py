@@ -1,0 +1,166 @@
+"""Checks for chapter 1: coordinates, grids and thetas."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from stn_tutorial.coordinates import base_grid, theta_from_pixels, to_normalized
+from stn_tutorial.course.checks._grading import choose, compare
+from stn_tutorial.families import Affine
+from stn_tutorial.sampling import sample
+
+__all__ = [
+    "after_a_negative_a",
+    "after_mixing_conventions",
+    "after_swapping_coordinates",
+    "crop_theta",
+    "one_axis_to_normalized",
+    "turn_about",
+]
+
+
+def one_axis_to_normalized(attempt: Callable[..., Tensor]) -> None:
+    """Check ``attempt(pixels, n, align_corners)``: pixel to normalized, on one axis."""
+    draw = torch.Generator().manual_seed(1)
+
+    def cases() -> Iterator[tuple[Tensor, int, bool]]:
+        for align_corners in (False, True):
+            for n in (2, 3, 28, 640):
+                pixels = torch.rand(5, generator=draw) * (n + 2) - 1.5
+                yield pixels, n, align_corners
+
+    def reference(pixels: Tensor, n: int, align_corners: bool) -> Tensor:
+        points = pixels[:, None]
+        return to_normalized(points, (n,), align_corners=align_corners)[:, 0]
+
+    compare(
+        attempt,
+        reference,
+        cases(),
+        hint="subtract the middle (n - 1) / 2, then divide by the reach: "
+        "n / 2, or (n - 1) / 2 with align_corners=True.",
+    )
+
+
+def turn_about(attempt: Callable[..., Tensor]) -> None:
+    """Check ``attempt(angle, centre, size)``: theta that turns about a pixel."""
+    draw = torch.Generator().manual_seed(2)
+
+    def cases() -> Iterator[tuple[float, tuple[float, float], tuple[int, int]]]:
+        for size in ((28, 28), (120, 180), (50, 31)):
+            for _ in range(3):
+                x, y, turn = torch.rand(3, generator=draw).tolist()
+                yield turn * 6 - 3, (x * size[1], y * size[0]), size
+
+    def reference(
+        angle: float, centre: tuple[float, float], size: tuple[int, int]
+    ) -> Tensor:
+        c, s = math.cos(angle), math.sin(angle)
+        x, y = centre
+        shift_x, shift_y = x - c * x + s * y, y - s * x - c * y
+        matrix = torch.tensor([[c, -s, shift_x], [s, c, shift_y]], dtype=torch.float64)
+        return theta_from_pixels(matrix, size, size).float()
+
+    compare(
+        attempt,
+        reference,
+        cases(),
+        hint="write the turn in pixels first (move the centre to 0, turn, move back), "
+        "and let theta_from_pixels do the rest. If the signs are off: a theta that "
+        "turns the grid clockwise turns the picture the other way.",
+        tolerance=1e-4,
+    )
+
+
+def crop_theta(attempt: Callable[..., Tensor]) -> None:
+    """Check ``attempt(box, size)``: theta that cuts a box of pixels out of an image."""
+    draw = torch.Generator().manual_seed(3)
+
+    def cases() -> Iterator[tuple[tuple[int, int, int, int], tuple[int, int]]]:
+        for height, width in ((28, 28), (120, 180), (31, 50)):
+            for _ in range(3):
+                u = torch.rand(4, generator=draw)
+                left, top = int(u[0] * width / 2), int(u[1] * height / 2)
+                right = left + 1 + int(u[2] * width / 2)
+                bottom = top + 1 + int(u[3] * height / 2)
+                yield (left, top, right, bottom), (height, width)
+
+    def reference(box: tuple[int, int, int, int], size: tuple[int, int]) -> Tensor:
+        left, top, right, bottom = box
+        height, width = size
+        return torch.tensor(
+            [
+                [(right - left) / width, 0.0, (left + right) / width - 1],
+                [0.0, (bottom - top) / height, (top + bottom) / height - 1],
+            ]
+        )
+
+    compare(
+        attempt,
+        reference,
+        cases(),
+        hint="the output's edges -1 and 1 must land on the box's edges, and pixel "
+        "columns left to right - 1 have their edges at left - 0.5 and right - 0.5.",
+    )
+
+
+def after_swapping_coordinates(answer: str) -> None:
+    """Check what happens to a picture when x and y of its grid are swapped."""
+    image = torch.rand(1, 1, 6, 6, generator=torch.Generator().manual_seed(4))
+    swapped = sample(image, base_grid((6, 6)).flip(-1)[None])
+    pictures = {
+        "nothing": image,
+        "a quarter turn": image.rot90(1, (2, 3)),
+        "a mirror image": image.flip(3),
+        "a reflection in the diagonal": image.mT,
+    }
+    choose(
+        answer,
+        _which(swapped, pictures),
+        tuple(pictures),
+        hint="read torch.arange(9.0).view(1, 1, 3, 3) at grid.flip(-1).",
+    )
+
+
+def after_a_negative_a(answer: str) -> None:
+    """Check what happens to a picture when theta's first number turns negative."""
+    image = torch.rand(1, 1, 6, 6, generator=torch.Generator().manual_seed(5))
+    params = torch.tensor([[-1.0, 0.0, 0.0, 0.0, 1.0, 0.0]])
+    pictures = {
+        "black": torch.zeros_like(image),
+        "left and right change places": image.flip(3),
+        "top and bottom change places": image.flip(2),
+        "a half turn": image.flip((2, 3)),
+    }
+    choose(
+        answer,
+        _which(sample(image, Affine().grid(params, (6, 6))), pictures),
+        tuple(pictures),
+        hint="which input pixel does the output pixel at (1, y) read?",
+    )
+
+
+def after_mixing_conventions(answer: str) -> None:
+    """Check what a base grid of one convention does when read with the other."""
+    disc = (base_grid((65, 65)).norm(dim=-1) < 0.5).float()[None, None]
+    mixed = sample(disc, base_grid((65, 65), align_corners=True)[None])
+    change = float(mixed.sum() - disc.sum())
+    happens = "it shrinks" if change < 0 else "it grows" if change > 0 else "nothing"
+    choose(
+        answer,
+        happens,
+        ("nothing", "it grows", "it shrinks"),
+        hint="at which pixel coordinate does the first point of "
+        "base_grid((1, n), align_corners=True) lie under align_corners=False?",
+    )
+
+
+def _which(picture: Tensor, candidates: dict[str, Tensor]) -> str:
+    """The name of the candidate that `picture` is."""
+    return next(
+        name for name, candidate in candidates.items() if picture.allclose(candidate)
+    )

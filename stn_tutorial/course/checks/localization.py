@@ -1,0 +1,178 @@
+"""Checks for chapter 5: what a localization network has to answer, and how."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from stn_tutorial.coordinates import theta_from_pixels
+from stn_tutorial.course.checks._grading import choose, compare
+from stn_tutorial.data import embedded_digits
+from stn_tutorial.families import Attention, Similarity
+from stn_tutorial.sampling import sample
+
+__all__ = [
+    "expected_place",
+    "mean_angle",
+    "start_of_zeros",
+    "taught_leaning",
+    "undoing",
+    "window_inside",
+]
+
+
+def undoing(attempt: Callable[..., Tensor]) -> None:
+    """Check ``attempt(angle, scale, shift_px, n_in, n_out)``: the warp to predict."""
+    draw = torch.Generator().manual_seed(1)
+
+    def cases() -> Iterator[tuple[Tensor, Tensor, Tensor, int, int]]:
+        for count, n_in, n_out in ((1, 28, 28), (3, 42, 28), (5, 20, 33)):
+            angle = torch.rand(count, generator=draw, dtype=torch.float64) * 6 - 3
+            scale = torch.rand(count, generator=draw, dtype=torch.float64) + 0.5
+            shift = torch.randn(count, 2, generator=draw, dtype=torch.float64) * 4
+            yield angle, scale, shift, n_in, n_out
+
+    def reference(
+        angle: Tensor, scale: Tensor, shift_px: Tensor, n_in: int, n_out: int
+    ) -> Tensor:
+        c, s = scale * angle.cos(), scale * angle.sin()
+        linear = torch.stack([c, -s, s, c], dim=-1).unflatten(-1, (2, 2))
+        middle_in, middle_out = (
+            torch.full_like(shift_px, (n_in - 1) / 2),
+            (n_out - 1) / 2,
+        )
+        shift = middle_in + shift_px - linear.sum(dim=-1) * middle_out
+        digit_to_picture = torch.cat([linear, shift[..., None]], dim=-1)
+        made = theta_from_pixels(digit_to_picture, (n_out, n_out), (n_in, n_in))
+        last_row = made.new_tensor([0, 0, 1]).expand(len(made), 1, 3)
+        return Similarity().params_of(
+            torch.linalg.inv(torch.cat([made, last_row], dim=1))
+        )
+
+    compare(
+        attempt,
+        reference,
+        cases(),
+        hint="the window follows the digit: it has its turn, its scale and its place. "
+        "Then change units: an output's unit is n_out / 2 pixels, an input's n_in / 2.",
+    )
+
+
+def start_of_zeros(answer: str) -> None:
+    """Check what a transformer outputs whose network predicts zeros."""
+    image = torch.rand(1, 1, 28, 28, generator=torch.Generator().manual_seed(2)) + 0.1
+    read = sample(image, Similarity().grid(torch.zeros(1, 4), (28, 28)))
+    middle = image[..., 13:15, 13:15].mean()
+    options = {
+        "the picture": torch.allclose(read, image),
+        "one grey, the middle of the picture": torch.allclose(
+            read, middle.expand_as(read)
+        ),
+        "black": not bool(read.any()),
+    }
+    choose(
+        answer,
+        next(name for name, holds in options.items() if holds),
+        tuple(options),
+        hint="put a = b = x = y = 0 into the similarity: where is each pixel read?",
+    )
+
+
+def mean_angle(attempt: Callable[[Tensor], Tensor]) -> None:
+    """Check ``attempt(angles)``: the mean of angles, on the circle."""
+    draw = torch.Generator().manual_seed(3)
+
+    def cases() -> Iterator[tuple[Tensor]]:
+        # Symmetric about the mean, so that every notion of a mean agrees.
+        for middle in (0.3, 2.9, -3.0, 1.6):
+            spread = torch.rand(3, generator=draw, dtype=torch.float64)
+            angles = middle + torch.cat([spread, -spread.flip(0)])
+            yield (torch.atan2(angles.sin(), angles.cos()),)
+
+    compare(
+        attempt,
+        lambda angles: torch.polar(torch.ones_like(angles), angles).sum().angle(),
+        cases(),
+        hint="average the points (cos, sin) on the circle, then take the angle of the "
+        "mean; atan2 tells all four quadrants apart.",
+    )
+
+
+def window_inside(attempt: Callable[[Tensor], Tensor]) -> None:
+    """Check ``attempt(u)``: scales and shifts of windows that stay in the picture."""
+    draw = torch.Generator().manual_seed(4)
+    sizes = (1, 5, 40)
+    cases = [
+        (torch.randn(count, 3, generator=draw, dtype=torch.float64) * count**0.5,)
+        for count in sizes
+    ]
+
+    def reference(u: Tensor) -> Tensor:
+        s = torch.sigmoid(u[:, 0])
+        window = torch.stack([s, *((1 - s) * torch.tanh(u[:, k]) for k in (1, 2))], 1)
+        corners = Attention().grid(window, (2, 2), align_corners=True)
+        assert bool((corners.abs() <= 1 + 1e-12).all())
+        return window
+
+    compare(
+        attempt,
+        reference,
+        cases,
+        hint="the window reaches from x - s to x + s, and the picture from -1 to 1: "
+        "how far can x go?",
+    )
+
+
+def taught_leaning(answer: str) -> None:
+    """Check how outputs stand when what reads them has learned digits that lean."""
+    images, labels = embedded_digits()
+    seven = images[labels == 7][:1]
+
+    def lean(degrees: float) -> Tensor:
+        turn = math.radians(-degrees)  # the grid turns the other way
+        return sample(
+            seven,
+            Similarity().grid(
+                torch.tensor([[math.cos(turn), math.sin(turn), 0, 0]]), (28, 28)
+            ),
+        )
+
+    learned, leans = lean(40), range(-90, 91, 5)
+    best = min(leans, key=lambda k: float((lean(k) - learned).square().mean()))
+    options = {"upright": 0, "leaning by 40°": 40, "leaning by -40°": -40}
+    choose(
+        answer,
+        min(options, key=lambda name: abs(options[name] - best)),
+        tuple(options),
+        hint="which outputs have the lowest loss: those that look like what?",
+    )
+
+
+def expected_place(attempt: Callable[[Tensor], Tensor]) -> None:
+    """Check ``attempt(maps)``: the mean place of each map under its softmax."""
+    draw = torch.Generator().manual_seed(5)
+    shapes = ((1, 1, 3, 3), (2, 3, 4, 7), (3, 2, 9, 5))
+    cases = [
+        (3 * torch.randn(shape, generator=draw, dtype=torch.float64),)
+        for shape in shapes
+    ]
+
+    def reference(maps: Tensor) -> Tensor:
+        height, width = maps.shape[-2:]
+        weights = maps.exp() / maps.exp().sum(dim=(2, 3), keepdim=True)
+        x = (2 * torch.arange(width) + 1) / width - 1
+        y = (2 * torch.arange(height) + 1) / height - 1
+        across = (weights.sum(dim=2) * x).sum(dim=-1)
+        down = (weights.sum(dim=3) * y).sum(dim=-1)
+        return torch.stack([across, down], dim=-1)
+
+    compare(
+        attempt,
+        reference,
+        cases,
+        hint="the softmax runs over height and width together; the mean is of (x, y), "
+        "in this order, as base_grid has it.",
+    )

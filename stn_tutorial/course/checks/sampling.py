@@ -1,0 +1,222 @@
+"""Checks for chapter 2: reading an image between its pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stn_tutorial.coordinates import base_grid, to_normalized
+from stn_tutorial.course.checks._grading import Wrong, choose, compare
+from stn_tutorial.sampling import sample
+
+__all__ = [
+    "at_the_right_edge",
+    "contrast_after_shift",
+    "reflected",
+    "repaired_reader",
+    "upsampled",
+    "where_zeros_darken",
+    "white_fill",
+]
+
+
+def at_the_right_edge(answers: Mapping[str, Any]) -> None:
+    """Check predictions of what is read half a pixel right of the last centre.
+
+    Args:
+        answers: for ``"zeros"``, ``"border"``, ``"reflection"`` and
+            ``"reflection, align_corners=True"``, the value read at ``x = W - 0.5`` in a
+            row that ends with 2 and 6.
+
+    Raises:
+        Wrong: if a key is missing, or a value is no number or not what `sample` reads.
+    """
+    row = torch.tensor([[4.0, 2.0, 6.0]]).expand(3, 3)[None, None]
+    for key in ("zeros", "border", "reflection", "reflection, align_corners=True"):
+        if key not in answers:
+            raise Wrong(f"there is no answer for {key!r}")
+        answer = answers[key]
+        if answer is None or answer is ...:
+            print(f"Not answered yet: {key}.")
+            return
+        padding, align_corners = key.split(",")[0], key.endswith("True")
+        right = _read(row, 2.5, 1.0, padding, align_corners)
+        try:
+            number = float(answer)
+        except (TypeError, ValueError):
+            raise Wrong(f"with {key}: answer with a number, not {answer!r}") from None
+        if not abs(number - right) <= 1e-3:
+            raise Wrong(
+                f"with {key}, {answer} is not what is read.\nHint: "
+                "find the two columns on either side of x = W - 0.5, and ask the "
+                "padding for the value of the one that is outside."
+            )
+    print("Correct, on 4 readings.")
+
+
+def reflected(attempt: Callable[..., Tensor]) -> None:
+    """Check ``attempt(x, n, align_corners)``: where a mirrored axis is read."""
+    draw = torch.Generator().manual_seed(1)
+
+    def cases() -> Iterator[tuple[Tensor, int, bool]]:
+        for align_corners in (False, True):
+            for n in (2, 3, 8, 31):
+                x = (torch.rand(6, generator=draw) * 5 - 2) * n
+                yield x, n, align_corners
+
+    def reference(x: Tensor, n: int, align_corners: bool) -> Tensor:
+        # A ramp's values are its coordinates, so what is read says where.
+        ramp = torch.arange(n, dtype=torch.float64).expand(n, n)[None, None]
+        middle = torch.full_like(x, (n - 1) / 2)
+        points = torch.stack([x, middle], dim=-1).double()
+        grid = to_normalized(points, (n, n), align_corners=align_corners)
+        options = {"padding": "reflection", "align_corners": align_corners}
+        return sample(ramp, grid[None, None], **options)[0, 0, 0].to(x.dtype)
+
+    compare(
+        attempt,
+        reference,
+        cases(),
+        tolerance=1e-4,
+        hint="measure from the first mirror (-0.5 or 0), take the remainder by twice "
+        "the distance between the mirrors, fold the second half back, and clamp.",
+    )
+
+
+def contrast_after_shift(attempt: Callable[[float], float]) -> None:
+    """Check ``attempt(shift)``: the contrast of a chequerboard read `shift` pixels on.
+
+    The chequerboard is -1 and 1 in turn; its contrast is the largest absolute value
+    read, away from the edges.
+    """
+    rows, columns = torch.meshgrid(torch.arange(16), torch.arange(16), indexing="ij")
+    board = ((rows + columns) % 2 * 2.0 - 1)[None, None].double()
+
+    def reference(shift: float) -> Tensor:
+        grid = base_grid((16, 16), dtype=torch.float64)[None]
+        read = sample(board, grid + torch.tensor([shift * 2 / 16, 0.0]).double())
+        return read[..., 4:8, 4:8].abs().amax()
+
+    compare(
+        _as_tensors(attempt),
+        reference,
+        [(s,) for s in (0.0, 0.5, 0.25, 0.8, 1.0, 1.5, 2.0, 3.3)],
+        hint="mix two neighbours of opposite sign with weights 1 - s and s; beyond one "
+        "pixel only the fraction of the shift counts. (The cosine of omega / 2 holds "
+        "for half a pixel; cos(pi s) is right at 0, 0.5 and 1, and only there.)",
+    )
+
+
+def white_fill(attempt: Callable[..., Any]) -> None:
+    """Check ``attempt(mean, std)``: the fill, one a channel, that shows as white."""
+    draw = torch.Generator().manual_seed(2)
+    means = torch.rand(4, 3, generator=draw)
+    stds = torch.rand(4, 3, generator=draw) + 0.1
+
+    def reference(mean: Tensor, std: Tensor) -> Tensor:
+        white = (torch.ones(1, 3, 2, 2) - mean[:, None, None]) / std[:, None, None]
+        return white[0, :, 0, 0]
+
+    compare(
+        _as_tensors(attempt),
+        reference,
+        zip(means, stds),
+        hint="a white pixel is 1 everywhere: do to it what was done to the image.",
+    )
+
+
+def repaired_reader(attempt: Callable[..., Tensor]) -> None:
+    """Check ``attempt(image, points)``: bilinear reading of (H, W), zeros outside."""
+    draw = torch.Generator().manual_seed(3)
+
+    def cases() -> Iterator[tuple[Tensor, Tensor]]:
+        for height, width in ((5, 5), (4, 9), (12, 3)):
+            image = torch.rand(height, width, generator=draw)
+            size = torch.tensor([width, height])
+            yield image, torch.rand(6, 7, 2, generator=draw) * (size + 2) - 1.5
+
+    def reference(image: Tensor, points: Tensor) -> Tensor:
+        grid = to_normalized(points, image.shape)[None]
+        return sample(image[None, None], grid)[0, 0]
+
+    compare(
+        attempt,
+        reference,
+        cases(),
+        hint="read a ramp that rises along x alone, then one along y alone: which "
+        "fraction belongs to which direction?",
+    )
+
+
+def upsampled(attempt: Callable[..., Tensor]) -> None:
+    """Check ``attempt(image, size, align_corners)``: resizing by sampling."""
+    draw = torch.Generator().manual_seed(4)
+
+    def cases() -> Iterator[tuple[Tensor, tuple[int, int], bool]]:
+        for align_corners in (False, True):
+            for small, large in (((4, 4), (8, 8)), ((3, 5), (10, 7)), ((6, 2), (6, 9))):
+                yield torch.rand(2, 3, *small, generator=draw), large, align_corners
+
+    def reference(image: Tensor, size: tuple[int, int], align_corners: bool) -> Tensor:
+        return F.interpolate(image, size, mode="bilinear", align_corners=align_corners)
+
+    def with_a_reason(*arguments: Any) -> Any:
+        try:
+            return attempt(*arguments)
+        except ValueError as error:  # what `sample` says to a grid that does not fit
+            raise Wrong(
+                f"{error}\nHint: `base_grid` returns one grid, (H, W, 2); `sample` "
+                "wants one for each image of the batch: see `expand`."
+            ) from error
+
+    compare(
+        with_a_reason,
+        reference,
+        cases(),
+        hint="the base grid of the *output* size, in the given convention, once for "
+        "each image of the batch; and think of what is read outside the centres.",
+    )
+
+
+def where_zeros_darken(answer: Any) -> None:
+    """Check a prediction: where zero padding darkens an image enlarged by sampling."""
+    grid = base_grid((12, 12))[None]
+    darker = sample(torch.ones(1, 1, 4, 4), grid)[0, 0] < 0.999
+    found = {
+        (False, False): "nowhere",
+        (True, False): "along the edges",
+        (True, True): "everywhere",
+    }
+    choose(
+        answer,
+        found[bool(darker[0, 6]), bool(darker[6, 6])],
+        tuple(found.values()),
+        hint="enlarge an image of ones from 4 to 12 pixels, with padding='zeros' and "
+        "align_corners=False, and print it.",
+    )
+
+
+def _read(
+    image: Tensor, x: float, y: float, padding: str, align_corners: bool
+) -> float:
+    """What `sample` reads at one pixel point."""
+    points = torch.tensor([[[x, y]]])
+    grid = to_normalized(points, image.shape[-2:], align_corners=align_corners)
+    read = sample(image, grid[None], padding=padding, align_corners=align_corners)
+    return float(read)
+
+
+def _as_tensors(attempt: Callable[..., Any]) -> Callable[..., Any]:
+    """Let `attempt` answer with numbers or lists where a tensor is compared."""
+
+    def wrapped(*arguments: Any) -> Any:
+        got = attempt(*arguments)
+        if got is None or got is ...:
+            return None
+        return torch.as_tensor(got, dtype=torch.float64)
+
+    return wrapped

@@ -1,0 +1,192 @@
+"""Checks for chapter 6: what a trained transformer does, and what it is trained on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+
+import torch
+from torch import Tensor, nn
+
+from stn_tutorial.course.checks._grading import choose, compare
+from stn_tutorial.data.digits import DigitSet, load_digits
+from stn_tutorial.data.distortions import distort
+from stn_tutorial.experiments.models import FCN
+from stn_tutorial.experiments.training import error_rate
+from stn_tutorial.families import Affine
+from stn_tutorial.sampling import sample
+
+__all__ = [
+    "one_theta_for_two",
+    "read_with_the_truth",
+    "turned_once",
+    "turned_too_far",
+    "zoom_of",
+]
+
+
+def read_with_the_truth(answer: str) -> None:
+    """Check how a turned digit comes out, read with the distortion's own theta."""
+    digits = load_digits("test", "embedded").images[:50]
+    turned = distort(digits, "R", torch.Generator().manual_seed(1))
+    theta = turned.truth["theta"].flatten(1)
+    output = sample(turned.images, Affine().grid(theta, (28, 28)))
+    candidates = {
+        "upright": digits,
+        "as they came": turned.images,
+        "turned twice as far": _turn(digits, 2 * turned.truth["angle"]),
+    }
+    distances = {
+        name: (output - picture).abs().mean().item()
+        for name, picture in candidates.items()
+    }
+    choose(
+        answer,
+        min(distances, key=distances.get),
+        tuple(candidates),
+        hint="the turned picture was made by reading the digit with this very theta.",
+    )
+
+
+def zoom_of(attempt: Callable[[Tensor], Tensor]) -> None:
+    """Check ``attempt(theta)``: the scale of the closest similarity, (N, 6) -> (N,)."""
+    draw = torch.Generator().manual_seed(2)
+
+    def cases() -> Iterator[tuple[Tensor]]:
+        yield (torch.tensor([[2.0, 0.0, 0.3, 0.0, 2.0, -0.4]]),)
+        yield (torch.tensor([[-1.0, 0.0, 0.0, 0.0, 1.0, 0.0]]),)
+        for n in (1, 3, 50):
+            yield (torch.randn(n, 6, generator=draw),)
+
+    def reference(theta: Tensor) -> Tensor:
+        linear = theta.view(-1, 2, 3)[..., :2].double()
+        stretches = torch.linalg.svdvals(linear)  # along the two axes of the ellipse
+        signed = stretches[:, 0] + linear.det().sign() * stretches[:, 1]
+        return (signed / 2).to(theta.dtype)
+
+    compare(
+        attempt,
+        reference,
+        cases(),
+        hint="h at its best angle is the length of a vector; half of it is the scale. "
+        "Use only the linear part: a11, a12, a21 and a22.",
+    )
+
+
+def turned_once(answer: str) -> None:
+    """Check what turning the training digits once, not each time, does to the errors.
+
+    A fully connected network learns 1,000 turned digits for thirty epochs, twice.
+    """
+    options = (
+        "both lower",
+        "training lower, test higher",
+        "training higher, test lower",
+    )
+    hint = "how many different pictures does the network see in thirty epochs?"
+    if answer is None or answer is ...:
+        choose(answer, None, options, hint=hint)
+        return
+    (train_once, test_once), (train_afresh, test_afresh) = _errors_once_and_afresh()
+    if test_once < test_afresh:
+        right = options[0] if train_once < train_afresh else options[2]
+    else:
+        right = options[1] if train_once < train_afresh else "both higher"
+    choose(answer, right, options, hint=hint)
+
+
+def turned_too_far(answer: str, model: nn.Module, digits: DigitSet) -> None:
+    """Check a model's error on digits turned by 90° to 180°, against within ±90°.
+
+    Args:
+        answer: the reader's.
+        model: trained on digits turned within ±90°, on the CPU.
+        digits: to test it on; the first 1,000 are turned.
+    """
+    images, labels = digits.images[:1000], digits.labels[:1000]
+    draw = torch.Generator().manual_seed(3)
+    within = (torch.rand(len(labels), generator=draw) - 0.5) * math.pi
+    beyond = torch.where(within > 0, within + math.pi / 2, within - math.pi / 2)
+    near, far = (
+        error_rate(model, _turn(images, angle), labels) for angle in (within, beyond)
+    )
+    right = "about the same"
+    if far > 2 * near:
+        right = "more than twice as high"
+    elif far < 0.8 * near:
+        right = "lower"
+    choose(
+        answer,
+        right,
+        ("about the same", "lower", "more than twice as high"),
+        hint="turn the test digits farther and count: checks use the model you pass.",
+    )
+
+
+def one_theta_for_two(attempt: Callable[[Tensor, Tensor], Tensor]) -> None:
+    """Check ``attempt(first, second)``: one theta for two readings in a row.
+
+    Each is (N, 2, 3), and `first` is read first.
+    """
+    draw = torch.Generator().manual_seed(4)
+
+    def cases() -> Iterator[tuple[Tensor, Tensor]]:
+        for n in (1, 2, 20):
+            yield tuple(torch.randn(2, n, 2, 3, generator=draw, dtype=torch.float64))
+
+    def reference(first: Tensor, second: Tensor) -> Tensor:
+        # Where three points of the last output end up in the first input.
+        points = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]).to(first)
+        for theta in (second, first):
+            points = points @ theta[..., :2].mT + theta[..., 2][:, None]
+        origin, right, down = points.unbind(1)
+        return torch.stack([right - origin, down - origin, origin], dim=-1)
+
+    compare(
+        attempt,
+        reference,
+        cases(),
+        hint="a pixel of the last output asks the second theta first. Append the row "
+        "(0, 0, 1), multiply in that order, and keep two rows.",
+    )
+
+
+def _turn(images: Tensor, angle: Tensor) -> Tensor:
+    """Turn pictures clockwise on the screen, one angle each."""
+    c, s, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
+    theta = torch.stack([c, s, zero, -s, c, zero], dim=-1)
+    return sample(images, Affine().grid(theta, images.shape[-2:]))
+
+
+@lru_cache(maxsize=1)
+def _errors_once_and_afresh() -> tuple[tuple[float, float], tuple[float, float]]:
+    """(training, test) error in percent: turned once, and turned afresh."""
+    digits = load_digits("train", "embedded").first(1000)
+    test = load_digits("test", "embedded")
+    turned_test = distort(test.images, "R", torch.Generator().manual_seed(5)).images
+    errors = []
+    for once in (True, False):
+        draw = torch.Generator().manual_seed(6)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(7)
+            model = FCN((1, 28, 28))
+        optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
+        images = distort(digits.images, "R", draw).images
+        for _ in range(30):
+            if not once:
+                images = distort(digits.images, "R", draw).images
+            for batch in torch.randperm(len(digits), generator=draw).split(50):
+                loss = nn.functional.cross_entropy(
+                    model(images[batch]), digits.labels[batch]
+                )
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+        errors.append(
+            (
+                error_rate(model, images, digits.labels),
+                error_rate(model, turned_test, test.labels),
+            )
+        )
+    return errors[0], errors[1]

@@ -1,0 +1,276 @@
+"""The table of distorted MNIST and its figures, from the result files.
+
+In every figure, black is a network without a spatial transformer and orange one with;
+the families differ in their line and marker, and filled marks are measured here.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate, product
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from stn_tutorial.course.plotting import COLORS, LEAST, label_panels, panels_of
+from stn_tutorial.experiments.distorted_mnist import COLUMNS, PAPER, ROWS, Cell
+from stn_tutorial.experiments.results import select
+
+__all__ = [
+    "at_other_budgets",
+    "draw_against_paper",
+    "draw_against_parameters",
+    "draw_against_time",
+    "draw_gains",
+    "errors",
+    "overview",
+    "table",
+]
+
+Results = Mapping[Cell, Mapping[str, Any]]
+
+#: What the style of a line and the shape of a mark say: the family of warps.
+STYLES = {None: "-o", "affine": "-o", "projective": "--s", "tps": ":^"}
+
+
+def errors(results: Results, recipe: str, column: str, row: str) -> list[float]:
+    """Return the test errors of one place of the table.
+
+    Args:
+        results: of `stn_tutorial.experiments.distorted_mnist.results`.
+        recipe: one of its ``RECIPES``.
+        column: one of its ``COLUMNS``.
+        row: one of its ``ROWS``.
+
+    Returns:
+        The errors after the last epoch in percent, one a seed.
+    """
+    runs = select(results, recipe=recipe, column=column, row=row).values()
+    return [run["test_error"] for run in runs]
+
+
+def table(results: Results, recipe: str) -> str:
+    """Return one recipe's table as Markdown, with the paper's numbers beside ours.
+
+    Args:
+        results: of `stn_tutorial.experiments.distorted_mnist.results`.
+        recipe: one of its ``RECIPES``.
+
+    Returns:
+        A line for each row that was measured. Each place holds the mean error in
+        percent, its standard deviation and the number of seeds; then the paper's error.
+    """
+    measured = {(cell.row, cell.recipe) for cell in results}
+    lines = [["model", *COLUMNS], ["---", *("---:" for _ in COLUMNS)]]
+    for row in ROWS:
+        if (row, recipe) in measured:
+            places = (_place(results, recipe, column, row) for column in COLUMNS)
+            lines.append([row, *places])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _place(results: Results, recipe: str, column: str, row: str) -> str:
+    """Such as ``0.61 ± 0.03 (3); 0.5``: ours, and the paper's."""
+    if row not in PAPER[column]:
+        return ""
+    found = errors(results, recipe, column, row)
+    spread = f" ± {statistics.stdev(found):.2f}" if len(found) > 1 else ""
+    ours = f"{statistics.mean(found):.2f}{spread} ({len(found)})" if found else "–"
+    return f"{ours}; {PAPER[column][row]}"
+
+
+def overview(done: Iterable[Cell], wanted: Iterable[Cell]) -> str:
+    """Return what is done and what is missing, as plain text.
+
+    Args:
+        done: the cells that have a result.
+        wanted: the cells that are to have one.
+
+    Returns:
+        A block for each recipe: in each place the seeds that are done, and a dot for
+        each that is missing.
+    """
+    done, wanted = set(done), list(wanted)
+    columns = [name for name in COLUMNS if any(c.column == name for c in wanted)]
+    lines = []
+    for recipe in dict.fromkeys(cell.recipe for cell in wanted):
+        lines.append(f"{recipe:12}" + "".join(f"{name:>9}" for name in columns))
+        for row in ROWS:
+            places = []
+            for column in columns:
+                place = (recipe, column, row)
+                here = [c for c in wanted if (c.recipe, c.column, c.row) == place]
+                seeds = " ".join(str(c.seed) if c in done else "·" for c in here)
+                places.append(f"{seeds:>9}")
+            if any(place.strip() for place in places):
+                lines.append(f"{row:12}{''.join(places)}")
+        lines.append("")
+    missing = sum(cell not in done for cell in wanted)
+    return "\n".join([*lines, f"{len(wanted) - missing} done, {missing} missing"])
+
+
+def at_other_budgets(folder: Path) -> list[tuple[Cell, dict[str, Any]]]:
+    """Return results of cells at other numbers of parameters than the table's.
+
+    Args:
+        folder: of the table's results; these are in folders below its ``budgets``.
+
+    Returns:
+        Each cell with its result, whose ``config`` tells the budget. A cell may be
+        there several times.
+    """
+    found = []
+    for path in sorted((folder / "budgets").rglob("*.json")):
+        result = json.loads(path.read_text(encoding="utf-8"))
+        found.append((Cell(**result.pop("cell")), result))
+    return found
+
+
+def draw_against_paper(results: Results) -> Figure:
+    """Draw every error beside the paper's, a panel for each column that was measured.
+
+    Args:
+        results: of `stn_tutorial.experiments.distorted_mnist.results`.
+
+    Returns:
+        The figure. Filled marks: today's recipe; hollow: the paper's, scaled down;
+        bars: the paper's numbers. A whisker is the standard deviation over seeds.
+    """
+    measured = {cell.row for cell in results} or set(ROWS)
+    bar = {"color": COLORS["ink"], "ms": 13, "mew": 2, "ls": "", "marker": "|"}
+    fig, panels = _panels(results, height=0.9 + 0.21 * len(measured))
+    for column, ax in panels.items():
+        rows = [row for row in PAPER[column] if row in measured]
+        for place, row in enumerate(rows):
+            ax.plot(PAPER[column][row], place, **bar)
+            for recipe in ("paper", "today"):
+                if found := errors(results, recipe, column, row):
+                    spread = statistics.stdev(found) if len(found) > 1 else None
+                    look = _mark(row, filled=recipe == "today")
+                    ax.errorbar(_mean(found), place, xerr=spread, **look)
+        ax.set_yticks(range(len(rows)), rows)
+        ax.set(xscale="log", ylim=(len(rows) - 0.5, -0.5))
+    looks = {"today": _mark("ST-CNN Aff"), "the paper's number": bar}
+    looks["as the paper"] = _mark("ST-CNN Aff", filled=False)
+    return label_panels(fig, "test error (%)", "", looks)
+
+
+def draw_against_time(results: Results, recipe: str) -> Figure:
+    """Draw the test error of every epoch against the minutes of training so far.
+
+    Args:
+        results: of `stn_tutorial.experiments.distorted_mnist.results`.
+        recipe: one of its ``RECIPES``.
+
+    Returns:
+        The figure, with a panel for each column that was measured and a line for each
+        run. Minutes compare if one machine made all results, equally busy.
+    """
+    here = select(results, recipe=recipe)
+    fig, panels = _panels(here, height=2.6)
+    for cell, result in here.items():
+        minutes = accumulate(entry["seconds"] / 60 for entry in result["history"])
+        found = [max(entry["test_error"], LEAST) for entry in result["history"]]
+        panels[cell.column].plot(list(minutes), found, **_line(cell.row))
+        panels[cell.column].set(yscale="log")
+    looks = _lines(cell.row for cell in here)
+    return label_panels(fig, "minutes of training", "test error (%)", looks)
+
+
+def draw_against_parameters(
+    results: Results, others: Iterable[tuple[Cell, Mapping[str, Any]]], recipe: str
+) -> Figure:
+    """Draw errors against the number of parameters.
+
+    Args:
+        results: of `stn_tutorial.experiments.distorted_mnist.results`.
+        others: of `at_other_budgets`; columns without are left out if there are any.
+        recipe: one of its ``RECIPES``.
+
+    Returns:
+        The figure, with a line for each row: the mean over seeds.
+    """
+    others = [(cell, result) for cell, result in others if cell.recipe == recipe]
+    every = [*others, *select(results, recipe=recipe).items()]
+    fig, panels = _panels((cell for cell, _ in others or every), height=2.6)
+    places: dict[tuple[str, str], dict[float, list[float]]] = {}
+    for cell, result in every:
+        if cell.column in panels:
+            place = places.setdefault((cell.column, cell.row), {})
+            thousands = result["parameters"] / 1000
+            place.setdefault(thousands, []).append(result["test_error"])
+    for (column, row), found in places.items():
+        means = [_mean(found[count]) for count in sorted(found)]
+        panels[column].plot(sorted(found), means, **(_mark(row) | _line(row)))
+    for ax in panels.values():
+        low, high = ax.get_xlim()
+        ax.set(xscale="log", yscale="log", xlim=(0.8 * max(low, 1), 1.25 * high))
+    looks = _lines(row for _, row in places)
+    looks = {row: _mark(row) | look for row, look in looks.items()}
+    return label_panels(fig, "parameters (thousands)", "test error (%)", looks)
+
+
+def draw_gains(results: Results, recipe: str) -> Figure:
+    """Draw by what factor each transformer changes the error of the plain network.
+
+    Args:
+        results: of `stn_tutorial.experiments.distorted_mnist.results`.
+        recipe: one of its ``RECIPES``.
+
+    Returns:
+        The figure: a panel for each classifier, a place for each column of the table, a
+        mark for each family. Filled marks are ours, hollow ones the paper's.
+    """
+    fig, axes = plt.subplots(1, 2, figsize=(6.4, 3.4), sharey=True)
+    for ax, base in zip(axes, ("FCN", "CNN"), strict=True):
+        ax.axhline(1, color=COLORS["faint"])
+        family_rows = [row for row in ROWS if row.startswith(f"ST-{base}")]
+        for column, row in product(COLUMNS, family_rows):
+            if row not in PAPER[column]:
+                continue
+            x = list(COLUMNS).index(column) + 0.25 * (family_rows.index(row) - 1)
+            paper = PAPER[column][row] / PAPER[column][base]
+            ax.plot(x - 0.06, paper, **_mark(row, filled=False, color="ink"))
+            ours, plain = (
+                errors(results, recipe, column, each) for each in (row, base)
+            )
+            if ours and plain:
+                ax.plot(x + 0.06, _mean(ours) / _mean(plain), **_mark(row))
+        ax.set_xticks(range(len(COLUMNS)), COLUMNS, rotation=35)
+        ax.set(title=f"ST-{base} over {base}", yscale="log")
+    looks = {row.split()[-1]: _mark(row) for row in family_rows}
+    looks["the paper's"] = _mark("ST-CNN Aff", filled=False, color="ink")
+    return label_panels(fig, "", "ratio of the errors", looks)
+
+
+def _mean(found: Sequence[float]) -> float:
+    return max(statistics.mean(found), LEAST)
+
+
+def _panels(cells: Iterable[Cell], height: float) -> tuple[Figure, dict[str, Axes]]:
+    """A panel for each of the cells' columns, two in a row; for all without cells."""
+    measured = {cell.column for cell in cells} or set(COLUMNS)
+    names = [column for column in COLUMNS if column in measured]
+    return panels_of(names, height=height)
+
+
+def _mark(row: str, *, filled: bool = True, color: str = "") -> dict[str, Any]:
+    family = ROWS[row][1]
+    color = COLORS[color or ("output" if family else "ink")]
+    inside = color if filled else "white"
+    return {"marker": STYLES[family][-1], "color": color, "mfc": inside, "ls": ""}
+
+
+def _line(row: str) -> dict[str, Any]:
+    model, family = ROWS[row]
+    color = COLORS["output" if family else "ink"]
+    return {"color": color, "ls": STYLES[family][:-1], "lw": 2 if "cnn" in model else 1}
+
+
+def _lines(rows: Iterable[str]) -> dict[str, dict[str, Any]]:
+    return {row: _line(row) for row in sorted(set(rows), key=list(ROWS).index)}

@@ -1,0 +1,269 @@
+"""The classifiers of Jaderberg et al. (2015), §4.1, and one of today.
+
+Each takes digits ``(N, 1, H, W)`` to ``(N, 10)`` scores. The ST- variants put a
+`SpatialTransformer` in front and are narrower behind it, so that all models of a row of
+the paper's table have about the same number of parameters: `build` sees to that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stn_tutorial.coordconv import CoordConv2d, convert_to_coordconv
+from stn_tutorial.families import (
+    Affine,
+    Attention,
+    Projective,
+    Similarity,
+    Translation,
+)
+from stn_tutorial.localization import (
+    ConvLocalization,
+    FixedScale,
+    FullyConnectedLocalization,
+    ModernLocalization,
+    flat_features,
+    normalized_convolution,
+)
+from stn_tutorial.thin_plate_spline import ThinPlateSpline
+from stn_tutorial.transformer import SpatialTransformer
+
+__all__ = [
+    "CNN",
+    "COORDINATES",
+    "FAMILIES",
+    "FCN",
+    "MODELS",
+    "ModernCNN",
+    "TransformedClassifier",
+    "build",
+    "count_parameters",
+    "tell_places",
+]
+
+#: The families of warps by the names that options use.
+FAMILIES = {
+    "translation": Translation,
+    "attention": Attention,
+    "similarity": Similarity,
+    "affine": Affine,
+    "projective": Projective,
+    "tps": ThinPlateSpline,
+}
+
+
+class FCN(nn.Sequential):
+    """The paper's fully connected network: two hidden layers of `width`."""
+
+    def __init__(self, in_shape: Sequence[int], width: int = 128) -> None:
+        super().__init__(
+            nn.Flatten(),
+            nn.Linear(flat_features(nn.Flatten(), in_shape), width),
+            nn.ReLU(),
+            nn.Linear(width, width),
+            nn.ReLU(),
+            nn.Linear(width, 10),
+        )
+
+
+class CNN(nn.Sequential):
+    """The paper's convolutional network: 9×9 and 7×7 convolutions, with pooling."""
+
+    def __init__(self, in_shape: Sequence[int], width: int = 32) -> None:
+        features = nn.Sequential(
+            nn.Conv2d(in_shape[0], width, 9),
+            nn.MaxPool2d(2),
+            nn.ReLU(),
+            nn.Conv2d(width, width, 7),
+            nn.MaxPool2d(2),
+            nn.ReLU(),
+        )
+        n_features = flat_features(features, in_shape)
+        super().__init__(*features, nn.Flatten(), nn.Linear(n_features, 10))
+
+
+class ModernCNN(nn.Sequential):
+    """Four convolutions with normalization; the first one halves the size at once.
+
+    A 5×5 convolution with stride 2, one 3×3 convolution, pooling, two more and pooling
+    again. Most of the operations are saved at the full size, where features say little.
+    The scores are read from every place: a digit in its pose is worth more than one
+    that is anywhere.
+    """
+
+    def __init__(self, in_shape: Sequence[int], width: int = 64) -> None:
+        features = nn.Sequential(
+            *normalized_convolution(in_shape[0], max(1, width // 2), 5, stride=2),
+            *normalized_convolution(max(1, width // 2), width, 3),
+            nn.MaxPool2d(2),
+            *normalized_convolution(width, width, 3),
+            *normalized_convolution(width, width, 3),
+            nn.MaxPool2d(2),
+        )
+        n_features = flat_features(features, in_shape)
+        super().__init__(*features, nn.Flatten(), nn.Linear(n_features, 10))
+
+
+class TransformedClassifier(nn.Module):
+    """A spatial transformer and a classifier behind it.
+
+    Args:
+        transformer: warps the images.
+        classifier: scores what it returns.
+    """
+
+    def __init__(self, transformer: SpatialTransformer, classifier: nn.Module) -> None:
+        super().__init__()
+        self.transformer = transformer
+        self.classifier = classifier
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Warp images, then score them.
+
+        Args:
+            x: ``(N, C, H, W)``.
+
+        Returns:
+            ``(N, 10)`` scores.
+        """
+        return self.classifier(self.transformer(x))
+
+
+#: The models by name, as (classifier, localization network in front or None, widest).
+MODELS: dict[str, tuple[Callable, Callable | None, int]] = {
+    "fcn": (FCN, None, 1024),
+    "cnn": (CNN, None, 512),
+    "modern": (ModernCNN, None, 512),
+    "st-fcn": (FCN, FullyConnectedLocalization, 1024),
+    "st-cnn": (CNN, ConvLocalization, 512),
+    "st-modern": (ModernCNN, ModernLocalization, 512),
+    "st-pooled": (ModernCNN, partial(ModernLocalization, pooled=True), 512),
+}
+#: What convolutions of an ST- variant may be CoordConv layers. Everywhere means all of
+#: the localization network's, radius the same with the radius, and both means that
+#: network's first and the classifier's.
+COORDINATES = ("none", "first", "everywhere", "radius", "both")
+
+
+def build(
+    name: str,
+    in_shape: Sequence[int] = (1, 28, 28),
+    *,
+    family: str = "affine",
+    budget: int = 200_000,
+    out_size: Sequence[int] | None = None,
+    coordinates: str = "none",
+    **options: Any,
+) -> nn.Module:
+    """Return a classifier with about `budget` parameters.
+
+    The classifier's width is chosen so that the whole model comes closest to it.
+
+    Args:
+        name: one of `MODELS`.
+        in_shape: ``(C, H, W)`` of the images.
+        family: one of `FAMILIES`, for the ST- variants, or crop: a window of
+            half the images' height and width, which can only move.
+        budget: the number of parameters aimed at.
+        out_size: ``(H, W)`` of an ST- variant's output; the default is the input's.
+        coordinates: one of `COORDINATES`, for the ST- variants.
+        **options: of `stn_tutorial.sample`, for the transformer of an ST- variant.
+
+    Returns:
+        The model, freshly initialized from PyTorch's global random state.
+
+    Raises:
+        TypeError: if a model without a transformer is given options of one.
+        ValueError: if a name is unknown, there is no convolution to give coordinates
+            to, or no width comes within 20% of the budget.
+    """
+    if name not in MODELS:
+        raise ValueError(f"name must be one of {tuple(MODELS)}, got {name!r}")
+    if family not in (*FAMILIES, "crop"):
+        raise ValueError(f"family must be one of {(*FAMILIES, 'crop')}, got {family!r}")
+    if coordinates not in COORDINATES:
+        raise ValueError(
+            f"coordinates must be one of {COORDINATES}, got {coordinates!r}"
+        )
+    classifier, localization, widest = MODELS[name]
+    given = [*options, *(["out_size"] if out_size is not None else [])]
+    given += ["coordinates"] if coordinates != "none" else []
+    if localization is None and given:
+        raise TypeError(f"{name} has no transformer to give {', '.join(given)} to")
+    in_shape = tuple(in_shape)
+    transformer, inner = None, in_shape
+    if localization is not None:
+        crop = family == "crop"
+        warp = Attention() if crop else FAMILIES[family]()
+        network = localization(in_shape, Translation() if crop else warp)
+        if coordinates != "none":
+            every = coordinates in ("everywhere", "radius")
+            tell_places(network, first=not every, radius=coordinates == "radius")
+        network = nn.Sequential(*network, FixedScale(0.5)) if crop else network
+        transformer = SpatialTransformer(network, warp, out_size, **options)
+        inner = (in_shape[0], *(out_size or in_shape[1:]))
+
+    def make(width: int) -> nn.Module:
+        model = classifier(inner, width)
+        return tell_places(model, first=True) if coordinates == "both" else model
+
+    rest = budget - (count_parameters(transformer) if transformer else 0)
+    model = make(_closest_width(make, rest, widest))
+    if transformer is not None:
+        model = TransformedClassifier(transformer, model)
+    if abs(count_parameters(model) - budget) > 0.2 * budget:
+        raise ValueError(
+            f"budget of {budget} is out of reach for {name}: the closest has "
+            f"{count_parameters(model)} parameters"
+        )
+    # On a CPU, convolutions and poolings are half as fast again in this layout.
+    return model.to(memory_format=torch.channels_last)
+
+
+def tell_places(
+    network: nn.Module, *, first: bool = False, radius: bool = False
+) -> nn.Module:
+    """Make of an untrained network what it had been if written with CoordConv layers.
+
+    Args:
+        network: changed in place.
+        first: change its first convolution alone.
+        radius: see `stn_tutorial.add_coordinates`.
+
+    Returns:
+        The network. Its new layers' weights are drawn from PyTorch's global random
+        state, those for the coordinates as well.
+    """
+    convert_to_coordconv(network, first=first, radius=radius)
+    for layer in network.modules():
+        if isinstance(layer, CoordConv2d):
+            layer.reset_parameters()
+    return network
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Return the number of parameters that are trained.
+
+    Args:
+        module: any module.
+
+    Returns:
+        The number of its parameters' entries.
+    """
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)
+
+
+def _closest_width(make: Callable[[int], nn.Module], budget: int, widest: int) -> int:
+    """The width in 1..widest whose parameter count is closest to the budget."""
+    low, high = 1, widest
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (
+            (middle, high) if count_parameters(make(middle)) < budget else (low, middle)
+        )
+    return min((low, high), key=lambda w: abs(count_parameters(make(w)) - budget))

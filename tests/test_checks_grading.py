@@ -1,0 +1,108 @@
+"""What the exercises' checks say of right, wrong and missing answers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from stn_tutorial.course.checks import Wrong
+from stn_tutorial.course.checks._grading import choose, compare
+
+CASES = [(torch.tensor([1.0, 2.0]),), (torch.arange(12.0).view(3, 4),)]
+
+
+def double(x):
+    return 2 * x
+
+
+def test_a_right_answer_is_correct_on_every_case(capsys):
+    compare(lambda x: x + x, double, CASES, hint="-")
+    assert capsys.readouterr().out == "Correct, on 2 cases.\n"
+
+
+@pytest.mark.parametrize("nothing", [None, ...])
+def test_a_stub_is_not_solved_yet_and_not_wrong(nothing, capsys):
+    compare(lambda x: nothing, double, CASES, hint="-")
+    assert capsys.readouterr().out.startswith("Not solved yet")
+
+
+@pytest.mark.parametrize(
+    ("attempt", "message"),
+    [
+        (lambda x: [1], "expected a tensor, got list"),
+        (lambda x: x[:1], r"expected shape \(2,\), got \(1,\)"),
+        (lambda x: double(x) + torch.tensor([0, 1]), r"1 of 2 values .* at \(1,\)"),
+        (lambda x: double(x) * torch.nan, "2 of 2 values differ"),
+    ],
+)
+def test_a_wrong_answer_says_on_which_case_and_what_to_look_at(attempt, message):
+    with pytest.raises(Wrong, match=message) as error:
+        compare(attempt, double, CASES, hint="twice as much")
+    assert str(error.value).startswith("for ([1.0, 2.0]): ")
+    assert str(error.value).endswith("\nHint: twice as much")
+
+
+def test_the_first_wrong_case_is_the_one_shown(capsys):
+    with pytest.raises(Wrong, match=r"^for \(tensor \(3, 4\)\): 11 of 12") as error:
+        compare(lambda x: x * 2 if x.ndim == 1 else x, double, CASES, hint="-")
+    assert "expected 2, got 1" in str(error.value)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_difference_within_the_tolerance_is_none(capsys):
+    compare(lambda x: double(x) + 5e-6, double, CASES, hint="-")
+    compare(lambda x: double(x) + 0.05, double, CASES, hint="-", tolerance=0.1)
+    assert capsys.readouterr().out.count("Correct") == 2
+    with pytest.raises(Wrong):
+        compare(lambda x: double(x) + 1e-3, double, CASES, hint="-")
+
+
+def test_another_float_type_or_a_gradient_is_no_fault(capsys):
+    compare(lambda x: double(x.double().requires_grad_()), double, CASES, hint="-")
+    assert "Correct" in capsys.readouterr().out
+
+
+def test_other_arguments_are_shown_as_they_are():
+    with pytest.raises(Wrong, match=r"^for \(\[1.0, 2.0\], 3, 'zeros'\)"):
+        compare(
+            lambda x, n, padding: x,
+            lambda x, n, padding: n * x,
+            [(torch.tensor([1.0, 2.0]), 3, "zeros")],
+            hint="-",
+        )
+
+
+def test_a_mistake_in_the_attempt_is_not_hidden():
+    with pytest.raises(ZeroDivisionError):
+        compare(lambda x: 1 / 0, double, CASES, hint="-")
+
+
+OPTIONS = ("left", "right")
+
+
+def test_the_right_choice_is_correct(capsys):
+    choose("left", "left", OPTIONS, hint="-")
+    assert capsys.readouterr().out == "Correct.\n"
+
+
+@pytest.mark.parametrize("nothing", [None, ...])
+def test_without_a_choice_the_options_are_listed(nothing, capsys):
+    choose(nothing, "left", OPTIONS, hint="-")
+    assert (
+        capsys.readouterr().out == "Not answered yet: choose one of 'left', 'right'.\n"
+    )
+
+
+def test_the_wrong_choice_does_not_give_the_answer_away():
+    with pytest.raises(Wrong, match="^'right' is not what happens") as error:
+        choose("right", "left", OPTIONS, hint="try it")
+    assert "left" not in str(error.value) and "try it" in str(error.value)
+
+
+def test_a_choice_that_is_no_option_is_told_the_options():
+    with pytest.raises(Wrong, match="^answer with one of 'left', 'right'"):
+        choose("up", "left", OPTIONS, hint="-")
+
+
+def test_wrong_is_a_failed_assertion():
+    assert issubclass(Wrong, AssertionError)

@@ -1,0 +1,100 @@
+"""The checks of chapter 6 accept what is right and reject what readers get wrong."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from answers import Answers
+from torch import nn
+from torch.nn import functional
+
+from stn_tutorial.course.checks import Wrong
+from stn_tutorial.course.checks import training as checks
+from stn_tutorial.data.digits import load_digits
+
+TEST = load_digits("test", "embedded")
+
+
+def turned(images, angle):
+    """All pictures turned by one angle, with PyTorch alone."""
+    c, s = math.cos(angle), math.sin(angle)
+    theta = torch.tensor([[c, s, 0.0], [-s, c, 0.0]]).expand(len(images), 2, 3)
+    grid = functional.affine_grid(theta, images.shape, align_corners=False)
+    return functional.grid_sample(images, grid, align_corners=False)
+
+
+class KnowsHalfACircle(nn.Module):
+    """Knows the test digits turned by up to 90°, and reads what is most alike."""
+
+    def __init__(self):
+        super().__init__()
+        angles = [math.radians(degrees) for degrees in range(-90, 91, 15)]
+        known = torch.cat([turned(TEST.images, angle) for angle in angles]).flatten(1)
+        self.known = functional.normalize(known, dim=1)
+        self.labels = TEST.labels.repeat(len(angles))
+
+    def forward(self, x):
+        nearest = (x.flatten(1) @ self.known.T).argmax(dim=1)
+        return functional.one_hot(self.labels[nearest], 10).float()
+
+
+class KnowsNothing(nn.Module):
+    def forward(self, x):
+        return torch.zeros(len(x), 10)
+
+
+def right_zoom(theta):
+    """The zoom and turn whose matrix is closest, as a point (p, q) in the plane."""
+    p, q = (theta[:, 0] + theta[:, 4]) / 2, (theta[:, 3] - theta[:, 1]) / 2
+    return (p**2 + q**2).sqrt()
+
+
+def right_row(first, second):
+    rows = torch.tensor([0.0, 0.0, 1.0]).to(first).expand(len(first), 1, 3)
+    a, b = (torch.cat([theta, rows], dim=1) for theta in (first, second))
+    return torch.einsum("nij,njk->nik", a, b)[:, :2]
+
+
+RIGHT = [(checks.zoom_of, right_zoom), (checks.one_theta_for_two, right_row)]
+WRONG = [
+    (checks.zoom_of, lambda theta: theta[:, 0]),
+    (checks.zoom_of, lambda theta: 2 * right_zoom(theta)),
+    (
+        checks.zoom_of,
+        lambda theta: theta.view(-1, 2, 3)[..., :2].det().abs().sqrt(),
+    ),
+    (checks.one_theta_for_two, lambda first, second: right_row(second, first)),
+    (checks.one_theta_for_two, lambda first, second: first * second),
+    (checks.one_theta_for_two, lambda first, second: first),
+]
+CHOICES = [
+    (checks.read_with_the_truth, "turned twice as far"),
+    (checks.turned_once, "training lower, test higher"),
+]
+
+
+class TestAnswers(Answers):
+    right, wrong, choices = RIGHT, WRONG, CHOICES
+
+
+@pytest.mark.parametrize(
+    ("model", "right"),
+    [
+        (KnowsHalfACircle, "more than twice as high"),
+        (KnowsNothing, "about the same"),
+    ],
+)
+def test_turning_too_far_is_judged_by_the_model_itself(model, right, capsys):
+    model = model()
+    checks.turned_too_far(right, model, TEST)
+    assert capsys.readouterr().out.startswith("Correct")
+    for other in {"lower", "about the same", "more than twice as high"} - {right}:
+        with pytest.raises(Wrong, match="Hint"):
+            checks.turned_too_far(other, model, TEST)
+
+
+def test_turning_too_far_is_not_answered_yet(capsys):
+    checks.turned_too_far(..., KnowsNothing(), TEST)
+    assert capsys.readouterr().out.startswith("Not answered yet")

@@ -1,0 +1,385 @@
+"""The command line as a user calls it: with a network or not, one process or two."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import onnxruntime
+import pytest
+import torch
+from PIL import Image
+from torchvision.datasets import MNIST
+
+from stn_tutorial import commands as cli
+from stn_tutorial.data.digits import load_digits
+from stn_tutorial.data.distortions import fixed_test_set
+from stn_tutorial.experiments.checkpoints import read_checkpoint
+from stn_tutorial.experiments.distorted_digits import Config, load_model
+from stn_tutorial.experiments.training import Recipe
+
+NOTICE = "scikit-learn's 1,797 digits are used instead"
+TRAIN = "train --model st-cnn --distortion RTS --epochs 1".split()
+pytestmark = pytest.mark.usefixtures("one_core")
+
+
+def python(
+    *arguments: str, cwd: Path, launcher: tuple[str, ...] = ()
+) -> subprocess.CompletedProcess:
+    """Run Python in a folder that holds the cache, too, as on a fresh machine.
+
+    That there is no network is conftest's doing.
+    """
+    own = {
+        "STN_TUTORIAL_DATA": str(cwd / "cache"),
+        "OMP_NUM_THREADS": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
+    environment = {**os.environ, **own}
+    environment.pop("ACCELERATE_USE_CPU")  # a user has not set it
+    return subprocess.run(
+        [sys.executable, *launcher, *arguments],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+
+
+def call(*arguments: str) -> int:
+    """Run a command in this process; its exit code."""
+    try:
+        cli.main(arguments)
+    except SystemExit as stop:
+        return stop.code
+    return 0
+
+
+def test_a_fresh_machine_without_network_trains_on_embedded_digits(tmp_path):
+    result = python("-m", "stn_tutorial", *TRAIN, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    notice, epoch, summary = result.stdout.splitlines()
+    assert NOTICE in notice and "train-images-idx3-ubyte.gz" in notice
+    assert re.fullmatch(r"epoch +1: loss .*, train .*%, test .*%, .* s", epoch)
+    folder = Path("runs", "st-cnn-RTS-affine-0")
+    assert re.fullmatch(
+        rf"test error \d+\.\d\d% with \d+ parameters on embedded; kept in {folder}",
+        summary,
+    )
+    assert NOTICE not in result.stderr and "Traceback" not in result.stderr
+    assert "Warning" not in result.stderr
+    stored = json.loads((tmp_path / folder / "result.json").read_text())
+    assert stored["data"]["train"]["digits"] == 1437
+    assert stored["config"]["recipe"]["epochs"] == len(stored["history"]) == 1
+    assert not list((tmp_path / "cache").rglob("*.*"))
+
+
+def test_a_fresh_machine_with_a_mirror_trains_on_mnist(real_mnist, tmp_path):
+    result = python("-m", "stn_tutorial", *TRAIN, "--limit", "512", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    epoch, summary = result.stdout.splitlines()
+    assert "parameters on mnist; kept in" in summary
+    folder = tmp_path / "runs" / "st-cnn-RTS-affine-0"
+    data = json.loads((folder / "result.json").read_text())["data"]
+    assert data["source"] == "mnist"
+    assert (data["train"]["digits"], data["test"]["digits"]) == (512, 10_000)
+    names = {path.name for path in (tmp_path / "cache" / "MNIST" / "raw").iterdir()}
+    assert names == {name for name, _ in MNIST.resources}
+
+
+RANKED = """
+import json, os
+from pathlib import Path
+from stn_tutorial import commands as cli
+
+def run(*arguments):
+    done, result = train(*arguments)
+    sums = {name: value.double().sum().item() for name, value
+            in done.model.state_dict().items()}
+    report = {"sums": sums, "result": result}
+    Path(f"rank{os.environ['RANK']}.json").write_text(json.dumps(report))
+    return done, result
+
+train, cli.run = cli.run, run
+cli.main()
+"""
+
+
+def test_two_processes_under_torchrun_train_one_model(tmp_path):
+    (tmp_path / "ranked.py").write_text(RANKED)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    torchrun = "-m torch.distributed.run --nproc_per_node 2 --master_addr 127.0.0.1"
+    launcher = (*torchrun.split(), "--master_port", str(port))
+    result = python("ranked.py", *TRAIN, cwd=tmp_path, launcher=launcher)
+    assert result.returncode == 0, result.stderr
+    notice, epoch, summary = result.stdout.splitlines()
+    assert NOTICE in notice and summary.startswith("test error ")
+    ranks = [json.loads((tmp_path / f"rank{k}.json").read_text()) for k in (0, 1)]
+    assert ranks[0]["sums"] == ranks[1]["sums"]
+    first = ranks[0]["result"]
+    for entry in (rank["result"] for rank in ranks):
+        assert entry["processes"] == 2
+        assert entry["test_error"] == first["test_error"]
+        assert entry["history"][0]["loss"] == first["history"][0]["loss"]
+    folder = tmp_path / "runs" / "st-cnn-RTS-affine-0"
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"checkpoint.safetensors", "result.json"}
+    _, weights = read_checkpoint(folder)
+    sums = {name: value.double().sum().item() for name, value in weights.items()}
+    assert sums == ranks[0]["sums"]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    """A run that is hardly trained, but whose transformer has left the identity."""
+    folder = tmp_path_factory.mktemp("trained")
+    options = "--data embedded --model st-cnn --budget 60000 --distortion RTS --lr 0.01"
+    command = f"train {options} --limit 256 --batch-size 32 --epochs 2"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ACCELERATE_USE_CPU", "true")
+        assert call(*command.split(), "--folder", str(folder)) == 0
+    return folder
+
+
+def test_the_run_is_named_after_its_options(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    options = "--data embedded --limit 8 --epochs 1 --seed 3 --distortion E".split()
+    assert call("train", "--model", "fcn", *options) == 0
+    folder = Path("runs", "fcn-E-3")
+    assert capsys.readouterr().out.endswith(f"; kept in {folder}\n")
+    assert (folder / "result.json").exists()
+
+
+def test_the_same_command_resumes_and_another_is_refused(trained, capsys):
+    config, _ = load_model(trained)
+    options = ["--data", "embedded", "--folder", str(trained)]
+    for name in ("model", "budget", "distortion", "limit"):
+        options += [f"--{name}", str(getattr(config, name))]
+    options += "--lr 0.01 --batch-size 32 --epochs 2".split()
+    assert call("train", *options) == 0
+    assert "kept in" in capsys.readouterr().out
+    assert call("train", *options[:-1], "3") == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1
+    assert err.startswith(f"error: {trained} holds a run with other options (epochs);")
+
+
+def test_evaluate_prints_the_error_of_the_result(trained, capsys):
+    assert call("evaluate", str(trained)) == 0
+    stored = json.loads((trained / "result.json").read_text())
+    assert capsys.readouterr().out == f"test error {stored['test_error']:.2f}%\n"
+
+
+def test_export_writes_what_onnx_runtime_reads(trained, tmp_path, capsys):
+    path = tmp_path / "model.onnx"
+    assert call("export", str(trained), "--to", str(path)) == 0
+    assert f"wrote {path}\n" in capsys.readouterr().out
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    assert [each.name for each in session.get_inputs()] == ["images"]
+    assert [each.name for each in session.get_outputs()] == ["scores"]
+    _, model = load_model(trained)
+    images = fixed_test_set(load_digits("test", "embedded").images, "RTS").images
+    for batch in (images[:1], images[:7], images):
+        (scores,) = session.run(["scores"], {"images": batch.numpy()})
+        with torch.inference_mode():
+            expected = model(batch)
+        got = torch.from_numpy(scores)
+        torch.testing.assert_close(got, expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("count", [1, 7])
+def test_show_draws_the_digits_and_what_becomes_of_them(
+    trained, tmp_path, capsys, count
+):
+    path = tmp_path / "show.png"
+    arguments = ["--to", str(path), "--count", str(count)]
+    assert call("show", str(trained), *arguments) == 0
+    assert f"wrote {path}: digits as they come (top)" in capsys.readouterr().out
+    width, height = Image.open(path).size
+    assert width > 0.4 * count * height / 2  # two rows of about square pictures
+
+
+def test_show_refuses_what_it_cant_show(trained, tmp_path, capsys):
+    assert call("show", str(trained), "--count", "0") == 2
+    assert capsys.readouterr().err == "error: count must be positive, got 0\n"
+    options = "--data embedded --model cnn --limit 8 --epochs 1".split()
+    plain = str(tmp_path / "plain")
+    assert call("train", *options, "--folder", plain) == 0
+    capsys.readouterr()
+    assert call("show", plain) == 2
+    assert capsys.readouterr().err == f"error: {plain} holds a cnn: no transformer\n"
+
+
+def test_data_verifies_embedded_digits(capsys):
+    assert call("data", "--source", "embedded") == 0
+    train, test = capsys.readouterr().out.splitlines()
+    assert train.startswith("train: 1437 digits, SHA-256 ")
+    checksum = load_digits("test", "embedded").checksum
+    assert test == f"test: 360 digits, SHA-256 {checksum[:16]}…"
+
+
+def test_data_fetches_and_verifies_mnist(real_mnist, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("STN_TUTORIAL_DATA", str(tmp_path))
+    assert call("data") == 0
+    out = capsys.readouterr().out
+    assert all(f"{name}: verified\n" in out for name, _ in MNIST.resources)
+    assert f"kept in {tmp_path}\ntrain: 60000 digits" in out
+
+
+def test_data_that_cant_be_had_is_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("STN_TUTORIAL_DATA", str(tmp_path))
+    monkeypatch.setattr(MNIST, "mirrors", ["http://127.0.0.1:9/"])
+    assert call("data") == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1
+    assert err.startswith("error: train-images-idx3-ubyte.gz can't be had (http://127")
+
+
+WRONG = {
+    "train --modle cnn": "Unrecognized options: --modle, cnn "
+    "(perhaps you meant --model)",
+    "train --model vgg": "invalid choice 'vgg' for argument '--model'. Expected one of "
+    "('fcn', 'cnn', 'modern', 'st-fcn', 'st-cnn', 'st-modern', 'st-pooled').",
+    "train --epochs many": "--epochs: invalid literal for int() with base 10: 'many'",
+    "train --epochs 0": "epochs must be positive, got 0",
+    "train --limit -1": "limit must be >= 0, got -1",
+    "train --lr": "Missing value for argument '--lr'. Expected 1 values.",
+    "train stray": "Unrecognized options: stray",
+    "evaluate": "Missing from python -m stn_tutorial evaluate: PATH Of the run. "
+    "(required)",
+    "evaluate nowhere": "folder must hold a checkpoint: there is no "
+    f"{Path('nowhere', 'checkpoint.safetensors')}",
+    "export nowhere --to x": "folder must hold a checkpoint: there is no "
+    f"{Path('nowhere', 'checkpoint.safetensors')}",
+    "data --source cifar": "invalid choice 'cifar' for argument '--source'. "
+    "Expected one of ('mnist', 'embedded').",
+    "trian": "Unrecognized options: trian "
+    "(available subcommands train, evaluate, export, show, data, table, coordconv, "
+    "coordconv-stn, report)",
+    "": "missing subcommand: Expected one of {train, evaluate, export, show, data, "
+    "table, coordconv, coordconv-stn, report}.",
+    "train --data embedded --budget 10": "budget of 10 is out of reach for st-cnn: "
+    "the closest has 36678 parameters",
+}
+
+
+@pytest.mark.parametrize("arguments", WRONG)
+def test_a_wrong_option_gets_one_clear_line(arguments, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert call(*arguments.split()) == 2
+    assert capsys.readouterr() == ("", f"error: {WRONG[arguments]}\n")
+
+
+def test_a_file_that_cant_be_written_gets_one_line(trained, tmp_path, capsys):
+    path = tmp_path / "missing" / "show.png"
+    assert call("show", str(trained), "--to", str(path)) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and str(path) in err
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])  # with and without a frame
+def test_a_process_with_a_wrong_option_exits_with_2(tmp_path, monkeypatch, encoding):
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
+    result = python("-m", "stn_tutorial", "train", "--modle", "cnn", cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == f"error: {WRONG['train --modle cnn']}\n"
+
+
+def helped(*command: str, capsys) -> str:
+    """A help text without its frames and line breaks."""
+    assert call(*command, "--help") == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    return " ".join(re.sub(r"[─│╭╮╰╯]", " ", out).split())
+
+
+def attributes(kind: type) -> dict[str, str]:
+    """What a dataclass's docstring says of each attribute."""
+    entries = re.findall(r"^    (\w+): ((?:.|\n     )+)", inspect.getdoc(kind), re.M)
+    return {name: " ".join(text.split()) for name, text in entries}
+
+
+@pytest.mark.parametrize("kind", [Config, Recipe])
+def test_every_option_of_train_is_explained(kind, capsys):
+    text = helped("train", capsys=capsys)
+    explained = attributes(kind)
+    for entry in dataclasses.fields(kind):
+        if entry.name == "recipe":
+            continue
+        option = f"--{entry.name.replace('_', '-')} "
+        if isinstance(entry.default, bool):  # a switch: --on, --no-on
+            option = f"{option[:-1]}, {option.replace('--', '--no-')}"
+        assert text.count(f" {option}") == 1
+        after = text.split(f" {option}")[1]
+        words, default = explained[entry.name], f"(default: {entry.default})"
+        assert words in after[: after.index(default)]
+        assert after.index(default) < len(words) + 120
+    assert "--folder" in text and "Where checkpoint and result are kept" in text
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        ("evaluate", ["PATH"]),
+        ("export", ["PATH", "--to PATH"]),
+        ("show", ["PATH", "--to PATH", "--count INT"]),
+        ("data", ["--source {mnist,embedded}"]),
+    ],
+)
+def test_every_other_option_is_explained(command, options, capsys):
+    text = helped(command, capsys=capsys)
+    for option in options:
+        assert re.search(rf"{re.escape(option)} [A-Z]", text), option
+
+
+def test_help_lists_the_commands_and_what_they_do(capsys):
+    text = helped(capsys=capsys)
+    for kind in (cli.Train, cli.Evaluate, cli.Export, cli.Show, cli.Data):
+        assert f"{kind.__name__.lower()} {' '.join(kind.__doc__.split())}" in text
+
+
+# ------------------------------------------------------------------------- experiments
+
+
+def reported(which: str, runs: str, capsys) -> tuple[str, set[str]]:
+    """What `report` prints of a miniature's results, and the figures it draws."""
+    folder = str(Path("runs") / runs / "results")
+    assert call("report", which, "--folder", folder, "--figures", "figures") == 0
+    return capsys.readouterr().out, {path.name for path in Path("figures").iterdir()}
+
+
+def test_coordconvs_tasks_in_miniature(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    command = "coordconv --quick --tasks regression detection --seeds 0".split()
+    assert call(*command, "--list") == 0
+    out = capsys.readouterr().out
+    assert out.count("missing: ") == 14 and out.endswith("\n0 done, 14 missing\n")
+    assert "missing: regression-uniform-coordconv-0\n" in out
+    assert call(*command) == 0
+    assert capsys.readouterr().out.endswith("\n14 done, 0 missing\n")
+    assert call(*command, "--list") == 0
+    assert capsys.readouterr().out == "14 done, 0 missing\n"
+    out, pictures = reported("coordconv", "quick-coordconv", capsys)
+    assert out.count("| regression | ") == 10 and "| canvas | coordconv |" in out
+    assert pictures == {"learning.png"}
+
+
+def test_coordinates_in_transformers_in_miniature(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    part = "--columns R E --arrangements plain radius --seeds 0 1".split()
+    assert call("coordconv-stn", "--quick", *part) == 0
+    assert capsys.readouterr().out.endswith("8 done, 0 missing\n")
+    out, pictures = reported("coordconv_stn", "quick-coordconv-stn", capsys)
+    for start in ("radius", "R", "R | (as they come)"):  # errors, differences, poses
+        assert f"\n| {start} |" in out
+    assert pictures == {"differences.png", "convergence.png"}

@@ -1,0 +1,350 @@
+"""CoordConv's tasks: what is asked, how it is judged, and what was found."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torchvision.ops import box_iou
+
+from stn_tutorial import commands as cli
+from stn_tutorial.course.reports.coordconv import (
+    detection_table,
+    difference_table,
+    draw_convergence,
+    draw_differences,
+    draw_learning,
+    error_table,
+    pose_table,
+    seconds_to_solve,
+    task_table,
+)
+from stn_tutorial.data.digits import load_digits
+from stn_tutorial.data.not_so_clevr import CANVAS, SPLITS, all_places
+from stn_tutorial.experiments import coordconv_stn, not_so_clevr, scattered_digits
+from stn_tutorial.experiments.not_so_clevr import TASKS, Cell, cells, results, solve
+from stn_tutorial.experiments.results import write_json
+
+pytestmark = pytest.mark.usefixtures("one_core")
+RESULTS = Path(__file__).resolve().parent.parent / "results"
+
+
+# ------------------------------------------------------------------------------- tasks
+
+
+def right_answer(task: str) -> torch.Tensor:
+    """What a network should say for every place."""
+    places = all_places()
+    return {
+        "classification": places.one_hot(),
+        "regression": places.points(),
+        "rendering": places.squares() * 20 - 10,
+    }[task]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_right_answer_solves_a_task_and_has_no_loss_to_speak_of(task):
+    places, answer = all_places(), right_answer(task)
+    measured = TASKS[task].measure(answer, places)
+    assert measured["solved"] == 1
+    assert measured.get("iou", 1) == 1 and measured.get("px", 0) < 1e-3
+    if task == "classification":
+        answer = answer * 30
+    assert TASKS[task].loss(answer, TASKS[task].wanted(places)) < 1e-3
+
+
+@pytest.mark.parametrize(("task", "px"), [("classification", 2.0), ("regression", 2.0)])
+def test_an_error_of_two_pixels_is_measured_as_such(task, px):
+    places, answer = all_places(), right_answer(task)
+    if task == "regression":
+        moved = answer + torch.tensor([2 * px / CANVAS, 0.0])
+    else:
+        moved = answer.roll(int(px), dims=-1)
+    measured = TASKS[task].measure(moved, places)
+    assert measured["px"] == pytest.approx(px, abs=1e-3) and measured["solved"] == 0
+
+
+def test_a_square_that_is_one_column_off_has_the_iou_of_its_area():
+    places, answer = all_places(), right_answer("rendering")
+    measured = TASKS["rendering"].measure(answer.roll(1, dims=-1), places)
+    assert measured["iou"] == pytest.approx(8 / 10) and measured["solved"] == 0
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_networks_take_what_is_given_to_what_is_wanted(task):
+    few = not_so_clevr.Places(all_places().centres[::700])
+    for name, how in TASKS[task].networks.items():
+        network = how.make()
+        answer = not_so_clevr.answers(network, TASKS[task].given(few))
+        loss = TASKS[task].loss(answer, TASKS[task].wanted(few))
+        assert loss.ndim == 0 and loss.isfinite(), name
+        assert set(TASKS[task].measure(answer, few)) == {
+            "solved",
+            "iou" if task == "rendering" else "px",
+        }
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_convolution_has_ten_times_the_parameters(task):
+    counts = {
+        name: sum(p.numel() for p in how.make().parameters())
+        for name, how in TASKS[task].networks.items()
+    }
+    assert counts["convolution"] >= 10 * counts["coordconv"]
+
+
+def test_every_task_is_run_on_both_splits_with_five_seeds():
+    every = cells()
+    networks = sum(len(task.networks) for task in TASKS.values())
+    assert len(every) == len(set(every)) == networks * len(SPLITS) * 5
+    assert len({cell.name for cell in every}) == len(every)
+
+
+def test_a_run_is_repeated_to_the_bit_and_tells_its_story(tmp_path):
+    cell = Cell("regression", "uniform", "convolution", 3)
+    state = torch.random.get_rng_state()
+    (_, first), (network, second) = (solve(cell, epochs=2) for _ in range(2))
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert not network.training
+    for one, other in zip(first["history"], second["history"], strict=True):
+        assert one["loss"] == other["loss"] and one["test"] == other["test"]
+    assert second["history"][1]["loss"] < second["history"][0]["loss"]
+    assert second["places"] == {"train": 2509, "test": 627}
+    write_json(tmp_path / f"{cell.name}.json", second)
+    assert set(results(tmp_path)) == {cell}
+
+
+def test_a_task_is_solved_when_it_stays_solved():
+    def result(*solved: float) -> dict:
+        history = [
+            {"seconds": 10.0 * (i + 1), "test": {"solved": part}}
+            for i, part in enumerate(solved)
+        ]
+        return {"history": history}
+
+    assert seconds_to_solve(result(0.5, 1.0, 0.9, 1.0, 1.0)) == 40
+    assert seconds_to_solve(result(1.0)) == 10
+    assert seconds_to_solve(result(1.0, 0.99)) is None
+
+
+# --------------------------------------------------------------------------- detection
+
+
+def test_digits_lie_in_their_quarters_with_the_boxes_of_their_ink():
+    digits = load_digits("test", "embedded").images[:40]
+    scene = scattered_digits.scatter(digits, torch.Generator().manual_seed(0))
+    assert scene.images.shape == (10, 1, CANVAS, CANVAS)
+    assert scene.boxes.shape == (10, 4, 4)
+    edges = ((scene.boxes + 1) * CANVAS / 2).round().long()
+    for image, boxes in zip(scene.images[:, 0], edges, strict=True):
+        rest = image.clone()
+        for number, (left, top, right, bottom) in enumerate(boxes.tolist()):
+            row, column = divmod(number, 2)
+            assert 32 * column <= left < right <= 32 * column + 32
+            assert 32 * row <= top < bottom <= 32 * row + 32
+            inside = image[top:bottom, left:right] > 0.2
+            # The box is tight: each of its four sides touches ink.
+            assert inside[0].any() and inside[-1].any()
+            assert inside[:, 0].any() and inside[:, -1].any()
+            rest[top:bottom, left:right] = 0
+        assert rest.max() <= 0.2
+
+
+def test_iou_is_torchvisions():
+    draw = torch.Generator().manual_seed(1)
+    low = torch.rand(50, 2, 2, generator=draw)
+    boxes = torch.cat([low, low + torch.rand(50, 2, 2, generator=draw)], dim=-1)
+    found = scattered_digits.boxes_iou(boxes[:, 0], boxes[:, 1])
+    torch.testing.assert_close(found, box_iou(boxes[:, 0], boxes[:, 1]).diagonal())
+    same = scattered_digits.boxes_iou(boxes, boxes)
+    torch.testing.assert_close(same, torch.ones(50, 2))
+
+
+@pytest.mark.parametrize("kind", scattered_digits.BOXES)
+def test_boxes_are_read_in_the_cells_of_the_digits_centres(kind):
+    centre = torch.tensor([[[0.3, -0.6], [-0.9, 0.9], [0.0, 0.1], [0.99, -0.99]]])
+    boxes = torch.cat([centre - 0.005, centre + 0.005], dim=-1)
+    scene = scattered_digits.Scene(torch.zeros(1, 1, 64, 64), boxes)
+    answers = torch.zeros(1, 4, 8, 8)
+    for x, y in centre[0].tolist():
+        column, row = int((x + 1) * 4), int((y + 1) * 4)
+        answers[0, :, row, column] = torch.tensor([x, y, x, y])
+    found = scattered_digits.predict_boxes(lambda images: answers, scene, kind)
+    expected = centre.repeat(1, 1, 2)
+    if kind == "cell":  # the middle of the cell is added
+        expected = expected + (((centre + 1) * 4).floor() + 0.5).repeat(1, 1, 2) / 4 - 1
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("network", ["convolution", "coordconv"])
+def test_box_networks_learn(network, tmp_path):
+    cell = scattered_digits.Cell("cell", network, 1)
+    _, early = scattered_digits.solve(cell, data="embedded", steps=2)
+    _, late = scattered_digits.solve(cell, data="embedded", steps=40)
+    assert late["loss"] < early["loss"] and late["iou"] > early["iou"]
+    write_json(tmp_path / f"{cell.name}.json", late)
+    assert set(scattered_digits.results(tmp_path)) == {cell}
+
+
+# ----------------------------------------------------------------------------- reports
+
+
+def made_up_tasks() -> dict[Cell, dict]:
+    def result(solved: float, px: float) -> dict:
+        entry = {"seconds": 12.0, "test": {"solved": solved, "px": px}}
+        return {"parameters": 1234, "history": [entry]}
+
+    return {
+        Cell("regression", "quadrant", "coordconv", 0): result(1.0, 0.1),
+        Cell("regression", "quadrant", "coordconv", 1): result(0.5, 0.3),
+        Cell("regression", "quadrant", "convolution", 0): result(0.0, 13.0),
+    }
+
+
+def test_the_task_table_has_a_line_for_what_was_measured():
+    lines = task_table(made_up_tasks()).splitlines()[2:]
+    assert lines == [
+        "| regression | quadrant | coordconv | 1,234 | 75.0 (50.0–100.0) | 0.20 px "
+        "| 1 of 2, 12 s |",
+        "| regression | quadrant | convolution | 1,234 | 0.0 (0.0–0.0) | 13.00 px "
+        "| 0 of 1 |",
+    ]
+
+
+def made_up_stn() -> dict[coordconv_stn.Cell, dict]:
+    found = {}
+    for seed in range(3):
+        for name, error in (("plain", 2.0), ("first", 1.0), ("pooled", 9.0)):
+            error += 0.1 * seed
+            entry = {"epoch": 1, "test_error": error}
+            pose = {"angle_deg": error, "scale_percent": 2.0, "shift_px": 3.0}
+            found[coordconv_stn.Cell("R", name, seed)] = {
+                "test_error": error,
+                "history": [{**entry, "test_error": 50.0}, entry],
+                "poses": {"as_they_come": pose, "passed_on": pose},
+            }
+    return found
+
+
+def test_the_tables_of_transformers_have_means_differences_and_poses():
+    errors = error_table(made_up_stn()).splitlines()
+    assert errors[2].startswith("| plain | – | 2.10 ± 0.10 (3) | – |")
+    changes = difference_table(made_up_stn()).splitlines()
+    assert changes[0] == "| distortion | first |"  # nothing to compare "pooled" with
+    assert changes[2:] == ["| R | -1.00 [-1.00, -1.00] helps |"]
+    early = difference_table(made_up_stn(), epoch=1).splitlines()[2]
+    assert "+0.00 [+0.00, +0.00] undecided" in early
+    poses = pose_table(made_up_stn()).splitlines()[2:]
+    assert [line.split(" | ")[1] for line in poses] == [
+        *("(as they come)", "plain", "first", "pooled")
+    ]
+
+
+def test_detection_has_a_line_for_each_kind_of_box():
+    found = {
+        scattered_digits.Cell("canvas", "coordconv", seed): {
+            "parameters": 5,
+            "iou": 0.8,
+            "above_half": 0.9,
+        }
+        for seed in range(2)
+    }
+    assert detection_table(found).splitlines()[2:] == [
+        "| canvas | coordconv | 5 | 0.800 ± 0.000 (2) | 90.0 ± 0.0 (2) |"
+    ]
+
+
+def test_figures_draw_what_there_is():
+    assert len(draw_learning(made_up_tasks()).axes) == 2
+    for draw in (draw_differences, draw_convergence):
+        figure = draw(made_up_stn())
+        assert [ax.get_title() for ax in figure.axes] == list(coordconv_stn.COLUMNS)
+        drawn = [len(ax.lines) for ax in figure.axes]
+        assert drawn[1] > drawn[0]  # R was measured
+
+
+def test_the_control_is_in_the_table_and_not_in_the_figure():
+    found = made_up_stn()
+    found |= {
+        replace(cell, arrangement="pooled-first"): result
+        for cell, result in found.items()
+        if cell.arrangement == "first"
+    }
+    (line,) = difference_table(found).splitlines()[2:]
+    assert line == "| R | -1.00 [-1.00, -1.00] helps | -8.00 [-8.00, -8.00] helps |"
+    labels = draw_differences(found).axes[0].get_yticklabels()
+    assert [label.get_text() for label in labels] == ["first"]
+
+
+# ---------------------------------------------------------------------------- results
+
+
+def test_the_committed_runs_are_there_and_whole():
+    found = results(RESULTS / "coordconv")
+    assert set(cells()) == set(found)
+    for cell, result in found.items():
+        how = TASKS[cell.task].networks[cell.network]
+        assert len(result["history"]) == how.epochs, cell
+        assert result["lr"] == how.lr, cell
+        assert result["batch_size"] == how.batch_size, cell
+        # Results from before there was a decay don't say that there is none.
+        assert result.get("weight_decay", 0) == how.weight_decay, cell
+        assert result["places"]["train"] + result["places"]["test"] == 56 * 56
+        assert {"device", "versions", "finished", "parameters"} <= result.keys()
+    boxes = scattered_digits.results(RESULTS / "coordconv" / "detection")
+    assert set(scattered_digits.cells()) == set(boxes)
+    assert all(result["data"]["source"] == "mnist" for result in boxes.values())
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_coordconv_alone_names_every_pixel_and_within_a_minute(
+    split,
+):
+    found = results(RESULTS / "coordconv")
+    for seed in range(5):
+        told, plain = (
+            found[Cell("classification", split, network, seed)]
+            for network in ("coordconv", "convolution")
+        )
+        assert told["history"][-1]["seconds"] < 60
+        assert seconds_to_solve(told) is not None
+        limit = 0.9 if split == "uniform" else 0.05
+        assert plain["history"][-1]["test"]["solved"] < limit
+        assert plain["parameters"] > 10 * told["parameters"]
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_with_coordinates_the_regressor_is_nearer_on_every_seed(split):
+    found = results(RESULTS / "coordconv")
+    told, random, plain = (
+        [
+            found[Cell("regression", split, network, seed)]["history"][-1]["test"]
+            for seed in range(5)
+        ]
+        for network in ("coordconv", "random", "convolution")
+    )
+    worst = max(entry["px"] for entry in told)
+    assert worst < min(entry["px"] for entry in [*random, *plain])
+    if split == "uniform":
+        assert all(entry["solved"] == 1 for entry in told)
+
+
+def test_a_convolution_says_boxes_relative_to_its_cells_and_no_others():
+    found = scattered_digits.results(RESULTS / "coordconv" / "detection")
+    for seed in {cell.seed for cell in found}:
+        iou = {
+            (cell.boxes, cell.network): result["iou"]
+            for cell, result in found.items()
+            if cell.seed == seed
+        }
+        assert iou["canvas", "coordconv"] > 2 * iou["canvas", "convolution"]
+        assert iou["cell", "convolution"] > 2 * iou["canvas", "convolution"]
+
+
+@pytest.mark.parametrize("which", ["coordconv", "coordconv_stn"])
+def test_the_committed_tables_are_what_the_report_prints(which, capsys):
+    cli.main(["report", which, "--folder", str(RESULTS / which)])
+    expected = (RESULTS / which / "table.md").read_text(encoding="utf-8")
+    assert capsys.readouterr().out == expected

@@ -1,0 +1,744 @@
+"""The families of warps, against closed forms, PyTorch, OpenCV and kornia.
+
+What every family promises is asked of every family, the thin plate spline included;
+what is its own is in ``test_thin_plate_spline.py``.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.autograd import gradcheck
+
+from stn_tutorial import (
+    Affine,
+    Attention,
+    Projective,
+    Similarity,
+    ThinPlateSpline,
+    Translation,
+    base_grid,
+    sample,
+)
+from stn_tutorial.families import convert
+
+CONVENTIONS = (False, True)
+CHAIN = [Translation(), Attention(), Similarity(), Affine(), Projective()]
+FAMILIES = [*CHAIN, ThinPlateSpline((3, 4))]
+groups = pytest.mark.parametrize("family", CHAIN, ids=lambda f: type(f).__name__)
+families = pytest.mark.parametrize("family", FAMILIES, ids=lambda f: type(f).__name__)
+# PyTorch warns of one-pixel grids with align_corners=True: that is what is compared.
+pytestmark = pytest.mark.filterwarnings("ignore:Since version 1.3.0:UserWarning")
+conventions = pytest.mark.parametrize("align_corners", CONVENTIONS)
+HALVES = (torch.float16, torch.bfloat16)
+FLOATS = (torch.float32, torch.float64)
+
+
+def near_identity(seed: int, n: int = 3, spread: float = 0.3, family=FAMILIES[3]):
+    """(n, n_params) float64 parameters of warps that can be undone."""
+    rng = np.random.default_rng(seed)
+    away = rng.uniform(-spread, spread, (n, family.n_params))
+    return family.identity().double() + torch.from_numpy(away)
+
+
+def square(params: Tensor, family=FAMILIES[3]) -> np.ndarray:
+    """(N, n_params) -> (N, 3, 3), the matrices as one would write them down."""
+    zero, one = np.zeros(len(params)), np.ones(len(params))
+    p = params.detach().double().numpy().T
+    rows = {
+        "Translation": lambda x, y: [one, zero, x, zero, one, y, zero, zero, one],
+        "Attention": lambda s, x, y: [s, zero, x, zero, s, y, zero, zero, one],
+        "Similarity": lambda a, b, x, y: [a, -b, x, b, a, y, zero, zero, one],
+        "Affine": lambda *six: [*six, zero, zero, one],
+        "Projective": lambda *eight: [*eight, one],
+    }
+    return np.stack(rows[type(family).__name__](*p), axis=1).reshape(-1, 3, 3)
+
+
+def centres(size: tuple[int, int], align_corners: bool) -> np.ndarray:
+    """(H, W, 2) normalized pixel centres, written out."""
+    y, x = np.mgrid[0 : size[0], 0 : size[1]].astype(np.float64)
+    h, w = size
+    if align_corners:
+        return np.stack([2 * x / (w - 1) - 1, 2 * y / (h - 1) - 1], axis=-1)
+    return np.stack([(2 * x + 1) / w - 1, (2 * y + 1) / h - 1], axis=-1)
+
+
+def smooth(size: tuple[int, int]) -> np.ndarray:
+    """A smooth picture whose second derivatives are at most 0.0137 a square pixel."""
+    y, x = np.mgrid[0 : size[0], 0 : size[1]] / 16.0
+    return np.sin(x) * np.cos(y) + 0.3 * np.sin(x + 2 * y)
+
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@given(seeds, st.integers(1, 3), st.integers(1, 30), st.integers(1, 30), st.booleans())
+def test_the_grid_is_the_affine_grid_of_pytorch(
+    dtype, seed, n, height, width, align_corners
+):
+    params = near_identity(seed, n, spread=2.0).to(dtype)
+    got = Affine().grid(params, (height, width), align_corners=align_corners)
+    expected = F.affine_grid(
+        params.view(n, 2, 3), [n, 1, height, width], align_corners=align_corners
+    )
+    assert got.dtype == dtype
+    # Coordinates reach 3 * 3 = 9, of which each of a few roundings may take a part.
+    tolerance = 32 * torch.finfo(dtype).eps
+    torch.testing.assert_close(got, expected, rtol=0, atol=tolerance)
+
+
+@conventions
+def test_each_number_does_what_its_place_says(align_corners):
+    size = (3, 5)
+    y, x = np.mgrid[0:3, 0:5].astype(np.float64)
+    if align_corners:
+        x, y = 2 * x / 4 - 1, 2 * y / 2 - 1
+    else:
+        x, y = (2 * x + 1) / 5 - 1, (2 * y + 1) / 3 - 1
+    params = torch.tensor([[2.0, 3.0, 5.0, 7.0, 11.0, 13.0]], dtype=torch.float64)
+    got = Affine().grid(params, size, align_corners=align_corners)[0].numpy()
+    np.testing.assert_allclose(got[..., 0], 2 * x + 3 * y + 5, atol=1e-13)
+    np.testing.assert_allclose(got[..., 1], 7 * x + 11 * y + 13, atol=1e-13)
+
+
+# -------------------------------------------------------------- what all have in common
+
+
+@families
+@conventions
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("size", [(28, 28), (17, 31), (1, 5), (60, 60)])
+def test_identity_is_the_base_grid_bit_for_bit(
+    family, size, dtype, align_corners, device
+):
+    params = family.identity()
+    assert params.shape == (family.n_params,) and params.dtype == torch.float32
+    grid = family.grid(
+        params.to(device, dtype).expand(2, -1), size, align_corners=align_corners
+    )
+    expected = base_grid(size, align_corners=align_corners, dtype=dtype)
+    assert grid.dtype == dtype and grid.device.type == device.type
+    assert torch.equal(grid.cpu(), expected.expand(2, *size, 2))
+
+
+@families
+@conventions
+@pytest.mark.parametrize("padding", ["zeros", "border", "reflection"])
+@pytest.mark.parametrize("size", [(28, 28), (17, 31), (1, 5), (60, 60)])
+def test_identity_returns_the_input(family, size, padding, align_corners, device):
+    image = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0))
+    image = image.to(device)
+    params = family.identity().to(device).expand(2, -1)
+    grid = family.grid(params, size, align_corners=align_corners)
+    options = {"padding": padding, "align_corners": align_corners}
+    assert torch.equal(sample(image, grid, backend="manual", **options), image)
+    # What the native kernel's own rounding leaves: see the sampler's identity tests.
+    error = (sample(image, grid, **options) - image).abs().max()
+    assert error <= sum(size) * 2**-23
+
+
+def test_identity_leaves_points_where_they_are():
+    assert Translation().identity().tolist() == [0.0, 0.0]
+    assert Attention().identity().tolist() == [1.0, 0.0, 0.0]
+    assert Similarity().identity().tolist() == [1.0, 0.0, 0.0, 0.0]
+    assert Affine().identity().tolist() == [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+    assert Projective().identity().tolist() == [1, 0, 0, 0, 1, 0, 0, 0]
+    assert [family.n_params for family in FAMILIES] == [2, 3, 4, 6, 8, 24]
+
+
+@families
+@conventions
+def test_the_grid_passes_gradients(family, align_corners):
+    params = near_identity(3, 2, family=family).requires_grad_()
+    assert gradcheck(
+        lambda p: family.grid(p, (3, 4), align_corners=align_corners), params
+    )
+
+
+@families
+@pytest.mark.parametrize("dtype", HALVES)
+def test_the_grid_of_half_precision_is_computed_in_single(family, dtype, device):
+    params = near_identity(4, family=family).to(device, dtype)
+    grid = family.grid(params, (9, 13))
+    assert grid.dtype == torch.float32
+    assert torch.equal(grid, family.grid(params.float(), (9, 13)))
+    identity = family.identity().to(device, dtype)[None]
+    assert torch.equal(family.grid(identity, (60, 60))[0].cpu(), base_grid((60, 60)))
+    # The gradient finds its way back to the type it came from.
+    params.requires_grad_()
+    family.grid(params, (9, 13)).square().mean().backward()
+    assert params.grad.dtype == dtype and params.grad.isfinite().all()
+
+
+@families
+@pytest.mark.parametrize("dtype", HALVES)
+def test_autocast_changes_no_grid(family, dtype, device):
+    params = near_identity(9, family=family).to(device, torch.float32)
+    expected = family.grid(params, (9, 13))
+    with torch.autocast(device.type, dtype):
+        got = family.grid(params, (9, 13))
+    assert got.dtype == torch.float32
+    assert torch.equal(got, expected)
+
+
+@families
+def test_an_empty_batch_has_an_empty_grid(family):
+    assert family.grid(torch.zeros(0, family.n_params), (3, 4)).shape == (0, 3, 4, 2)
+
+
+@families
+def test_every_warp_of_a_batch_is_its_own(family):
+    params = near_identity(11, 4, family=family)
+    together = family.grid(params, (5, 7))
+    for one, expected in zip(params, together, strict=True):
+        # A matrix product may add up in another order for another batch size.
+        torch.testing.assert_close(
+            family.grid(one[None], (5, 7))[0], expected, rtol=0, atol=1e-14
+        )
+
+
+BAD = [float("nan"), float("inf"), float("-inf"), 1e30, -1e30]
+
+
+@families
+@conventions
+@pytest.mark.parametrize("padding", ["zeros", "border", "reflection"])
+@pytest.mark.parametrize("backend", ["native", "manual"])
+def test_whatever_the_parameters_are_the_image_read_is_finite(
+    family, padding, backend, align_corners
+):
+    ones = torch.ones(1, family.n_params)
+    flat = [0 * ones, -ones, 1e-30 * ones]  # onto a point, turned about, almost a point
+    broken = []
+    for bad in BAD:
+        broken.append(ones * bad)
+        for k in range(family.n_params):
+            one = family.identity()[None].clone()
+            one[0, k] = bad
+            broken.append(one)
+    params = torch.cat(flat + broken)
+    image = torch.rand(1, 1, 6, 7, generator=torch.Generator().manual_seed(0))
+    out = sample(
+        image.expand(len(params), -1, -1, -1),
+        family.grid(params, (4, 5), align_corners=align_corners),
+        padding=padding,
+        backend=backend,
+        align_corners=align_corners,
+    )
+    assert out.isfinite().all()
+    assert out.min() >= 0 and out.max() <= image.max() + 1e-6
+
+
+@families
+def test_a_broken_warp_does_not_touch_its_neighbours(family):
+    params = near_identity(12, 3, family=family)
+    expected = family.grid(params, (5, 7))[[0, 2]]
+    params[1] = float("nan")
+    assert torch.equal(family.grid(params, (5, 7))[[0, 2]], expected)
+
+
+# ------------------------------------------------------------------ the matrix families
+
+
+@groups
+@conventions
+@given(seeds)
+@settings(max_examples=30)
+def test_the_grid_is_that_of_the_matrix_one_would_write_down(
+    family, align_corners, seed
+):
+    params = near_identity(seed, family=family)
+    points = centres((4, 6), align_corners)
+    ahead = np.einsum("nij,hwj->nhwi", square(params, family)[..., :2], points)
+    above = ahead + square(params, family)[:, None, None, :, 2]
+    got = family.grid(params, (4, 6), align_corners=align_corners).numpy()
+    # Here |g x + h y| <= 0.6: no point is near the horizon.
+    np.testing.assert_allclose(got, above[..., :2] / above[..., 2:], atol=1e-13)
+
+
+@groups
+def test_the_matrix_is_the_one_that_one_would_write_down(family):
+    params = near_identity(13, family=family)
+    assert np.array_equal(family.matrix(params).numpy(), square(params, family))
+    back = family.params_of(family.matrix(params) * 3.0)
+    torch.testing.assert_close(back, params, rtol=0, atol=1e-15)
+
+
+def test_a_similarity_turns_the_place_that_is_read_clockwise():
+    image = torch.arange(9.0).view(1, 1, 3, 3)
+    quarter = torch.tensor([[0.0, 1.0, 0.0, 0.0]])  # cos 90 deg, sin 90 deg
+    read = sample(image, Similarity().grid(quarter, (3, 3)), backend="manual")
+    # The output's right middle reads the input's bottom middle, and so on around.
+    np.testing.assert_allclose(read[0, 0], np.rot90(image[0, 0]), atol=1e-5)
+
+
+def test_an_attention_window_shows_a_part_larger():
+    image = torch.arange(64.0).view(1, 1, 8, 8)
+    window = torch.tensor([[0.5, -0.5, 0.5]])  # half the size, at the lower left
+    grid = Attention().grid(window, (4, 4))
+    expected = image[:, :, 4:, :4]
+    assert torch.equal(sample(image, grid, backend="manual"), expected)
+
+
+PAIRS = [(a, b) for i, a in enumerate(CHAIN) for b in CHAIN[i:]]
+
+
+@conventions
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize(
+    ("small", "large"), PAIRS, ids=lambda family: type(family).__name__
+)
+def test_a_warp_is_the_same_warp_in_a_larger_family(small, large, dtype, align_corners):
+    params = near_identity(14, family=small).to(dtype)
+    upward = convert(params, small, large)
+    assert upward.shape == (3, large.n_params) and upward.dtype == dtype
+    options = {"size": (5, 7), "align_corners": align_corners}
+    assert torch.equal(large.grid(upward, **options), small.grid(params, **options))
+    assert torch.equal(
+        convert(small.identity()[None], small, large)[0], large.identity()
+    )
+
+
+def test_conversion_passes_gradients():
+    params = near_identity(15, 2, family=Similarity()).requires_grad_()
+    assert gradcheck(lambda p: convert(p, Similarity(), Projective()), params)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "message"),
+    [
+        (Affine(), Similarity(), "^target must contain Affine, got Similarity"),
+        (Projective(), Translation(), "^target must contain Projective"),
+        (Affine(), ThinPlateSpline(), "^target must be.*got ThinPlateSpline"),
+        (ThinPlateSpline(), Affine(), "^source must be.*got ThinPlateSpline"),
+    ],
+)
+def test_there_is_no_conversion_downward_or_aside(source, target, message):
+    with pytest.raises(ValueError, match=message):
+        convert(source.identity()[None], source, target)
+
+
+def test_matrix_is_the_parameters_row_by_row():
+    params = torch.arange(12.0).view(2, 6)
+    assert Affine().matrix(params)[1].tolist() == [
+        [6.0, 7.0, 8.0],
+        [9.0, 10.0, 11.0],
+        [0.0, 0.0, 1.0],
+    ]
+
+
+# ------------------------------------------------------------ composition and inverses
+
+
+@groups
+@given(seeds, seeds, st.integers(0, 3))
+@settings(max_examples=40)
+def test_composition_multiplies_the_matrices_first_by_second(family, one, other, n):
+    first = near_identity(one, n, family=family)
+    second = near_identity(other, n, family=family)
+    got = family.compose(first, second)
+    assert got.shape == (n, family.n_params)
+    expected = square(first, family) @ square(second, family)
+    expected = expected / expected[:, 2:, 2:]
+    np.testing.assert_allclose(square(got, family), expected, atol=1e-12)
+
+
+# Two warps of each family that do not commute, or barely (two translations do).
+TWICE = {
+    Translation: ([0.1, -0.05], [-0.07, 0.12]),
+    Attention: ([0.7, 0.1, -0.05], [0.9, -0.07, 0.08]),
+    Similarity: ([0.75, 0.25, 0.05, -0.1], [0.8, -0.1, 0.1, 0.05]),
+    Affine: ([0.8, -0.3, 0.05, 0.2, 0.85, -0.1], [0.6, 0.1, 0.1, 0.0, 0.9, 0.05]),
+    Projective: (
+        [0.8, -0.2, 0.05, 0.2, 0.7, -0.1, 0.15, -0.1],
+        [0.6, 0.1, 0.1, 0.0, 0.7, 0.05, -0.1, 0.1],
+    ),
+}
+
+
+@groups
+@conventions
+def test_composition_is_reading_twice(family, align_corners):
+    image = torch.from_numpy(smooth((96, 128)))[None, None]
+    turn, stretch = torch.tensor(TWICE[type(family)], dtype=torch.float64)[:, None]
+
+    def read(image: Tensor, params: Tensor) -> Tensor:
+        grid = family.grid(params, (96, 128), align_corners=align_corners)
+        return sample(image, grid, padding="border", align_corners=align_corners)
+
+    twice = read(read(image, turn), stretch)
+    once = read(image, family.compose(turn, stretch))
+    backwards = read(image, family.compose(stretch, turn))
+    # Reading a smooth image bilinearly is off by at most h^2 / 8 * |f''| along each
+    # axis: here (1/16)^2 / 8 * (1.3 + 2.2), three times. The edge band, where one of
+    # the readings met the border, is left out.
+    inside = (slice(None), slice(None), slice(12, -12), slice(16, -16))
+    bound = 3 * (1 / 16) ** 2 / 8 * 3.5
+    assert (twice - once)[inside].abs().max() < bound
+    if type(family) is not Translation:
+        assert (twice - backwards)[inside].abs().max() > 10 * bound
+
+
+@groups
+@given(seeds)
+@settings(max_examples=40)
+def test_a_warp_and_its_inverse_leave_the_image(family, seed):
+    params = near_identity(seed, family=family)
+    inverse = family.inverse(params)
+    identity = family.identity().double().expand(3, -1)
+    for there_and_back in (
+        family.compose(params, inverse),
+        family.compose(inverse, params),
+    ):
+        torch.testing.assert_close(there_and_back, identity, rtol=0, atol=1e-13)
+    expected = np.linalg.inv(square(params, family))
+    expected = expected / expected[:, 2:, 2:]
+    np.testing.assert_allclose(square(inverse, family), expected, atol=1e-12)
+
+
+@groups
+def test_inverse_and_composition_pass_gradients(family):
+    params = near_identity(5, 2, family=family).requires_grad_()
+    assert gradcheck(family.inverse, params)
+    other = near_identity(6, 2, family=family).requires_grad_()
+    assert gradcheck(family.compose, (params, other))
+
+
+@groups
+@pytest.mark.parametrize("dtype", [*HALVES, *FLOATS])
+def test_composition_and_inverse_keep_type_and_device(family, dtype, device):
+    params = near_identity(7, family=family).to(device, dtype)
+    for got, exact in (
+        (family.inverse(params), family.inverse(params.double())),
+        (
+            family.compose(params, params),
+            family.compose(params.double(), params.double()),
+        ),
+    ):
+        assert got.dtype == dtype and got.device == params.device
+        tolerance = 16 * torch.finfo(dtype).eps
+        torch.testing.assert_close(got.double(), exact, rtol=0, atol=tolerance)
+
+
+@groups
+def test_autocast_changes_no_coordinate(family, device):
+    params = near_identity(9, family=family).to(device, torch.float32)
+
+    def everything() -> list[Tensor]:
+        return [
+            family.compose(params, params.flip(0)),
+            family.inverse(params),
+            convert(params, family, Projective()),
+        ]
+
+    expected = everything()
+    with torch.autocast(device.type, torch.bfloat16):
+        got = everything()
+    for mine, theirs in zip(got, expected, strict=True):
+        assert mine.dtype == torch.float32
+        assert torch.equal(mine, theirs)
+
+
+@groups
+def test_empty_batches_compose_and_invert(family):
+    none = torch.zeros(0, family.n_params)
+    assert family.inverse(none).shape == (0, family.n_params)
+    assert family.compose(none, none).shape == (0, family.n_params)
+
+
+# ---------------------------------------------------------------- perspective: horizons
+
+
+def plane(params: list[float], size=(9, 11), **options) -> Tensor:
+    """The (9, 11, 2) grid of one perspective view."""
+    return Projective().grid(torch.tensor([params]), size, **options)[0]
+
+
+# The divisor 2 x + 1 vanishes at x = -1/2: what lies left of it is behind the horizon.
+HALF_BEHIND = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 2.0, 0.0]
+ALL_BUT_A_CORNER = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 300.0, 300.0]
+
+
+@conventions
+def test_points_on_or_behind_the_horizon_are_outside(align_corners):
+    points = centres((9, 11), align_corners)
+    below = 2 * points[..., 0] + 1
+    grid = plane(HALF_BEHIND, align_corners=align_corners)
+    assert np.array_equal(grid.isfinite().all(-1), below > 1e-6)
+    assert not grid.isnan().any()
+    for padding in ("zeros", "border", "reflection"):
+        for backend in ("native", "manual"):
+            read = sample(
+                torch.ones(1, 1, 9, 11),
+                grid[None],
+                padding=padding,
+                backend=backend,
+                align_corners=align_corners,
+            )
+            assert (read[0, 0].numpy()[below <= 1e-6] == 0).all()
+            if padding != "zeros":
+                np.testing.assert_allclose(read[0, 0].numpy()[below > 1e-6], 1)
+
+
+def test_the_horizon_itself_has_no_place_in_the_image():
+    corners = plane(
+        [0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 1.0, 0.0], (1, 3), align_corners=True
+    )
+    # The divisors are 0, 1 and 2.
+    assert corners[0, 0].tolist() == [float("inf")] * 2
+    assert corners[0, 1:].tolist() == [[1.0, 1.0], [0.5, 0.5]]
+
+
+@given(
+    st.lists(st.floats(-20, 20, width=32), min_size=8, max_size=8),
+    st.booleans(),
+    st.sampled_from(["native", "manual"]),
+    st.sampled_from(["zeros", "border", "reflection"]),
+)
+def test_no_perspective_whatever_makes_a_nan_or_an_infinite_gradient(
+    flat, align_corners, backend, padding
+):
+    params = torch.tensor([flat, HALF_BEHIND, ALL_BUT_A_CORNER], requires_grad=True)
+    grid = Projective().grid(params, (6, 5), align_corners=align_corners)
+    assert not grid.isnan().any()
+    image = torch.rand(3, 1, 8, 7, generator=torch.Generator().manual_seed(1))
+    image.requires_grad_()
+    read = sample(
+        image, grid, padding=padding, backend=backend, align_corners=align_corners
+    )
+    assert read.isfinite().all()
+    read.square().sum().backward()
+    assert params.grad.isfinite().all() and image.grad.isfinite().all()
+
+
+def test_gradients_come_from_the_points_ahead_alone():
+    params = torch.tensor([HALF_BEHIND], dtype=torch.float64, requires_grad=True)
+    grid = Projective().grid(params, (9, 11))
+    ahead = grid.isfinite()
+    assert 0 < ahead.sum() < ahead.numel()
+
+    def ahead_alone(p: Tensor) -> Tensor:
+        return Projective().grid(p, (9, 11))[ahead]
+
+    assert gradcheck(ahead_alone, params)
+    (behind,) = torch.autograd.grad(grid[~ahead].sum(), params)
+    assert behind.tolist() == [[0.0] * 8]
+
+
+@given(seeds, st.floats(0, 6.28), st.floats(-0.5, 0.5))
+def test_lines_stay_lines(seed, angle, offset):
+    """A row of points, turned and shifted onto any line: its picture is straight."""
+    onto_line = torch.tensor([[np.cos(angle), np.sin(angle), 0.0, offset]]).double()
+    line = convert(onto_line, Similarity(), Projective())
+    view = near_identity(seed, 1, family=Projective())
+    line_then_view = Projective().compose(view, line)
+    seen = Projective().grid(line_then_view, (1, 9))[0, 0].numpy()
+    first, last = seen[0], seen[-1]
+    along, across = last - first, seen - first
+    doubled_areas = across[:, 0] * along[1] - across[:, 1] * along[0]
+    np.testing.assert_allclose(doubled_areas, 0, atol=1e-11)
+    # The points stay in order, and their cross-ratio does, as in every perspective.
+    steps = across @ along
+    assert (np.diff(steps) > 0).all()
+    a, b, c, d = steps[[0, 2, 5, 8]]
+    ratio = ((c - a) * (d - b)) / ((c - b) * (d - a))
+    assert ratio == pytest.approx((5 * 6) / (3 * 8), rel=1e-9)
+
+
+def test_a_perspective_without_parameters_is_refused():
+    """Eight numbers and a last 1 can't hold a view whose middle is not ahead."""
+    family = Projective()
+    swaps = torch.tensor([[0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0]])  # det = -1
+    with pytest.raises(ValueError, match="^params make a warp whose middle"):
+        family.inverse(torch.cat([family.identity()[None], swaps]))
+    leans = torch.tensor([[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 1.0, 0.0]])
+    for shift in (-1.0, -2.0):  # the middle goes onto the horizon, and behind it
+        moves = torch.tensor([[1.0, 0.0, shift, 0.0, 1.0, 0.0, 0.0, 0.0]])
+        with pytest.raises(ValueError, match="^first and second make a warp"):
+            family.compose(leans, moves)
+        assert family.compose(moves, leans).isfinite().all()
+
+
+# ---------------------------------------------------------------------- other libraries
+
+IN, OUT = (61, 83), (47, 52)
+
+
+def to_normalized_matrix(size: tuple[int, int], align_corners: bool) -> np.ndarray:
+    """Pixels to normalized coordinates, both conventions written out."""
+    scale = [2 / (n - 1 if align_corners else n) for n in size[::-1]]
+    offset = [-1.0 if align_corners else 1 / n - 1 for n in size[::-1]]
+    return np.array([[scale[0], 0, offset[0]], [0, scale[1], offset[1]], [0, 0, 1]])
+
+
+@groups
+@conventions
+def test_the_grid_is_where_opencv_takes_the_points(family, align_corners):
+    params = near_identity(20, 1, family=family)
+    grid = family.grid(params, OUT, align_corners=align_corners)[0]
+    points = centres(OUT, align_corners).reshape(1, -1, 2)
+    expected = cv2.perspectiveTransform(points, square(params, family)[0])
+    np.testing.assert_allclose(grid.reshape(1, -1, 2), expected, atol=1e-12)
+
+
+@groups
+@conventions
+def test_images_are_warped_as_opencv_does(family, align_corners):
+    image = smooth(IN)
+    params = near_identity(21, 1, spread=0.15, family=family)
+    grid = family.grid(params, OUT, align_corners=align_corners)
+    got = sample(
+        torch.from_numpy(image)[None, None],
+        grid,
+        padding="border",
+        align_corners=align_corners,
+    )
+    # From output pixels to input pixels: what WARP_INVERSE_MAP asks for.
+    to_in = np.linalg.inv(to_normalized_matrix(IN, align_corners))
+    matrix = (
+        to_in @ square(params, family)[0] @ to_normalized_matrix(OUT, align_corners)
+    )
+    expected = cv2.warpPerspective(
+        image,
+        matrix,
+        OUT[::-1],
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    # OpenCV rounds places to 1/32 pixel, so it may be 1/64 off along each axis. The
+    # slope of the picture is at most 1.3 / 16 along x and 1.6 / 16 along y.
+    assert np.abs(got[0, 0].numpy() - expected).max() < (1.3 + 1.6) / 16 / 64
+
+
+@groups
+@conventions
+@pytest.mark.parametrize("padding", ["zeros", "border", "reflection"])
+def test_images_are_warped_as_kornia_does(family, align_corners, padding):
+    kornia = pytest.importorskip("kornia.geometry.transform")
+    rng = np.random.default_rng(22)
+    image = torch.from_numpy(rng.uniform(size=(2, 3, 12, 15)))
+    params = near_identity(22, 2, family=family)
+    got = sample(
+        image,
+        family.grid(params, (9, 14), align_corners=align_corners),
+        padding=padding,
+        align_corners=align_corners,
+    )
+    # kornia calls it source from destination; it is normalized output to input.
+    expected = kornia.homography_warp(
+        image,
+        torch.from_numpy(square(params, family)),
+        (9, 14),
+        padding_mode=padding,
+        align_corners=align_corners,
+    )
+    torch.testing.assert_close(got, expected, rtol=0, atol=1e-10)
+
+
+@conventions
+def test_pixel_homographies_are_those_of_kornia(align_corners):
+    kornia = pytest.importorskip("kornia.geometry.transform")
+    image = torch.from_numpy(smooth(IN))[None, None]
+    params = near_identity(23, 1, spread=0.2, family=Projective())
+    inward = (
+        np.linalg.inv(to_normalized_matrix(IN, align_corners))
+        @ square(params, Projective())[0]
+        @ to_normalized_matrix(OUT, align_corners)
+    )
+    expected = kornia.warp_perspective(
+        image,
+        torch.from_numpy(np.linalg.inv(inward))[None],  # input to output pixels
+        OUT,
+        align_corners=align_corners,
+    )
+    grid = Projective().grid(params, OUT, align_corners=align_corners)
+    got = sample(image, grid, align_corners=align_corners)
+    torch.testing.assert_close(got, expected, rtol=0, atol=1e-10)
+
+
+# ------------------------------------------------------------------------------ errors
+
+GOOD = torch.tensor([[1.0, 0.0, 0.0, 0.0, 1.0, 0.0]])
+WRONG = [
+    ([1.0, 0.0], TypeError, "must be a tensor, got list"),
+    (GOOD.long(), TypeError, "must be floating, got torch.int64"),
+    (GOOD[0], ValueError, r"must be \(N, 6\), got \(6,\)"),
+    (GOOD.view(1, 2, 3), ValueError, r"must be \(N, 6\), got \(1, 2, 3\)"),
+    (GOOD[:, :4], ValueError, r"must be \(N, 6\), got \(1, 4\)"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "error", "message"), WRONG)
+def test_wrong_parameters_are_named(wrong, error, message):
+    """The affine family here; the shapes of all, below."""
+    family = Affine()
+    for name, call in (
+        ("params", lambda: family.grid(wrong, (3, 4))),
+        ("params", lambda: family.matrix(wrong)),
+        ("params", lambda: family.inverse(wrong)),
+        ("first", lambda: family.compose(wrong, GOOD)),
+        ("second", lambda: family.compose(GOOD, wrong)),
+    ):
+        with pytest.raises(error, match=f"^{name} {message}"):
+            call()
+
+
+@families
+def test_every_family_names_the_shape_it_wants(family):
+    n = family.n_params
+    for shape in [(n,), (1, n + 1), (1, n - 1), (1, n, 1)]:
+        with pytest.raises(ValueError, match=rf"^params must be \(N, {n}\), got"):
+            family.grid(torch.zeros(shape), (3, 4))
+    with pytest.raises(TypeError, match="^params must be floating, got torch.int64"):
+        family.grid(torch.zeros(1, n, dtype=torch.long), (3, 4))
+    with pytest.raises(TypeError, match="^params must be a tensor, got ndarray"):
+        family.grid(np.zeros((1, n)), (3, 4))
+
+
+def test_warps_of_two_batch_sizes_are_not_composed():
+    with pytest.raises(ValueError, match=r"^second must be \(2, 6\).*got \(3, 6\)"):
+        Affine().compose(GOOD.expand(2, 6), GOOD.expand(3, 6))
+
+
+@pytest.mark.parametrize(
+    ("size", "error"),
+    [((3,), ValueError), ((3, 4, 5), ValueError), ((0, 4), ValueError), (5, TypeError)],
+)
+@families
+def test_a_wrong_output_size_is_named(family, size, error):
+    with pytest.raises(error, match="^size must be"):
+        family.grid(family.identity()[None], size)
+
+
+@pytest.mark.parametrize(
+    "flat",
+    [
+        [0.0] * 6,
+        [1.0, 2.0, 0.3, 2.0, 4.0, 0.1],  # both axes onto one line
+        [0.0, 0.0, 0.5, 0.0, 1.0, 0.0],
+        [float("nan"), 0.0, 0.0, 0.0, 1.0, 0.0],
+    ],
+)
+def test_a_warp_that_flattens_the_image_has_no_inverse(flat):
+    params = torch.cat([GOOD, torch.tensor([flat])])
+    with pytest.raises(ValueError, match="^params have no inverse"):
+        Affine().inverse(params)
+
+
+@groups
+def test_no_inverse_is_a_clear_error_in_every_family(family):
+    nan = torch.full((1, family.n_params), float("nan"))
+    with pytest.raises(ValueError, match="^params have no inverse"):
+        family.inverse(nan)
+    if type(family) is not Translation:  # which has no point to flatten an image to
+        flat = torch.zeros(1, family.n_params)
+        with pytest.raises(ValueError, match="^params have no inverse"):
+            family.inverse(flat)

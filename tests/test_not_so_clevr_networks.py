@@ -1,0 +1,80 @@
+"""The networks of the CoordConv paper have its sizes, and fit their tasks."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+import torch
+from torch import nn
+
+from stn_tutorial.data.not_so_clevr import Places, all_places
+from stn_tutorial.experiments.models import count_parameters
+from stn_tutorial.experiments.not_so_clevr_networks import (
+    ConvRegressor,
+    CoordConvDecoder,
+    CoordConvRegressor,
+    DeconvDecoder,
+)
+
+
+def test_the_papers_networks_have_the_papers_sizes():
+    assert count_parameters(CoordConvDecoder()) == 7_553
+    assert count_parameters(CoordConvRegressor()) == 906
+    every = product((2, 3, 4), (1, 2, 3))
+    counts = {shape: count_parameters(DeconvDecoder(*shape)) for shape in every}
+    assert min(counts.values()) == counts[2, 1] == 46_465
+    assert max(counts.values()) == counts[4, 3] == 1_632_001
+
+
+def test_the_convolutional_regressors_span_the_papers_range():
+    counts = [count_parameters(ConvRegressor(width)) for width in (6, 8, 16, 32)]
+    assert 13_000 < counts[0] < 16_000 and 125_000 < counts[-1] < 160_000
+    assert counts == sorted(counts)
+
+
+@pytest.mark.parametrize(
+    "network", [CoordConvDecoder, DeconvDecoder, lambda: DeconvDecoder(4, 2)]
+)
+def test_decoders_lead_from_points_to_canvases(network):
+    places = Places(all_places().centres[:3])
+    scores = network()(places.points())
+    assert scores.shape == places.squares().shape
+    scores.logsumexp(dim=(1, 2, 3)).sum().backward()
+
+
+@pytest.mark.parametrize("network", [CoordConvRegressor, ConvRegressor])
+def test_regressors_lead_from_pictures_to_points(network):
+    places = Places(all_places().centres[:3])
+    assert network()(places.squares()).shape == places.points().shape
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_white_pixel_wins_the_maximum_of_the_regressor_from_the_start(seed):
+    places = Places(all_places().centres[::7])
+    won = {}
+    for random in (False, True):
+        torch.manual_seed(seed)
+        *layers, _, _ = CoordConvRegressor(random=random)
+        with torch.no_grad():
+            scores = nn.Sequential(*layers)(places.one_hot()).flatten(2)
+        won[random] = (scores.argmax(dim=2) == places.classes()[:, None]).float().mean()
+        if not random:  # the answers are of the order of what is wanted
+            assert scores.amax(dim=2).abs().max() < 2
+    assert won[False] == 1 and won[True] < 0.1
+
+
+def test_a_size_without_exact_doubling_is_refused():
+    for size in (1, 5):
+        with pytest.raises(ValueError, match="^size must be 2, 3 or 4, got"):
+            DeconvDecoder(size)
+
+
+def test_the_coordconv_decoder_treats_every_pixel_by_itself():
+    """Another canvas shows the same function of the place, at other places."""
+    torch.manual_seed(0)
+    small, large = CoordConvDecoder(3), CoordConvDecoder(9)
+    large.load_state_dict(small.state_dict())
+    point = torch.tensor([[0.3, -0.2]])
+    # The centres of 3 pixels are those of every third of 9, from the second on.
+    assert torch.allclose(small(point), large(point)[..., 1::3, 1::3], atol=1e-6)
