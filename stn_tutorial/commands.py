@@ -33,7 +33,8 @@ from stn_tutorial.course.reports.distorted_mnist import (
     overview,
     table,
 )
-from stn_tutorial.data.digits import DataError, cache_folder, fetch_mnist, load_digits
+from stn_tutorial.data.archives import DataError, cache_folder, fetch_mnist
+from stn_tutorial.data.digits import load_digits
 from stn_tutorial.data.distortions import fixed_test_set
 from stn_tutorial.experiments import coordconv_stn, not_so_clevr, scattered_digits
 from stn_tutorial.experiments.distorted_digits import (

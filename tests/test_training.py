@@ -124,7 +124,6 @@ def test_every_epoch_sees_every_digit_in_another_order():
         torch.arange(100.0).view(100, 1, 1, 1).expand(100, 1, 28, 28),
         content.labels,
         "embedded",
-        "",
     )
 
     def watch(images: Tensor, draw: torch.Generator) -> Tensor:
@@ -465,7 +464,7 @@ def test_a_run_that_took_the_data_it_could_have_stays_with_it(tmp_path, monkeypa
     found, _ = load_model(tmp_path / "run")
     assert found == replace(config, data="embedded")
     assert evaluate(*load_model(tmp_path / "run")) > 0
-    mnist = DigitSet(*digits(64).images.split(64), digits(64).labels, "mnist", "")
+    mnist = DigitSet(*digits(64).images.split(64), digits(64).labels, "mnist")
     monkeypatch.setattr(
         "stn_tutorial.experiments.distorted_digits.load_digits",
         lambda split, source: mnist,

@@ -6,12 +6,13 @@ wherever they are shown.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from functools import lru_cache
+from types import ModuleType
 
 import torch
 import torch.nn.functional as F
-from sklearn.datasets import load_digits, load_sample_image
 from torch import Tensor
 
 __all__ = ["CREDITS", "embedded_digits", "photograph"]
@@ -26,6 +27,9 @@ CREDITS = {
 def photograph(name: str = "china", size: Sequence[int] | None = None) -> Tensor:
     """Return a photograph.
 
+    >>> photograph("flower", size=(60, 90)).shape
+    torch.Size([1, 3, 60, 90])
+
     Args:
         name: ``"china"`` or ``"flower"``.
         size: ``(H, W)`` to shrink it to, by averaging areas; the default is the
@@ -35,22 +39,48 @@ def photograph(name: str = "china", size: Sequence[int] | None = None) -> Tensor
         ``(1, 3, H, W)`` float32 in [0, 1].
 
     Raises:
-        ValueError: if there is no photograph of that name.
+        ValueError: if there is no photograph of that name, or `size` is not
+            ``(H, W)``, each at least 1.
+        TypeError: if `size` is not made of integers.
     """
-    if name not in CREDITS:
+    if name not in tuple(CREDITS):
         raise ValueError(f"name must be one of {tuple(CREDITS)}, got {name!r}")
-    pixels = torch.from_numpy(load_sample_image(f"{name}.jpg").copy())
+    if size is not None:
+        size = _height_and_width(size)
+    pixels = torch.from_numpy(_datasets().load_sample_image(f"{name}.jpg").copy())
     image = pixels.permute(2, 0, 1)[None].float() / 255
-    if size is None:
-        return image
-    return _resize(image, size).clamp(0, 1)
+    return image if size is None else _resize(image, size).clamp(0, 1)
+
+
+def embedded_digits(size: Sequence[int] = (28, 28)) -> tuple[Tensor, Tensor]:
+    """Return scikit-learn's 1,797 handwritten digits, enlarged from 8×8.
+
+    Like MNIST's, they fill the middle 20/28 of the frame, and the margin is black.
+
+    >>> images, labels = embedded_digits()
+    >>> images.shape, labels[:5].tolist()
+    (torch.Size([1797, 1, 28, 28]), [0, 1, 2, 3, 4])
+
+    Args:
+        size: ``(H, W)`` of the images.
+
+    Returns:
+        Images ``(1797, 1, H, W)``, float32 in [0, 1], and labels ``(1797,)``, int64.
+
+    Raises:
+        ValueError: if `size` is not ``(H, W)``, each at least 1.
+        TypeError: if `size` is not made of integers.
+    """
+    images, labels = _all_digits(_height_and_width(size))
+    return images.clone(), labels.clone()
 
 
 @lru_cache(maxsize=4)
-def _all_digits(height: int, width: int) -> tuple[Tensor, Tensor]:
-    bunch = load_digits()
+def _all_digits(size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    height, width = size
+    bunch = _datasets().load_digits()
     images = torch.from_numpy(bunch.images).float()[:, None] / 16
-    inner = (round(height * 20 / 28), round(width * 20 / 28))
+    inner = (max(1, round(height * 20 / 28)), max(1, round(width * 20 / 28)))
     images = _resize(images, inner).clamp(0, 1)
     top, left = (height - inner[0]) // 2, (width - inner[1]) // 2
     images = F.pad(
@@ -59,22 +89,29 @@ def _all_digits(height: int, width: int) -> tuple[Tensor, Tensor]:
     return images, torch.from_numpy(bunch.target).long()
 
 
-def embedded_digits(size: Sequence[int] = (28, 28)) -> tuple[Tensor, Tensor]:
-    """Return scikit-learn's 1,797 handwritten digits, enlarged from 8×8.
-
-    Like MNIST's, they fill the middle 20/28 of the frame, and the margin is black.
-
-    Args:
-        size: ``(H, W)`` of the images.
-
-    Returns:
-        Images ``(1797, 1, H, W)``, float32 in [0, 1], and labels ``(1797,)``, int64.
-    """
-    images, labels = _all_digits(*size)
-    return images.clone(), labels.clone()
-
-
-def _resize(image: Tensor, size: Sequence[int]) -> Tensor:
+def _resize(image: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(
-        image, tuple(size), mode="bilinear", align_corners=False, antialias=True
+        image, size, mode="bilinear", align_corners=False, antialias=True
     )
+
+
+def _height_and_width(size: Sequence[int]) -> tuple[int, int]:
+    """`size` as two ints, once it is known to be (H, W)."""
+    try:
+        whole = tuple(operator.index(n) for n in size)
+    except TypeError:
+        raise TypeError(f"size must be integers (H, W), got {size!r}") from None
+    if len(whole) != 2 or min(whole) < 1:
+        raise ValueError(f"size must be (H, W), each at least 1, got {size!r}")
+    return whole
+
+
+def _datasets() -> ModuleType:
+    """scikit-learn's data sets, imported where they are needed: that takes a second."""
+    try:
+        from sklearn import datasets
+    except ImportError as error:
+        raise ImportError(
+            "the embedded images need scikit-learn: pip install 'stn-tutorial[course]'"
+        ) from error
+    return datasets

@@ -201,4 +201,5 @@ def _digits(config: Config) -> tuple[DigitSet, DigitSet]:
         digits, test = digits.hold_out(config.validation)
     else:
         test = load_digits("test", digits.source)
-    return digits.first(config.limit) if config.limit else digits, test
+    limit = min(config.limit or len(digits), len(digits))
+    return digits.first(limit), test

@@ -207,7 +207,8 @@ def solve(
         The network in evaluation mode, and the result, ready for JSON: ``iou`` is the
         mean over the test digits.
     """
-    digits = load_digits("train", data).first(limit)
+    digits = load_digits("train", data)
+    digits = digits.first(min(limit, len(digits)))
     test = load_digits("test", digits.source)
     test_images = test.images[: len(test) // _COUNT * _COUNT]
     test_scene = scatter(test_images, torch.Generator().manual_seed(2018))
