@@ -95,6 +95,19 @@ def test_the_face_works_where_there_are_torch_and_numpy_alone(room):
     assert right == "True"
 
 
+def test_the_whole_method_works_where_there_are_torch_and_numpy_alone(room):
+    code = (
+        "import importlib, pkgutil, stn_tutorial\n"
+        "for module in pkgutil.iter_modules(stn_tutorial.__path__):\n"
+        "    if not module.ispkg and module.name not in ('commands', '__main__'):\n"
+        "        importlib.import_module('stn_tutorial.' + module.name)\n"
+        "        print(module.name)\n"
+    )
+    assert {"coordinates", "transformer", "diagnostics"} <= set(
+        run_in(room, code).split()
+    )
+
+
 def test_importing_the_face_loads_no_library_that_torch_does_not(room):
     code = (
         "import sys, torch, numpy\n"
