@@ -9,11 +9,26 @@ import pytest
 
 from stn_tutorial.experiments.distorted_digits import Config
 from stn_tutorial.experiments.distorted_mnist import RECIPES
+from stn_tutorial.experiments.results import results_folder
 from stn_tutorial.experiments.training import Recipe
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 # The runs of `distorted_digits.run`; CoordConv's own tasks have tests of their own.
 FILES = [p for p in sorted(RESULTS.rglob("*.json")) if "coordconv" not in p.parts]
+
+
+def test_the_results_are_those_of_the_checkout_or_those_installed(
+    tmp_path, monkeypatch
+):
+    assert results_folder() == RESULTS
+    package = tmp_path / "stn_tutorial"
+    package.mkdir()
+    monkeypatch.setattr("importlib.resources.files", lambda name: tmp_path / name)
+    with pytest.raises(FileNotFoundError, match="neither in .*_results nor in "):
+        results_folder()
+    for folder in (tmp_path / "results", package / "_results"):
+        folder.mkdir()
+        assert results_folder() == folder
 
 
 def read(path: Path) -> dict:

@@ -5,10 +5,35 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
-__all__ = ["read_results", "select", "write_json"]
+__all__ = ["read_results", "results_folder", "select", "write_json"]
+
+
+def results_folder() -> Path:
+    """Return where the book's results are, in a checkout or in what is installed.
+
+    >>> (results_folder() / "distorted_mnist" / "table.md").exists()
+    True
+
+    Returns:
+        The folder that holds ``distorted_mnist``, ``coordconv`` and so on: the copy
+        that is installed with the package, or else ``results`` of the checkout.
+
+    Raises:
+        FileNotFoundError: if there is neither.
+    """
+    package = Path(str(resources.files("stn_tutorial")))
+    folders = (package / "_results", package.parent / "results")
+    for folder in folders:
+        if folder.is_dir():
+            return folder
+    raise FileNotFoundError(
+        f"the book's results are neither in {folders[0]} nor in {folders[1]}: install "
+        "stn-tutorial again"
+    )
 
 
 def read_results(cell: Callable[..., Any], folder: Path) -> dict[Any, dict[str, Any]]:
