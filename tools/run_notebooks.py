@@ -1,8 +1,9 @@
 """Execute the notebooks whose stored outputs are stale, and store the new outputs.
 
-A notebook is stale when its own source, the package or the pins changed since it ran.
-Several run at once, each in a kernel of its own. A cell that fails or writes to stderr
-fails the command, and nothing of that notebook is stored.
+A notebook is stale when its code, a module that it reaches, a pin of what it imports or
+a result that it reads changed since it ran. Several run at once, each in a kernel of its
+own. A cell that fails or writes to stderr fails the command, and nothing of that notebook
+is stored.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from tqdm import tqdm
 
-CELL_TIMEOUT = 600  # seconds
+CELL_TIMEOUT = 3600  # seconds: against hanging, and not against slow machines
+# What editors and runs leave in a cell's metadata.
+VOLATILE = {"ExecuteTime", "collapsed", "execution", "id", "outputId", "scrolled"}
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 # Asked of the kernel after the last cell: what the chapter's cells really ran on.
 DESCRIBE_RUN = """
@@ -95,7 +98,7 @@ async def execute(path: Path, progress: tqdm) -> None:
 def clean_before(notebook: nbformat.NotebookNode) -> None:
     """Forget earlier outputs and what editors left in the cells' metadata."""
     for cell in notebook.cells:
-        for key in stamps.VOLATILE & set(cell.metadata):
+        for key in VOLATILE & set(cell.metadata):
             del cell.metadata[key]
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None

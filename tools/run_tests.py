@@ -49,7 +49,7 @@ STAGES = {
             PYTEST + ["tests/notebooks"],
             PYTEST
             + ["--nbval-lax", "notebooks", "-n", "2", "--dist", "loadfile"]
-            + ["--nbval-cell-timeout", "300"],
+            + ["--nbval-cell-timeout", "3600"],
         ],
     ),
     "book": (

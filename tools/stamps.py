@@ -1,24 +1,29 @@
 """Digests of what a stored output was made from, and whether it is still fresh.
 
 `make notebooks` writes a stamp into the metadata of every notebook it executes. The
-stamp holds a digest of the notebook's own source, one of the package, one of the pins
-and, if the notebook reads them, one of the measured results; a stored output is fresh
-while all are what they were. The book's status page, the tests and `make` itself read
-the same digests through this module.
+stamp holds a digest of the notebook's own code, one of the modules that it reaches, one
+of the pins of what it may import and, if it reads them, one of the measured results; a
+stored output is fresh while all are what they were. Prose, comments of the package and
+docstrings change no output, and make nothing stale. The book's status page, the tests
+and `make` itself read the same digests through this module.
 """
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
+import re
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
+import reach
+import tomllib
+
 ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = "stn_tutorial"
 STAMP_KEY = "stn_tutorial"
-# What editors and runs leave in a cell's metadata; none of it changes a result.
-VOLATILE = {"ExecuteTime", "collapsed", "execution", "id", "outputId", "scrolled"}
 
 
 def notebook_paths(root: Path = ROOT) -> list[Path]:
@@ -29,12 +34,14 @@ def notebook_paths(root: Path = ROOT) -> list[Path]:
 def project_files(*folders: str, root: Path = ROOT) -> list[Path]:
     """Return the files git tracks or would track, below `folders` or everywhere.
 
-    Outside a git checkout (an unpacked archive) every file counts that no hidden or
-    generated folder holds.
+    Outside a git checkout of its own (an unpacked archive, wherever it lies) every file
+    counts that no hidden or generated folder holds.
     """
-    command = ["git", "ls-files", "-coz", "--exclude-standard", "--", *folders]
-    listing = subprocess.run(command, cwd=root, capture_output=True, text=True)
-    if listing.returncode == 0:
+    if (root / ".git").exists():
+        command = ["git", "ls-files", "-coz", "--exclude-standard", "--", *folders]
+        listing = subprocess.run(
+            command, cwd=root, capture_output=True, text=True, check=True
+        )
         names = {root / name for name in listing.stdout.split("\0") if name}
         return sorted(path for path in names if path.is_file())
     generated = {".git", ".venv", "_build", "__pycache__", "dist"}
@@ -57,28 +64,72 @@ def digest_files(paths: Iterable[Path], root: Path = ROOT) -> str:
     return total.hexdigest()[:16]
 
 
+def code_of(notebook: dict) -> list[str]:
+    """Return the sources of a notebook's code cells."""
+    sources = [c["source"] for c in notebook["cells"] if c["cell_type"] == "code"]
+    joined = (s if isinstance(s, str) else "".join(s) for s in sources)
+    return [source.replace("\r\n", "\n") for source in joined]
+
+
 def digest_notebook(notebook: dict) -> str:
-    """Return the digest of a notebook's cells: types, sources, lasting metadata."""
-    cells = []
-    for cell in notebook["cells"]:
-        source = cell["source"]
-        source = source if isinstance(source, str) else "".join(source)
-        kept = {k: v for k, v in cell["metadata"].items() if k not in VOLATILE}
-        cells.append([cell["cell_type"], source.replace("\r\n", "\n"), kept])
-    text = json.dumps(cells, sort_keys=True, ensure_ascii=False)
+    """Return the digest of a notebook's code, cell by cell."""
+    text = json.dumps(code_of(notebook), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def modules_of(notebook: dict, root: Path = ROOT) -> list[reach.Module]:
+    """Return the modules of the package that a notebook reaches."""
+    code = code_of(notebook)
+    # Magics and shell commands are no Python.
+    lines = ("" if re.match(r"\s*[%!]", x) else x for x in "\n".join(code).split("\n"))
+    trees = [ast.parse("\n".join(lines))]
+    if any(re.search(rf"-m\W+{PACKAGE}\b", source) for source in code):
+        trees.append(ast.parse(f"import {PACKAGE}.__main__"))
+    return reach.reached(trees, root, PACKAGE)
+
+
+def digest_modules(notebook: dict, root: Path = ROOT) -> str:
+    """Return one digest of the modules that a notebook reaches.
+
+    A notebook that prints source code depends on its text, not on its meaning alone.
+    """
+    modules = modules_of(notebook, root)
+    if any("getsource" in source for source in code_of(notebook)):
+        return digest_files([module.path for module in modules], root)
+    parts = [f"{each.name} {reach.digest_of_meaning(each)}" for each in modules]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def digest_pins(root: Path = ROOT) -> str:
+    """Return the digest of the pins of all that the package and its chapters import."""
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    wanted = project["project"]["dependencies"]
+    wanted += project["project"].get("optional-dependencies", {}).get("course", [])
+    names = {re.match(r"[\w.-]+", requirement)[0].lower() for requirement in wanted}
+    text = (root / "requirements.txt").read_text(encoding="utf-8")
+    pins = re.findall(r"^([\w.-]+)==([^\s;\\]+)", text, re.MULTILINE)
+    kept = sorted(f"{name}=={version}" for name, version in pins if name in names)
+    return hashlib.sha256("\n".join(kept).encode()).hexdigest()[:16]
+
+
+def results_of(notebook: dict, root: Path = ROOT) -> list[Path]:
+    """Return the result files that a notebook reads: of the folders that it names."""
+    code = "\n".join(code_of(notebook))
+    if not re.search(r"\bresults_folder\b|\.\./results\b", code):
+        return []
+    folders = [path for path in (root / "results").iterdir() if path.is_dir()]
+    named = [folder for folder in folders if re.search(rf"\b{folder.name}\b", code)]
+    return sorted(p for folder in named or folders for p in folder.rglob("*.json"))
 
 
 def current_digest(notebook: dict, root: Path = ROOT) -> dict[str, str]:
     """Return the digests that a stamp made now would hold."""
-    package = sorted((root / "stn_tutorial").rglob("*.py"))
     digest = {
-        "notebook": digest_notebook(notebook),
-        "package": digest_files(package, root),
-        "pins": digest_files([root / "requirements.txt"], root),
+        "code": digest_notebook(notebook),
+        "modules": digest_modules(notebook, root),
+        "pins": digest_pins(root),
     }
-    if any("../results" in "".join(cell["source"]) for cell in notebook["cells"]):
-        results = sorted((root / "results").rglob("*.json"))
+    if results := results_of(notebook, root):
         digest["results"] = digest_files(results, root)
     return digest
 
@@ -87,7 +138,7 @@ def freshness(notebook: dict, root: Path = ROOT) -> str:
     """Say how a notebook's stored outputs stand to its sources.
 
     Returns:
-        ``"fresh"``, ``"never run"``, or ``"stale: the notebook, the package changed"``
+        ``"fresh"``, ``"never run"``, or ``"stale: the code, the modules changed"``
         with what changed since the run.
     """
     stamp = notebook["metadata"].get(STAMP_KEY)

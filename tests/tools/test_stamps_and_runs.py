@@ -19,17 +19,23 @@ def project(tmp_path):
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "stn_tutorial").mkdir()
     (tmp_path / "tools").mkdir()
-    (tmp_path / "stn_tutorial" / "a.py").write_text("x = 1\n")
-    (tmp_path / "requirements.txt").write_text("numpy==1\n")
-    for name in ("stamps.py", "processes.py", "run_notebooks.py"):
+    package = tmp_path / "stn_tutorial"
+    (package / "__init__.py").write_text("from stn_tutorial.a import x\n")
+    (package / "a.py").write_text('"""A."""\nfrom stn_tutorial.b import y\n\nx = y\n')
+    (package / "b.py").write_text("y = 1\n")
+    (package / "other.py").write_text("z = 1\n")
+    (tmp_path / "requirements.txt").write_text("numpy==1 ; x\ncodespell==1\n")
+    (tmp_path / "pyproject.toml").write_text("[project]\ndependencies = ['numpy>=1']\n")
+    for name in ("stamps.py", "reach.py", "processes.py", "run_notebooks.py"):
         source = stamps.ROOT / "tools" / name
         (tmp_path / "tools" / name).write_text(source.read_text(encoding="utf-8"))
     return tmp_path
 
 
-def write(project, *cells):
-    path = project / "notebooks" / "01_a.ipynb"
-    nbformat.write(new_notebook(cells=[new_markdown_cell("# A"), *cells]), path)
+def write(project, name, code, **metadata):
+    path = project / "notebooks" / f"{name}.ipynb"
+    cell = new_code_cell(code, metadata=metadata)
+    nbformat.write(new_notebook(cells=[new_markdown_cell("# A"), cell]), path)
     return path
 
 
@@ -38,8 +44,8 @@ def run(project):
     return subprocess.run(command, cwd=project, capture_output=True, text=True)
 
 
-def stamped(project):
-    notebook = new_notebook(cells=[new_code_cell("1 + 1")])
+def stamped(project, code="1 + 1"):
+    notebook = new_notebook(cells=[new_code_cell(code), new_markdown_cell("Prose.")])
     digest = stamps.current_digest(notebook, project)
     notebook.metadata[stamps.STAMP_KEY] = {"digest": digest}
     return notebook
@@ -53,32 +59,78 @@ def test_a_notebook_without_a_stamp_never_ran(project):
     assert stamps.freshness(new_notebook(), project) == "never run"
 
 
-def test_a_changed_source_is_stale(project):
+def test_changed_code_is_stale_and_changed_prose_is_not(project):
     notebook = stamped(project)
+    notebook.cells[1].source = "Better prose."
+    assert stamps.freshness(notebook, project) == "fresh"
     notebook.cells[0].source = "1 + 2"
-    state = stamps.freshness(notebook, project)
-    assert state == "stale: the notebook changed"
+    assert stamps.freshness(notebook, project) == "stale: the code changed"
 
 
-def test_changed_results_make_those_stale_that_read_them(project):
-    (project / "results").mkdir()
-    (project / "results" / "a.json").write_text("1")
-    other, reader = stamped(project), stamped(project)
-    reader.cells[0].source = 'open("../results/a.json")'
-    digest = stamps.current_digest(reader, project)
-    reader.metadata[stamps.STAMP_KEY] = {"digest": digest}
-    assert stamps.freshness(reader, project) == "fresh"
-    (project / "results" / "b.json").write_text("2")
-    assert stamps.freshness(reader, project) == "stale: the results changed"
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from stn_tutorial import x",
+        "from stn_tutorial import a",
+        "import stn_tutorial as stn",
+        "import stn_tutorial.a",
+        "def later():\n    from stn_tutorial.a import x",
+        "%pip install x\n!ls\nfrom stn_tutorial.b import y",
+    ],
+)
+def test_what_a_module_does_makes_those_stale_that_reach_it(project, code):
+    notebook, other = stamped(project, code), stamped(project)
+    (project / "stn_tutorial" / "b.py").write_text("y = 2\n")
+    assert stamps.freshness(notebook, project) == "stale: the modules changed"
     assert stamps.freshness(other, project) == "fresh"
 
 
-def test_a_changed_package_and_changed_pins_are_stale(project):
+def test_what_a_module_says_makes_nothing_stale(project):
+    notebook = stamped(project, "from stn_tutorial import x")
+    module = project / "stn_tutorial" / "a.py"
+    module.write_text(
+        '"""A, said better."""\n# Why.\nfrom stn_tutorial.b import y\nx = (y)\n'
+    )
+    assert stamps.freshness(notebook, project) == "fresh"
+    shown = "import inspect\nfrom stn_tutorial import a\nprint(inspect.getsource(a))"
+    notebook = stamped(project, shown)
+    module.write_text(module.read_text() + "# Shown, since the chapter prints it.\n")
+    assert stamps.freshness(notebook, project) == "stale: the modules changed"
+
+
+def test_a_module_that_is_not_reached_makes_nothing_stale(project):
+    notebook = stamped(project, "from stn_tutorial import x")
+    (project / "stn_tutorial" / "other.py").write_text("z = 2\n")
+    assert stamps.freshness(notebook, project) == "fresh"
+
+
+def test_a_notebook_that_runs_a_command_reaches_it(project):
+    (project / "stn_tutorial" / "__main__.py").write_text("import stn_tutorial.other\n")
+    notebook = stamped(project, 'subprocess.run([python, "-m", "stn_tutorial", "x"])')
+    (project / "stn_tutorial" / "other.py").write_text("z = 2\n")
+    assert stamps.freshness(notebook, project) == "stale: the modules changed"
+
+
+def test_pins_of_what_chapters_import_count_and_others_do_not(project):
     notebook = stamped(project)
-    (project / "stn_tutorial" / "a.py").write_text("x = 2\n")
-    (project / "requirements.txt").write_text("numpy==2\n")
-    state = stamps.freshness(notebook, project)
-    assert state == "stale: the package, the pins changed"
+    pins = project / "requirements.txt"
+    pins.write_text("numpy==1 --hash=sha256:00\ncodespell==2\n")
+    assert stamps.freshness(notebook, project) == "fresh"
+    pins.write_text("numpy==2\ncodespell==2\n")
+    assert stamps.freshness(notebook, project) == "stale: the pins changed"
+
+
+def test_changed_results_make_those_stale_that_name_their_folder(project):
+    for name in ("one", "two"):
+        (project / "results" / name).mkdir(parents=True)
+        (project / "results" / name / "a.json").write_text("1")
+    other = stamped(project)
+    reader = stamped(project, 'read(results_folder() / "one")')
+    (project / "results" / "two" / "b.json").write_text("2")
+    assert stamps.freshness(reader, project) == "fresh"
+    (project / "results" / "one" / "b.json").write_text("2")
+    assert stamps.freshness(reader, project) == "stale: the results changed"
+    assert stamps.freshness(other, project) == "fresh"
 
 
 def test_outputs_and_run_times_are_no_part_of_the_source():
@@ -87,8 +139,15 @@ def test_outputs_and_run_times_are_no_part_of_the_source():
     notebook.cells[0].execution_count = 7
     notebook.cells[0].metadata["execution"] = {"iopub.status.busy": "now"}
     assert stamps.digest_notebook(notebook) == before
-    notebook.cells[0].metadata["tags"] = ["nbval-check-output"]
-    assert stamps.digest_notebook(notebook) != before
+
+
+def test_files_are_seen_inside_a_folder_that_an_outer_repository_ignores(tmp_path):
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    (tmp_path / ".gitignore").write_text("inner/\n")
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    (inner / "a.txt").write_text("1")
+    assert stamps.project_files(root=inner) == [inner / "a.txt"]
 
 
 def test_line_endings_do_not_matter(tmp_path):
@@ -99,33 +158,23 @@ def test_line_endings_do_not_matter(tmp_path):
     assert stamps.digest_files([file], tmp_path) == before
 
 
-def test_a_run_stores_outputs_joined_and_stamped(project):
-    path = write(project, new_code_cell("print(1)\nprint(2, flush=True)\nprint(3)"))
+def test_a_run_stores_what_went_well_and_nothing_else(project):
+    good = write(
+        project, "01_a", "print(1)\nprint(2, flush=True)\nprint(3)", tags=["keep"]
+    )
+    fails = write(project, "02_b", "half = 1 / 2\nhalf / 0")
+    noisy = write(project, "03_c", "import sys\nprint('oh', file=sys.stderr)")
+    before = [path.read_bytes() for path in (fails, noisy)]
     result = run(project)
-    assert result.returncode == 0, result.stderr
-    notebook = nbformat.read(path, as_version=4)
+    assert result.returncode == 1
+    notebook = nbformat.read(good, as_version=4)
     assert [output.text for output in notebook.cells[1].outputs] == ["1\n2\n3\n"]
+    assert notebook.cells[1].metadata == {"tags": ["keep"]}
     assert stamps.freshness(notebook, project) == "fresh"
-    assert "01_a.ipynb: fresh" in run(project).stdout
-
-
-def test_a_failing_cell_is_shown_and_not_stored(project):
-    path = write(project, new_code_cell("half = 1 / 2\nhalf / 0"))
-    before = path.read_bytes()
-    result = run(project)
-    assert result.returncode == 1
-    assert "cell 1" in result.stderr and "ZeroDivisionError" in result.stderr
-    assert "half / 0" in result.stderr
-    assert path.read_bytes() == before
-
-
-def test_a_cell_that_writes_to_stderr_is_not_stored(project):
-    path = write(project, new_code_cell("import sys\nprint('oh', file=sys.stderr)"))
-    before = path.read_bytes()
-    result = run(project)
-    assert result.returncode == 1
-    assert "wrote to stderr" in result.stderr
-    assert path.read_bytes() == before
+    assert "02_b.ipynb, cell 1" in result.stderr
+    assert "half / 0" in result.stderr and "ZeroDivisionError" in result.stderr
+    assert "03_c.ipynb, cell 1 wrote to stderr" in result.stderr
+    assert [path.read_bytes() for path in (fails, noisy)] == before
 
 
 def test_every_kind_of_entry_of_the_toc_is_counted(tmp_path):
