@@ -1,9 +1,9 @@
 """Execute the notebooks whose stored outputs are stale, and store the new outputs.
 
 A notebook is stale when its code, a module that it reaches, a pin of what it imports or
-a result that it reads changed since it ran. Several run at once, each in a kernel of its
-own. A cell that fails or writes to stderr fails the command, and nothing of that notebook
-is stored.
+a result that it reads changed since it ran. Several run at once, each in a kernel of
+its own. A cell that fails or writes to stderr fails the command, and nothing of that
+notebook is stored.
 """
 
 from __future__ import annotations
