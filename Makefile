@@ -24,10 +24,8 @@ serve: book  ## serve the rendered book on localhost (PORT=8000)
 bench: $(READY)  ## print the benchmark ratios
 	for script in benchmarks/*.py; do $(VENV) "$$script"; done
 
-lint: $(READY)  ## check style, format and spelling
-	$(VENV) -m ruff check .
-	$(VENV) -m ruff format --check .
-	$(VENV) -m codespell_lib
+lint: $(READY)  ## check style, format, spelling and the method's types
+	$(VENV) tools/run_tests.py --force lint
 
 format: $(READY)  ## fix style and format with ruff
 	$(VENV) -m ruff check --fix .

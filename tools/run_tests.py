@@ -20,7 +20,8 @@ import processes
 import stamps
 
 RECORD = stamps.ROOT / "_build" / "tests.json"
-PYTEST = ["-m", "pytest"]
+# Two workers, each of which takes over from the other what is left of its work.
+PYTEST = ["-m", "pytest", "--durations", "10", "-n", "2", "--dist", "worksteal"]
 COMMON = ["pyproject.toml", "requirements.txt", "tests/conftest.py", "tools"]
 # Stage: the folders and files it depends on (none: all of the project), and commands.
 STAGES = {
@@ -35,8 +36,7 @@ STAGES = {
     "unit": (
         [*COMMON, "stn_tutorial", "benchmarks", "results", "tests"],
         [
-            PYTEST
-            + ["tests", "-n", "2"]
+            [*PYTEST, "tests"]
             + [f"--ignore=tests/{part}" for part in ("book", "browser", "notebooks")]
         ],
     ),
@@ -46,7 +46,7 @@ STAGES = {
             "_config.yml",
         ],
         [
-            PYTEST + ["tests/notebooks"],
+            [*PYTEST, "tests/notebooks"],
             PYTEST
             + ["--nbval-lax", "notebooks", "-n", "2", "--dist", "loadfile"]
             + ["--nbval-cell-timeout", "3600"],
@@ -54,7 +54,7 @@ STAGES = {
     ),
     "book": (
         [],
-        [["tools/build_book.py"], PYTEST + ["tests/book", "tests/browser"]],
+        [["tools/build_book.py"], [*PYTEST, "tests/book", "tests/browser"]],
     ),
 }
 
