@@ -1,20 +1,32 @@
 """CoordConv: convolutions that know where they are (Liu et al. 2018).
 
-A convolution does the same everywhere, so it can't tell places apart. `add_coordinates`
-appends channels that hold each pixel's own coordinates; what a convolution behind them
-does may then depend on the place. The layers are those of `torch.nn` with the channels
-added in front, and with the same arguments: where their coordinate weights are zero,
-they are the same functions.
+A convolution computes the same at every location, so it can't tell one from another.
+`add_coordinates` appends channels that hold each pixel's own coordinates; what a
+convolution behind them computes may then depend on the location. The layers are those
+of `torch.nn` with the channels added in front, and with the same arguments: where their
+coordinate weights are zero, they are the same functions.
 """
 
 from __future__ import annotations
 
+import copy
 import inspect
+from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.lazy import LazyModuleMixin
+from torch.nn.parameter import is_lazy
+from torch.nn.utils import parametrize
 
+from stn_tutorial._validate import (
+    check_flag,
+    check_floating,
+    kind_of,
+    working_dtype,
+)
 from stn_tutorial.coordinates import base_grid
 
 __all__ = [
@@ -26,17 +38,23 @@ __all__ = [
     "convert_to_coordconv",
 ]
 
-_KEPT = 32  # sizes whose coordinates are kept at a time
-_cache: dict[tuple, Tensor] = {}
-
 
 def add_coordinates(
     x: Tensor, *, radius: bool = False, align_corners: bool = False
 ) -> Tensor:
-    """Append the coordinates of every pixel's centre as channels.
+    """Append the normalized coordinates of every pixel's centre as channels.
 
     In half precision, neighbouring pixels get equal coordinates where an image has more
     than a few hundred pixels a side.
+
+    >>> images = torch.zeros(8, 3, 2, 4)
+    >>> out = add_coordinates(images)
+    >>> out.shape
+    torch.Size([8, 5, 2, 4])
+    >>> out[0, 3].tolist()  # x
+    [[-0.75, -0.25, 0.25, 0.75], [-0.75, -0.25, 0.25, 0.75]]
+    >>> out[0, 4].tolist()  # y
+    [[-0.5, -0.5, -0.5, -0.5], [0.5, 0.5, 0.5, 0.5]]
 
     Args:
         x: ``(N, C, W)``, ``(N, C, H, W)`` or ``(N, C, D, H, W)``, floating.
@@ -50,40 +68,40 @@ def add_coordinates(
         there are such axes, then the radius.
 
     Raises:
-        TypeError: if `x` is not floating.
+        TypeError: if `x` is not a floating tensor, or an option is not a bool.
         ValueError: if `x` has another number of dimensions.
     """
-    if not x.is_floating_point():
-        raise TypeError(f"x must be floating, got {x.dtype}")
+    check_floating(x, "x")
+    check_flag(radius, "radius")
+    check_flag(align_corners, "align_corners")
     if x.ndim not in (3, 4, 5):
         raise ValueError(f"x must be (N, C, *spatial), got {tuple(x.shape)}")
-    channels = _coordinates(x, radius, align_corners)
-    out = torch.cat([x, channels.expand(x.shape[0], *channels.shape)], dim=1)
-    if x.ndim == 4 and not x.is_contiguous():
-        if x.is_contiguous(memory_format=torch.channels_last):
-            return out.contiguous(memory_format=torch.channels_last)
-    return out
+    return _append(x, 1, radius, align_corners)
 
 
-def _coordinates(x: Tensor, radius: bool, align_corners: bool) -> Tensor:
-    """The channels to append, (D (+ 1), *spatial), kept for the sizes last seen."""
-    size = tuple(x.shape[2:])
-    key = (size, radius, align_corners, x.dtype, x.device)
-    if key in _cache and not torch.compiler.is_compiling():
-        return _cache[key]
-    with torch.inference_mode(False):  # what is kept has to do for training, too
-        grid = base_grid(
-            size, align_corners=align_corners, dtype=torch.float64, device="cpu"
-        )
-        parts = [*grid.unbind(-1)]
-        parts += [grid.square().sum(dim=-1).sqrt()] if radius else []
-        channels = torch.stack(parts).to(x)
-    # An export puts something else in a tensor's place, which must not stay.
-    if type(channels) is Tensor and not torch.compiler.is_compiling():
-        if len(_cache) >= _KEPT:
-            _cache.pop(next(iter(_cache)))
-        _cache[key] = channels
-    return channels
+def _append(x: Tensor, groups: int, radius: bool, align_corners: bool) -> Tensor:
+    """Append the coordinates to each group of channels, (N, C, *spatial) as it comes.
+
+    They are made anew every time: next to a convolution that costs little, and nothing
+    is left behind that a compiler, another device or a pickle would stumble over.
+    """
+    coordinates = base_grid(
+        x.shape[2:],
+        align_corners=align_corners,
+        dtype=working_dtype(x),
+        device=x.device,
+    ).unbind(-1)
+    if radius:
+        coordinates += (sum(each.square() for each in coordinates).sqrt(),)
+    if x.ndim > 3 and x.stride(1) == 1 < x.stride(-1):  # channels-last in memory
+        grouped = x.movedim(1, -1).unflatten(-1, (groups, -1))
+        extra = torch.stack(coordinates, dim=-1).to(x.dtype).unsqueeze(-2)
+        whole = torch.cat([grouped, extra.expand(*grouped.shape[:-1], -1)], dim=-1)
+        return whole.flatten(-2).movedim(-1, 1)
+    grouped = x.unflatten(1, (groups, -1))
+    extra = torch.stack(coordinates).to(x.dtype)
+    whole = [grouped, extra.expand(*grouped.shape[:2], *extra.shape)]
+    return torch.cat(whole, dim=2).flatten(1, 2)
 
 
 class _CoordConv(nn.Module):
@@ -102,6 +120,8 @@ class _CoordConv(nn.Module):
         align_corners: bool = False,
         **kwargs: Any,
     ) -> None:
+        check_flag(radius, "radius")
+        check_flag(align_corners, "align_corners")
         given = inspect.signature(self.plain).bind(in_channels, *args, **kwargs)
         groups = given.arguments.get("groups", 1)
         # Each group gets the coordinates: a group sees no channels but its own.
@@ -110,37 +130,48 @@ class _CoordConv(nn.Module):
         self.in_channels = in_channels
         self.radius, self.align_corners = radius, align_corners
 
-    def forward(self, x: Tensor, *args: Any) -> Tensor:
+    def forward(self, input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Append the coordinates, then convolve.
 
         Args:
-            x: ``(N, in_channels, *spatial)`` or ``(in_channels, *spatial)``.
+            input: ``(N, in_channels, *spatial)`` or ``(in_channels, *spatial)``.
             *args: as for the layer of `torch.nn`.
+            **kwargs: as for the layer of `torch.nn`.
 
         Returns:
             As from the layer of `torch.nn`.
 
         Raises:
-            ValueError: if `x` has another shape.
+            TypeError: if `input` is not a floating tensor.
+            ValueError: if `input` has another shape.
         """
-        if x.ndim == self.ndim + 1:
-            return self(x[None], *args)[0]
-        if x.ndim != self.ndim + 2 or x.shape[1] != self.in_channels:
-            shape = f"(N, {self.in_channels}" + ", …" * self.ndim + ")"
-            raise ValueError(f"x must be {shape}, got {tuple(x.shape)}")
-        options = {"radius": self.radius, "align_corners": self.align_corners}
-        if self.groups == 1:
-            return super().forward(add_coordinates(x, **options), *args)
-        per_group = x.unflatten(1, (self.groups, -1)).flatten(0, 1)
-        grouped = add_coordinates(per_group, **options)
-        whole = grouped.unflatten(0, (x.shape[0], self.groups)).flatten(1, 2)
-        return super().forward(whole, *args)
+        check_floating(input, "input")
+        batched = input.ndim == self.ndim + 2
+        fits = batched or input.ndim == self.ndim + 1
+        if fits and not torch.jit.is_tracing():  # which has no sizes to compare
+            fits = input.shape[-self.ndim - 1] == self.in_channels
+        if not fits:
+            shape = f"{self.in_channels}" + ", …" * self.ndim
+            raise ValueError(
+                f"input must be (N, {shape}) or ({shape}), got {tuple(input.shape)}"
+            )
+        x = input if batched else input[None]
+        whole = _append(x, self.groups, self.radius, self.align_corners)
+        return super().forward(whole if batched else whole[0], *args, **kwargs)
 
     @classmethod
     def from_convolution(
         cls, layer: nn.Module, *, radius: bool = False, align_corners: bool = False
     ) -> _CoordConv:
-        """Return the same function as a convolution's, ready to learn about places.
+        """Return a copy of a convolution that can learn about locations.
+
+        It is the same function, and all else that `copy.deepcopy` copies is kept, as
+        by `convert_to_coordconv`.
+
+        >>> plain = torch.nn.Conv2d(3, 8, 3)
+        >>> coord = CoordConv2d.from_convolution(plain)
+        >>> coord.weight[:, 3:].abs().max().item()  # the coordinates' weights
+        0.0
 
         Args:
             layer: the layer of `torch.nn` whose name this class has after "Coord".
@@ -151,42 +182,72 @@ class _CoordConv(nn.Module):
             A layer with the convolution's weights, and zeros for the coordinates.
 
         Raises:
-            TypeError: if `layer` is of another class.
+            TypeError: if `layer` is of another class, or an option is not a bool.
+            ValueError: if `layer` can't be converted; see `convert_to_coordconv`.
         """
-        if type(layer) is not cls.plain:
-            raise TypeError(f"layer must be a {cls.plain.__name__}, got {layer!r}")
-        coord = cls(**_options(layer), radius=radius, align_corners=align_corners)
-        with torch.no_grad():
-            image, places = coord._split()
-            image.copy_(_by_group(layer))
-            places.zero_()
-            if layer.bias is not None:
-                coord.bias.copy_(layer.bias)
-        return coord.train(layer.training)
+        if _class_of(layer) is not cls.plain:
+            raise TypeError(
+                f"layer must be a {cls.plain.__name__}, got {kind_of(layer)}"
+            )
+        check_flag(radius, "radius")
+        check_flag(align_corners, "align_corners")
+        _check_convertible(layer, "layer")
+        coord = copy.deepcopy(layer)
+        cls._adopt(coord, radius, align_corners)
+        _resize(coord.weight, coord._widen)
+        return coord
 
     def to_convolution(self) -> nn.Module:
         """Return the convolution that this layer is, if its coordinates weigh nothing.
 
+        >>> coord = CoordConv2d.from_convolution(torch.nn.Conv2d(3, 8, 3))
+        >>> coord.to_convolution()
+        Conv2d(3, 8, kernel_size=(3, 3), stride=(1, 1))
+
         Returns:
-            The layer of `torch.nn`, with copies of the weights.
+            The layer of `torch.nn`, a copy with all else that `copy.deepcopy` copies.
 
         Raises:
+            TypeError: if the layer is of a subclass.
             ValueError: if a coordinate's weight is not zero: no convolution does that.
+                Or if its weights are computed from other tensors.
         """
-        image, places = self._split()
-        if places.any():
+        expected = _LAYERS[self.plain]
+        if _class_of(self) is not expected:
+            raise TypeError(f"layer must be a {expected.__name__}, got {kind_of(self)}")
+        _check_convertible(self, "layer")
+        if self._by_group(self.weight)[:, self.in_channels // self.groups :].any():
             raise ValueError("coordinate weights must be zero, got some that are not")
-        layer = self.plain(**_options(self))
-        with torch.no_grad():
-            _by_group(layer).copy_(image)
-            if self.bias is not None:
-                layer.bias.copy_(self.bias)
-        return layer.train(self.training)
+        layer = copy.deepcopy(self)
+        _resize(layer.weight, layer._narrow)
+        layer.__class__ = self.plain
+        del layer.radius, layer.align_corners
+        return layer
 
-    def _split(self) -> tuple[Tensor, Tensor]:
-        """Views of the weights for the image's channels and for the coordinates."""
-        extra = self.ndim + self.radius
-        return _by_group(self).split([self.in_channels // self.groups, extra], dim=1)
+    @classmethod
+    def _adopt(cls, layer: nn.Module, radius: bool, align_corners: bool) -> None:
+        """Make a convolution one of these layers, but for the size of its weight."""
+        layer.__class__ = cls
+        layer.radius, layer.align_corners = bool(radius), bool(align_corners)
+
+    def _widen(self, weight: Tensor) -> Tensor:
+        """A plain weight with zeros for the coordinates."""
+        image = self._by_group(weight)
+        shape = (len(image), self.ndim + self.radius, *image.shape[2:])
+        return self._from_groups(torch.cat([image, image.new_zeros(shape)], dim=1))
+
+    def _narrow(self, weight: Tensor) -> Tensor:
+        """The part of a weight that belongs to the image's channels."""
+        image = self._by_group(weight)[:, : self.in_channels // self.groups]
+        return self._from_groups(image)
+
+    def _by_group(self, weight: Tensor) -> Tensor:
+        """A view of a weight with a group's input channels along dimension 1."""
+        return weight.unflatten(0, (self.groups, -1)) if self.transposed else weight
+
+    def _from_groups(self, weight: Tensor) -> Tensor:
+        """Undo `_by_group`."""
+        return weight.flatten(0, 1) if self.transposed else weight
 
     def extra_repr(self) -> str:
         """What `print` shows: the convolution's options, and the coordinates'."""
@@ -195,7 +256,11 @@ class _CoordConv(nn.Module):
 
 
 class CoordConv1d(_CoordConv, nn.Conv1d):
-    """`torch.nn.Conv1d` that is also given x; see `CoordConv2d`."""
+    """`torch.nn.Conv1d` that is also given x; see `CoordConv2d`.
+
+    >>> CoordConv1d(4, 8, kernel_size=5)(torch.zeros(2, 4, 20)).shape
+    torch.Size([2, 8, 16])
+    """
 
     plain, ndim = nn.Conv1d, 1
 
@@ -205,6 +270,12 @@ class CoordConv2d(_CoordConv, nn.Conv2d):
 
     The coordinates are made for the size that comes in, and are no part of the state.
     Zero padding pads them as well: outside, they are 0, as in the middle.
+
+    >>> layer = CoordConv2d(3, 8, kernel_size=3, padding=1, radius=True)
+    >>> layer(torch.zeros(2, 3, 28, 28)).shape
+    torch.Size([2, 8, 28, 28])
+    >>> layer.weight.shape  # for three channels, x, y and the radius
+    torch.Size([8, 6, 3, 3])
 
     Args:
         in_channels: of the images, without the coordinates.
@@ -219,13 +290,22 @@ class CoordConv2d(_CoordConv, nn.Conv2d):
 
 
 class CoordConv3d(_CoordConv, nn.Conv3d):
-    """`torch.nn.Conv3d` that is also given x, y and z; see `CoordConv2d`."""
+    """`torch.nn.Conv3d` that is also given x, y and z; see `CoordConv2d`.
+
+    >>> CoordConv3d(1, 8, kernel_size=3)(torch.zeros(2, 1, 5, 6, 7)).shape
+    torch.Size([2, 8, 3, 4, 5])
+    """
 
     plain, ndim = nn.Conv3d, 3
 
 
 class CoordConvTranspose2d(_CoordConv, nn.ConvTranspose2d):
-    """`torch.nn.ConvTranspose2d` that is also given x and y; see `CoordConv2d`."""
+    """`torch.nn.ConvTranspose2d` that is also given x and y; see `CoordConv2d`.
+
+    >>> layer = CoordConvTranspose2d(8, 3, kernel_size=3, stride=2)
+    >>> layer(torch.zeros(2, 8, 5, 5), output_size=(12, 12)).shape
+    torch.Size([2, 3, 12, 12])
+    """
 
     plain, ndim = nn.ConvTranspose2d, 2
 
@@ -243,52 +323,151 @@ def convert_to_coordconv(
     radius: bool = False,
     align_corners: bool = False,
 ) -> nn.Module:
-    """Put a CoordConv layer in the place of each convolution of a model.
+    """Make each convolution of a model a CoordConv layer, in place.
 
     The function stays what it was, as the coordinates' weights are zero; they learn
-    like any others. Subclasses of the layers of `torch.nn` are left alone.
+    like any others. Nothing else changes: every layer and every parameter stays the
+    same object with its hooks, flags and attributes, so that shared ones stay shared
+    and frozen ones frozen, and an optimizer without a state yet can be used on.
+    Gradients that are there get zeros for the coordinates.
+
+    Convolutions with no counterpart here are left alone: subclasses of the layers of
+    `torch.nn`, CoordConv layers, and transposed convolutions in one or three
+    dimensions.
+
+    >>> model = torch.nn.Sequential(torch.nn.Conv2d(1, 8, 3), torch.nn.ReLU())
+    >>> convert_to_coordconv(model)[0]
+    CoordConv2d(1, 8, kernel_size=(3, 3), stride=(1, 1), radius=False, \
+align_corners=False)
 
     Args:
-        module: changed in place.
+        module: changed in place; it may be a convolution itself.
         first: change the first convolution alone, in the order of `modules`.
         radius: see `add_coordinates`.
         align_corners: see `add_coordinates`.
 
     Returns:
-        `module`, or the new layer if it is a convolution itself.
+        `module`.
 
     Raises:
-        ValueError: if there is no convolution to change.
+        TypeError: if `module` is not a module, or an option is not a bool.
+        ValueError: if there is no convolution to change, or one that can't be: it is
+            lazy, its weight is computed from other tensors (parametrized, normalized,
+            pruned), its `forward` is replaced, its weight is shared with something that
+            is not changed alike, or the model is in a `DistributedDataParallel`. Then
+            nothing is changed.
     """
-    found = [each for each in module.modules() if type(each) in _LAYERS]
-    if not found:
-        raise ValueError(f"module must hold a convolution, got {module!r}")
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"module must be a torch.nn.Module, got {kind_of(module)}")
     options = {"radius": radius, "align_corners": align_corners}
-    new = {
-        each: _LAYERS[type(each)].from_convolution(each, **options)
-        for each in (found[:1] if first else found)
-    }
-    for parent in list(module.modules()):
-        for name, child in parent._modules.items():  # one used twice is there twice
-            if child in new:
-                setattr(parent, name, new[child])
-    return new.get(module, module)
+    for name, value in {"first": first, **options}.items():
+        check_flag(value, name)
+    layers = _layers_to_convert(module, first)
+    for name, layer in layers.items():
+        _check_convertible(layer, f"module's layer {name!r}" if name else "module")
+    _check_sharing(module, layers)
+    for layer in layers.values():
+        _LAYERS[type(layer)]._adopt(layer, **options)
+    for weight, layer in {layer.weight: layer for layer in layers.values()}.items():
+        _resize(weight, layer._widen)
+    return module
 
 
-def _options(layer: nn.Module) -> dict[str, Any]:
-    """The arguments that make another layer like this one, but for the weights."""
-    names = [
-        name
-        for name in inspect.signature(getattr(layer, "plain", type(layer))).parameters
-        if name not in ("bias", "device", "dtype")
-    ]
-    options = {name: getattr(layer, name) for name in names}
-    weight = {"device": layer.weight.device, "dtype": layer.weight.dtype}
-    return options | weight | {"bias": layer.bias is not None}
+def _layers_to_convert(module: nn.Module, first: bool) -> dict[str, nn.Module]:
+    """The convolutions that have a counterpart here, by their names in the module."""
+    kinds = (*_LAYERS, nn.ConvTranspose1d, nn.ConvTranspose3d)
+    named = [each for each in module.named_modules() if isinstance(each[1], kinds)]
+    layers = {name: layer for name, layer in named if _class_of(layer) in _LAYERS}
+    if not layers:
+        raise ValueError(f"module must hold a convolution of torch.nn, got {module!r}")
+    if not first:
+        return layers
+    name, layer = named[0]
+    if name not in layers:
+        raise ValueError(
+            "module's first convolution must be of a class of torch.nn that has a "
+            f"counterpart here, got the {kind_of(layer)} {name!r}"
+        )
+    return {name: layer}
 
 
-def _by_group(layer: nn.Module) -> Tensor:
-    """A view of the weights with a group's input channels along dimension 1."""
-    if layer.transposed:
-        return layer.weight.unflatten(0, (layer.groups, -1))
-    return layer.weight
+def _class_of(layer: Any) -> type:
+    """A layer's class, beneath what parametrizing or being lazy puts over it."""
+    if not isinstance(layer, nn.Module):
+        return type(layer)
+    kind = parametrize.type_before_parametrizations(layer)
+    return getattr(kind, "cls_to_become", None) or kind
+
+
+def _check_convertible(layer: nn.Module, name: str) -> None:
+    """Raise a ValueError if more than a wider weight is needed to convert a layer."""
+    own = [one for one in ("forward", "_conv_forward") if one in vars(layer)]
+    if isinstance(layer, LazyModuleMixin):
+        reason = "is lazy: run the model on an image first"
+    elif parametrize.is_parametrized(layer) or "weight" not in layer._parameters:
+        reason = (
+            "computes its weight from other tensors (it is parametrized, normalized or "
+            "pruned): remove that, convert, and apply it again"
+        )
+    elif own:
+        reason = f"has a {own[0]} of its own: remove that first"
+    else:
+        return
+    raise ValueError(f"{name} can't be converted: it {reason}")
+
+
+def _check_sharing(module: nn.Module, layers: dict[str, nn.Module]) -> None:
+    """Raise a ValueError if something would lose its share in a weight that changes."""
+    owners = defaultdict(list)
+    for prefix, each in module.named_modules():
+        if isinstance(each, nn.parallel.DistributedDataParallel):
+            raise ValueError(
+                "module must be converted before DistributedDataParallel wraps it"
+            )
+        for name, parameter in each._parameters.items():
+            if parameter is not None and not is_lazy(parameter):
+                owner = (f"{prefix}.{name}".strip("."), each, parameter)
+                owners[_memory(parameter)].append(owner)
+    changing = {layer: _layout(layer) for layer in layers.values()}
+    for name, layer in layers.items():
+        for other, owner, parameter in owners[_memory(layer.weight)]:
+            alike = changing.get(owner) == changing[layer]
+            if not (alike and parameter is layer.weight is owner.weight):
+                raise ValueError(
+                    f"module's layer {name!r} can't be converted: its weight is shared "
+                    f"with {other!r}, which would not change alike"
+                )
+
+
+def _memory(parameter: nn.Parameter) -> int:
+    """What parameters have in common that are the same one, or share their memory."""
+    strided = parameter.layout is torch.strided
+    return (strided and parameter.data_ptr()) or id(parameter)
+
+
+def _layout(layer: nn.Module) -> tuple:
+    """What decides where the coordinates' weights lie in the weight."""
+    return layer.transposed, layer.transposed and layer.groups
+
+
+def _resize(parameter: nn.Parameter, change: Callable[[Tensor], Tensor]) -> None:
+    """Change the size of a parameter and its gradient; it stays the same object."""
+    with torch.inference_mode(False), torch.no_grad():
+        grad, parameter.grad = parameter.grad, None
+        data = _stored_like(change(parameter.detach()), parameter)
+        # A graph that still exists holds a node that adds to the gradient in its old
+        # shape, and the next backward pass would use it. Another dtype detaches it.
+        other = torch.float32 if parameter.dtype == torch.float16 else torch.float16
+        parameter.data = parameter.new_empty(0, dtype=other)
+        parameter.data = data
+        if grad is not None:
+            parameter.grad = _stored_like(change(grad.detach()), grad)
+
+
+def _stored_like(x: Tensor, other: Tensor) -> Tensor:
+    """A copy, channels-last or in shared memory if another tensor is."""
+    layout = torch.contiguous_format
+    if other.ndim > 3 and other.stride(1) == 1 and other.stride(-1) == other.shape[1]:
+        layout = torch.channels_last if other.ndim == 4 else torch.channels_last_3d
+    copied = x.clone(memory_format=layout)
+    return copied.share_memory_() if other.is_shared() else copied

@@ -1,14 +1,18 @@
-"""CoordConv: exact coordinates for every size, and convolutions where they weigh 0."""
+"""CoordConv: exact coordinates for every size, and what a conversion keeps."""
 
 from __future__ import annotations
 
 import copy
 import math
+import pickle
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize, prune
+from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
 from stn_tutorial.coordconv import (
     CoordConv1d,
@@ -18,6 +22,7 @@ from stn_tutorial.coordconv import (
     add_coordinates,
     convert_to_coordconv,
 )
+from stn_tutorial.coordinates import base_grid
 
 SIZES = [(7,), (1,), (5, 5), (4, 9), (1, 6), (1, 1), (3, 4, 6), (2, 1, 5)]
 sizes = pytest.mark.parametrize("size", SIZES, ids=str)
@@ -64,13 +69,13 @@ def test_the_channels_are_the_pixel_centres_in_the_order_x_y_z_r(size, align_cor
     out = add_coordinates(x, radius=True, align_corners=align_corners)
     assert out.shape == (2, 3 + len(size) + 1, *size)
     assert torch.equal(out[:, :3], x)
-    for place in np.ndindex(*size):
+    for location in np.ndindex(*size):
         rows_first = [
-            centre(i, n, align_corners) for i, n in zip(place, size, strict=True)
+            centre(i, n, align_corners) for i, n in zip(location, size, strict=True)
         ]
         expected = [*rows_first[::-1], math.hypot(*rows_first)]
         for image in range(2):
-            got = out[(image, slice(3, None), *place)]
+            got = out[(image, slice(3, None), *location)]
             assert got.tolist() == pytest.approx(expected, abs=1e-6)
 
 
@@ -101,7 +106,30 @@ def test_dtype_device_and_layout_are_those_of_the_images():
     assert torch.equal(out, add_coordinates(x.contiguous()))
 
 
-def test_what_is_kept_from_an_evaluation_does_for_training():
+def test_the_coordinates_are_those_of_the_base_grid_bit_for_bit():
+    for dtype in (torch.float32, torch.float64, torch.float16):
+        for size in SIZES:
+            x = add_coordinates(torch.zeros(1, 0, *size, dtype=dtype))[0]
+            assert torch.equal(x, base_grid(size, dtype=dtype).movedim(-1, 0))
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 4, 5), (2, 0, 4, 5), (2, 3, 1, 1)])
+def test_no_images_no_channels_and_single_pixels_are_welcome(shape):
+    n, channels, *size = shape
+    assert add_coordinates(images(*shape)).shape == (n, channels + 2, *size)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4, 5), (2, 3, 2, 4, 5)])
+def test_channels_last_stays_channels_last(shape):
+    layout = torch.channels_last if len(shape) == 4 else torch.channels_last_3d
+    x = images(*shape)
+    out = add_coordinates(x.to(memory_format=layout), radius=True)
+    assert out.is_contiguous(memory_format=layout)
+    assert torch.equal(out, add_coordinates(x, radius=True))
+    assert add_coordinates(x).is_contiguous()
+
+
+def test_an_evaluation_leaves_nothing_behind_that_hinders_training():
     x = images(2, 3, 11, 13)
     with torch.inference_mode():
         add_coordinates(x)
@@ -110,26 +138,33 @@ def test_what_is_kept_from_an_evaluation_does_for_training():
     assert x.grad.isfinite().all() and layer.weight.grad.isfinite().all()
 
 
-def test_many_sizes_are_not_all_kept():
-    from stn_tutorial import coordconv
-
-    for n in range(1, 100):
-        add_coordinates(images(1, 1, n))
-    assert len(coordconv._cache) <= coordconv._KEPT
-    assert add_coordinates(images(1, 1, 2))[0, 1].tolist() == [-0.5, 0.5]
-
-
 @pytest.mark.parametrize(
     ("x", "error", "message"),
     [
         (torch.zeros(2, 3), ValueError, r"^x must be \(N, C, \*spatial\), got \(2, 3"),
         (torch.zeros(1, 1, 1, 1, 1, 1), ValueError, "^x must be"),
-        (torch.zeros(1, 1, 4, dtype=torch.int64), TypeError, "^x must be floating"),
+        (torch.zeros(1, 1, 4, dtype=torch.int64), TypeError, "^x must be a floating"),
+        (np.zeros((1, 1, 4, 4)), TypeError, "^x must be a floating .* numpy.ndarray"),
+        ([[[1.0]]], TypeError, "^x must be a floating .* list"),
     ],
 )
 def test_what_is_no_batch_of_images_is_named(x, error, message):
     with pytest.raises(error, match=message):
         add_coordinates(x)
+
+
+@pytest.mark.parametrize("name", ["radius", "align_corners"])
+@pytest.mark.parametrize("value", ["yes", 1, None])
+def test_an_option_that_is_no_flag_is_named(name, value):
+    option = {name: value}
+    for call in (
+        lambda: add_coordinates(images(1, 1, 4, 4), **option),
+        lambda: CoordConv2d(1, 1, 3, **option),
+        lambda: CoordConv2d.from_convolution(nn.Conv2d(1, 1, 3), **option),
+        lambda: convert_to_coordconv(nn.Conv2d(1, 1, 3), **option),
+    ):
+        with pytest.raises(TypeError, match=f"^{name} must be True or False"):
+            call()
 
 
 # -------------------------------------------------------------------------- the layers
@@ -147,12 +182,12 @@ def test_a_layer_is_the_convolution_of_images_with_coordinates(layer, option):
     coord = random_layer(layer, option)
     x = images(2, 4, *size)
     keys = ("radius", "align_corners")
-    places = {k: v for k, v in option.items() if k in keys}
+    of_coordinates = {k: v for k, v in option.items() if k in keys}
     rest = {k: v for k, v in option.items() if k not in (*keys, "groups")}
     groups = option.get("groups", 1)
     parts = []
     for k, part in enumerate(x.chunk(groups, dim=1)):
-        whole = add_coordinates(part, **places)
+        whole = add_coordinates(part, **of_coordinates)
         single = plain(whole.shape[1], 6 // groups, 3, **rest)
         with torch.no_grad():
             single.weight.copy_(coord.weight.chunk(groups)[k])
@@ -183,7 +218,7 @@ def test_the_state_holds_weights_alone(layer):
 
 
 @layers
-def test_one_layer_reads_every_size(layer):
+def test_one_layer_takes_every_size(layer):
     coord = random_layer(layer, {"padding": 1})
     for n in (3, 4, 10):
         size = [n, *LAYERS[layer][1][1:]]
@@ -193,14 +228,55 @@ def test_one_layer_reads_every_size(layer):
 @layers
 @options
 def test_a_single_image_is_a_batch_of_one(layer, option):
-    coord = random_layer(layer, option)
+    coord, calls = random_layer(layer, option), []
+    coord.register_forward_hook(lambda *_: calls.append(1))
     x = images(1, 4, *LAYERS[layer][1])
     torch.testing.assert_close(coord(x[0]), coord(x)[0])
+    assert len(calls) == 2  # a hook runs once for each call
 
 
-def test_a_transposed_layer_takes_an_output_size():
-    layer = CoordConvTranspose2d(4, 2, 3, stride=2)
-    assert layer(images(1, 4, 5, 6), [12, 14]).shape == (1, 2, 12, 14)
+@pytest.mark.parametrize("output_size", [(12, 14), [12, 14], torch.Size([12, 14])])
+def test_a_transposed_layer_takes_an_output_size_as_that_of_torch_does(output_size):
+    layer, x = CoordConvTranspose2d(4, 2, 3, stride=2), images(1, 4, 5, 6)
+    expected = layer.plain(4, 2, 3, stride=2)(x, output_size=output_size).shape
+    assert layer(x, output_size).shape == expected == (1, 2, 12, 14)
+    assert layer(x, output_size=output_size).shape == expected
+    assert layer(input=x[0], output_size=[2, *output_size]).shape == expected[1:]
+
+
+@pytest.mark.parametrize("mode", ["zeros", "reflect", "replicate", "circular"])
+@pytest.mark.parametrize("padding", [1, "same"])
+def test_every_padding_pads_the_coordinates_like_the_image(mode, padding):
+    layer = CoordConv2d(2, 3, 3, padding=padding, padding_mode=mode)
+    plain = nn.Conv2d(4, 3, 3, padding=padding, padding_mode=mode)
+    plain.load_state_dict(layer.state_dict())
+    x = images(1, 2, 5, 6)
+    torch.testing.assert_close(layer(x), plain(add_coordinates(x)))
+
+
+@layers
+def test_a_layer_is_made_in_a_dtype_and_on_a_device(layer):
+    coord = random_layer(layer, {"dtype": torch.float64, "device": "cpu"})
+    x = images(2, 4, *LAYERS[layer][1]).double()
+    assert coord(x).dtype == torch.float64
+    on_meta = random_layer(layer, {"device": "meta", "radius": True, "groups": 2})
+    shape = random_layer(layer, {"radius": True, "groups": 2})(x.float()).shape
+    assert on_meta(x.float().to("meta")).shape == shape
+    assert copy.deepcopy(on_meta).to_empty(device="cpu")(x.float()).shape == shape
+
+
+@layers
+@pytest.mark.parametrize(
+    "copied", [copy.deepcopy, lambda layer: pickle.loads(pickle.dumps(layer))]
+)
+def test_a_layer_is_copied_and_pickled(layer, copied):
+    coord = random_layer(layer, {"radius": True, "padding": 1}).eval()
+    x = images(2, 4, *LAYERS[layer][1])
+    expected = coord(x)
+    other = copied(coord)
+    assert torch.equal(other(x), expected)
+    assert repr(other) == repr(coord) and not other.training
+    assert len(pickle.dumps(coord)) < 20_000
 
 
 def test_a_layer_prints_as_what_it_is():
@@ -212,11 +288,14 @@ def test_a_layer_prints_as_what_it_is():
 
 
 @layers
-def test_a_shape_that_does_not_fit_is_named(layer):
+def test_an_input_that_does_not_fit_is_named(layer):
     coord = random_layer(layer, {})
     size = LAYERS[layer][1]
     for x in (images(2, 5, *size), images(2, 4, *size, 3), images(4)):
-        with pytest.raises(ValueError, match=r"^x must be \(N, 4"):
+        with pytest.raises(ValueError, match=r"^input must be \(N, 4"):
+            coord(x)
+    for x in (images(2, 4, *size).numpy(), images(2, 4, *size).to(torch.uint8)):
+        with pytest.raises(TypeError, match="^input must be a floating tensor"):
             coord(x)
 
 
@@ -234,26 +313,47 @@ def test_a_wrong_argument_is_that_of_the_convolution():
 @options
 def test_zero_coordinate_weights_are_the_plain_convolution(layer, option):
     plain, size = LAYERS[layer]
-    places = {k: v for k, v in option.items() if k in ("radius", "align_corners")}
-    rest = {k: v for k, v in option.items() if k not in places}
+    keys = ("radius", "align_corners")
+    of_coordinates = {k: v for k, v in option.items() if k in keys}
+    rest = {k: v for k, v in option.items() if k not in keys}
     convolution = plain(4, 6, 3, **rest).eval()
-    coord = layer.from_convolution(convolution, **places)
+    coord = layer.from_convolution(convolution, **of_coordinates)
+    assert repr(coord) == repr(layer(4, 6, 3, **option))
     x = images(2, 4, *size)
     torch.testing.assert_close(coord(x), convolution(x), rtol=1e-5, atol=1e-6)
     assert not coord.training
     back = coord.to_convolution()
     assert type(back) is plain and repr(back) == repr(convolution)
+    assert vars(back).keys() == vars(convolution).keys()
     for name, value in convolution.state_dict().items():
         assert torch.equal(back.state_dict()[name], value)
 
 
 @layers
-def test_a_layer_that_knows_places_is_no_convolution(layer):
+def test_a_layer_that_uses_its_coordinates_is_no_convolution(layer):
     coord = random_layer(layer, {})
     with pytest.raises(ValueError, match="^coordinate weights must be zero"):
         coord.to_convolution()
-    with pytest.raises(TypeError, match="^layer must be a Conv"):
+    with pytest.raises(TypeError, match="^layer must be a Conv.* got CoordConv"):
         layer.from_convolution(coord)
+
+
+def test_there_and_back_keeps_what_a_copy_keeps():
+    plain = nn.Conv2d(4, 6, 3, groups=2, dtype=torch.float64, bias=False)
+    plain = plain.to(memory_format=torch.channels_last).requires_grad_(False).eval()
+    calls = []
+    plain.register_forward_hook(lambda *_: calls.append(1))
+    plain.note = "mine"
+    coord = CoordConv2d.from_convolution(plain)
+    back = coord.to_convolution()
+    x = images(1, 4, 5, 5).double()
+    for layer in (coord, back):
+        assert layer.note == "mine" and not layer.training and layer.bias is None
+        assert layer.weight.dtype == torch.float64 and not layer.weight.requires_grad
+        assert layer.weight.is_contiguous(memory_format=torch.channels_last)
+        torch.testing.assert_close(layer(x), plain(x))
+    assert len(calls) == 4
+    assert type(plain) is nn.Conv2d and plain.weight.shape == (6, 2, 3, 3)
 
 
 def network() -> nn.Module:
@@ -266,7 +366,7 @@ def network() -> nn.Module:
     )
 
 
-def test_a_converted_model_is_the_same_function_and_can_learn_places():
+def test_a_converted_model_is_the_same_function_and_can_learn_about_locations():
     model = network()
     x = images(2, 3, 6, 5)
     expected = model(x)
@@ -284,83 +384,260 @@ def test_the_first_convolution_alone_can_be_converted():
     assert type(converted[0][0]) is CoordConv2d and type(converted[1]) is nn.Conv2d
 
 
-def test_a_convolution_alone_is_converted_to_a_new_layer():
-    convolution = nn.Conv1d(2, 3, 3)
-    converted = convert_to_coordconv(convolution)
-    assert type(converted) is CoordConv1d and type(convolution) is nn.Conv1d
-
-
 def test_there_must_be_something_to_convert():
-    for module in (nn.Linear(2, 2), CoordConv2d(1, 2, 3)):
+    for module in (nn.Linear(2, 2), CoordConv2d(1, 2, 3), nn.ConvTranspose1d(1, 2, 3)):
         with pytest.raises(ValueError, match="^module must hold a convolution"):
+            convert_to_coordconv(module)
+    for module in (nn.Conv2d, "resnet"):
+        with pytest.raises(TypeError, match="^module must be a torch.nn.Module"):
             convert_to_coordconv(module)
 
 
-# ------------------------------------------------------------- as others use it
+# ------------------------------------------------------------ what a conversion keeps
 
 
-@layers
-def test_a_layer_compiles_to_one_graph(layer):
-    torch.compiler.reset()
-    coord = random_layer(layer, {"radius": True})
-    compiled = torch.compile(coord, backend="aot_eager", fullgraph=True)
-    x = images(2, 4, *LAYERS[layer][1])
-    for _ in range(2):  # with and without what eager calls keep
-        torch.testing.assert_close(compiled(x), coord(x))
+def test_every_layer_and_every_parameter_stays_the_same_object():
+    model = network()
+    model(images(1, 3, 6, 5))
+    layers, parameters = [*model.modules()], [*model.parameters()]
+    assert convert_to_coordconv(model) is model
+    for before, after in ((layers, model.modules()), (parameters, model.parameters())):
+        assert [id(each) for each in before] == [id(each) for each in after]
+    alone = nn.Conv1d(2, 3, 3)
+    assert convert_to_coordconv(alone) is alone and type(alone) is CoordConv1d
 
 
-@layers
-def test_a_layer_is_exported_for_every_batch_size(layer):
-    coord = random_layer(layer, {"radius": True}).eval()
-    size = LAYERS[layer][1]
-    batch = ({0: torch.export.Dim("batch", max=2**31 - 1)},)
-    program = torch.export.export(coord, (images(3, 4, *size),), dynamic_shapes=batch)
-    for n in (1, 5):
-        x = images(n, 4, *size)
-        torch.testing.assert_close(program.module()(x), coord(x))
+def test_what_was_frozen_stays_frozen_and_what_was_not_does_not():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ConvTranspose2d(4, 4, 3))
+    model[0].weight.requires_grad_(False)
+    model[1].bias.requires_grad_(False)
+    convert_to_coordconv(model)
+    flags = {name: p.requires_grad for name, p in model.named_parameters()}
+    assert flags == {
+        **{"0.weight": False, "0.bias": True},
+        **{"1.weight": True, "1.bias": False},
+    }
 
 
-def test_onnx_runtime_agrees(tmp_path):
-    pytest.importorskip("onnxscript")
-    onnxruntime = pytest.importorskip("onnxruntime")
-    model = nn.Sequential(
-        CoordConv2d(1, 4, 3, padding=1, radius=True),
-        nn.ReLU(),
-        CoordConvTranspose2d(4, 2, 2, stride=2),
-    ).eval()
-    path, x = tmp_path / "coordconv.onnx", images(2, 1, 6, 9)
-    torch.onnx.export(model, (x,), path, dynamo=True, input_names=["x"], verbose=False)
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    (got,) = session.run(None, {"x": x.numpy()})
-    np.testing.assert_allclose(got, model(x).detach().numpy(), rtol=0, atol=1e-5)
+def test_hooks_of_layers_and_of_parameters_are_kept():
+    conv, calls = nn.Conv2d(1, 2, 3), []
+    conv.register_forward_pre_hook(lambda _, args: calls.append(args[0].shape))
+    conv.register_forward_hook(lambda *_: calls.append("forward"))
+    conv.register_full_backward_hook(lambda _, g, __: calls.append(g[0].shape))
+    conv.weight.register_hook(lambda g: calls.append(g.shape))
+    conv.weight.register_post_accumulate_grad_hook(lambda p: calls.append("added"))
+    convert_to_coordconv(conv)
+    x = images(1, 1, 5, 5).requires_grad_()
+    conv(x).sum().backward()
+    gradients = [(2, 3, 3, 3), "added", (1, 1, 5, 5)]
+    assert calls[:2] == [(1, 1, 5, 5), "forward"]
+    assert len(calls) == 5 and all(one in calls for one in gradients)
 
 
-@layers
-def test_autocast_computes_in_half_precision(layer):
-    coord = random_layer(layer, {"radius": True})
-    x = images(2, 4, *LAYERS[layer][1])
-    with torch.autocast("cpu", torch.bfloat16):
-        out = coord(x)
-    assert out.dtype == torch.bfloat16
-    torch.testing.assert_close(out.float(), coord(x), rtol=0.05, atol=0.05)
-    out.float().sum().backward()
-    assert coord.weight.grad.dtype == torch.float32
+def test_attributes_flags_and_modes_of_layers_and_parameters_are_kept():
+    conv = nn.Conv2d(1, 2, 3).eval()
+    conv.qconfig, conv.weight.no_weight_decay = "8 bits", True
+    conv.register_buffer("scale", torch.ones(2))
+    conv.register_parameter("gain", nn.Parameter(torch.ones(1)))
+    convert_to_coordconv(conv)
+    assert conv.qconfig == "8 bits" and conv.weight.no_weight_decay
+    assert not conv.training and {*conv.state_dict()} == {
+        *("weight", "bias", "scale", "gain")
+    }
 
 
-def test_channels_last_goes_through():
-    coord = CoordConv2d(3, 4, 3, padding=1).to(memory_format=torch.channels_last)
-    x = images(2, 3, 6, 7)
-    out = coord(x.to(memory_format=torch.channels_last))
-    assert out.is_contiguous(memory_format=torch.channels_last)
-    torch.testing.assert_close(out, coord(x))
+@pytest.mark.parametrize("kernel", [1, 3])
+@pytest.mark.parametrize("plain", [nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d])
+def test_memory_formats_dtypes_and_shared_memory_are_kept(plain, kernel):
+    layout = torch.channels_last_3d if plain is nn.Conv3d else torch.channels_last
+    like = plain(5, 4, kernel, dtype=torch.bfloat16)
+    for layer in (copy.deepcopy(like).to(memory_format=layout), like):
+        channels_last = layer.weight.stride(1) == 1 and layer.weight.stride(-1) > 1
+        convert_to_coordconv(layer.share_memory(), radius=True)
+        strides = torch.empty(layer.weight.shape, device="meta")
+        if channels_last:
+            strides = strides.to(memory_format=layout)
+        assert layer.weight.stride() == strides.stride()
+        assert layer.weight.dtype == torch.bfloat16 and layer.weight.is_shared()
+
+
+def test_gradients_get_zeros_for_the_coordinates():
+    conv, x = nn.Conv2d(1, 2, 3), images(1, 1, 5, 5)
+    conv(x).square().sum().backward()
+    grad = conv.weight.grad
+    convert_to_coordconv(conv)
+    assert torch.equal(conv.weight.grad[:, :1], grad)
+    assert not conv.weight.grad[:, 1:].any()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_graph_from_before_does_not_disturb_the_training_after(channels):
+    """It holds the node that adds to the gradient, in the shape of before."""
+    conv, x = nn.Conv2d(channels, 2, 3), images(1, channels, 5, 5)
+    loss = conv(x).square().sum()
+    loss.backward()
+    convert_to_coordconv(conv).zero_grad()
+    twin, seen = pickle.loads(pickle.dumps(conv)), []
+    conv.weight.register_hook(lambda grad: seen.append(grad))
+    for layer in (conv, twin):
+        layer(x).square().sum().backward()
+    assert torch.equal(conv.weight.grad, twin.weight.grad)
+    assert torch.equal(seen[0], twin.weight.grad)
+    assert loss.grad_fn is not None
+
+
+def test_an_optimizer_from_before_trains_the_coordinates_as_well():
+    conv = nn.Conv2d(1, 2, 3)
+    optimizer = torch.optim.SGD(conv.parameters(), lr=0.1)
+    convert_to_coordconv(conv)
+    conv(images(1, 1, 5, 5)).square().sum().backward()
+    optimizer.step()
+    assert conv.weight[:, 1:].any()
+
+
+@pytest.mark.parametrize("plain", [nn.Conv2d, nn.ConvTranspose2d])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_tied_weights_stay_tied(plain, groups):
+    model = nn.Sequential(*(plain(4, 4, 3, padding=1, groups=groups) for _ in "ab"))
+    model[1].weight = model[0].weight
+    x = images(1, 4, 5, 5)
+    expected = model(x)
+    convert_to_coordconv(model)
+    assert model[0].weight is model[1].weight
+    torch.testing.assert_close(model(x), expected)
+    assert len([*model.parameters()]) == 3
+
+
+def tied(one: nn.Module, other: nn.Module, weight: Any = None) -> nn.Module:
+    other.weight = one.weight if weight is None else weight
+    return nn.Sequential(one, other)
+
+
+SHARED = {
+    "a transposed twin": lambda: tied(nn.Conv2d(4, 4, 3), nn.ConvTranspose2d(4, 4, 3)),
+    "other groups": lambda: tied(
+        nn.ConvTranspose2d(4, 4, 3, groups=2), nn.ConvTranspose2d(4, 2, 3)
+    ),
+    "no convolution": lambda: tied(nn.Conv1d(4, 4, 1), nn.Linear(4, 4)),
+    "a class that is left alone": lambda: tied(
+        nn.Conv2d(4, 4, 3), StandardizedConv2d(4, 4, 3)
+    ),
+    "shared memory only": lambda: tied(
+        one := nn.Conv2d(4, 4, 3),
+        nn.ConvTranspose2d(4, 4, 3),
+        nn.Parameter(one.weight.detach().transpose(0, 1)),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SHARED)
+def test_a_weight_that_is_shared_with_something_unchanged_is_refused(case):
+    model = SHARED[case]()
+    before = {name: p.shape for name, p in model.named_parameters()}
+    with pytest.raises(ValueError, match=r"layer '\d' .* is shared with '\d.weight'"):
+        convert_to_coordconv(model)
+    with pytest.raises(ValueError, match="is shared with"):
+        convert_to_coordconv(model, first=True)
+    assert before == {name: p.shape for name, p in model.named_parameters()}
+    assert not any(isinstance(each, CoordConv2d) for each in model)
+
+
+class StandardizedConv2d(nn.Conv2d):
+    """As in BiT: the weight of every output has the mean 0 and the variance 1."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        variance, mean = torch.var_mean(self.weight, dim=(1, 2, 3), keepdim=True)
+        return self._conv_forward(x, (self.weight - mean) / variance.sqrt(), self.bias)
+
+
+def test_subclasses_are_left_alone_but_never_passed_over_as_the_first():
+    model = nn.Sequential(StandardizedConv2d(1, 4, 3), nn.Conv2d(4, 4, 3))
+    with pytest.raises(ValueError, match="first convolution .* StandardizedConv2d '0'"):
+        convert_to_coordconv(model, first=True)
+    convert_to_coordconv(model)
+    assert [type(each) for each in model] == [StandardizedConv2d, CoordConv2d]
+    with pytest.raises(ValueError, match="first convolution .* CoordConv2d '0'"):
+        convert_to_coordconv(nn.Sequential(model[1], nn.Conv2d(4, 4, 3)), first=True)
+
+
+def with_own_forward() -> nn.Module:
+    conv = nn.Conv2d(4, 4, 3)
+    conv.forward = lambda x: 2 * nn.Conv2d.forward(conv, x)
+    return conv
+
+
+REFUSED = {
+    "lazy": (lambda: nn.LazyConv2d(4, 3), "lazy"),
+    "weight_norm": (lambda: weight_norm(nn.Conv2d(4, 4, 3)), "parametrized"),
+    "spectral_norm": (lambda: spectral_norm(nn.Conv2d(4, 4, 3)), "parametrized"),
+    "old spectral_norm": (
+        lambda: nn.utils.spectral_norm(nn.Conv2d(4, 4, 3)),
+        "normalized",
+    ),
+    "parametrized bias": (
+        lambda: parametrize.register_parametrization(
+            nn.Conv2d(4, 4, 3), "bias", nn.ReLU()
+        ),
+        "parametrized",
+    ),
+    "pruned": (
+        lambda: prune.l1_unstructured(nn.Conv2d(4, 4, 3), "weight", 0.5),
+        "pruned",
+    ),
+    "forward replaced": (with_own_forward, "forward of its own"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_a_wider_weight_would_not_do_for_is_refused_and_nothing_is_changed(case):
+    make, word = REFUSED[case]
+    model = nn.Sequential(nn.Conv2d(4, 4, 3), make())
+    with pytest.raises(ValueError, match=f"^module's layer '1' can't be .*{word}"):
+        convert_to_coordconv(model)
+    assert type(model[0]) is nn.Conv2d and model[0].weight.shape == (4, 4, 3, 3)
+    with pytest.raises(ValueError, match=f"^module can't be converted: .*{word}"):
+        convert_to_coordconv(model[1])
+    with pytest.raises(ValueError, match=f"^layer can't be converted: .*{word}"):
+        CoordConv2d.from_convolution(model[1])
+
+
+def test_normalization_can_be_applied_again_after_a_conversion():
+    conv, x = nn.Conv2d(4, 4, 3), images(1, 4, 5, 5)
+    coord = weight_norm(CoordConv2d.from_convolution(conv))
+    torch.testing.assert_close(coord(x), weight_norm(conv)(x))
+    with pytest.raises(ValueError, match="^layer can't be converted: .*parametrized"):
+        coord.to_convolution()
+
+
+def test_a_model_inside_distributed_data_parallel_is_refused():
+    class Wrapped(nn.parallel.DistributedDataParallel):
+        def __init__(self, module):  # no processes
+            nn.Module.__init__(self)
+            self.module = module
+
+    with pytest.raises(ValueError, match="before DistributedDataParallel"):
+        convert_to_coordconv(Wrapped(nn.Conv2d(1, 2, 3)))
+
+
+def test_a_model_converted_in_an_evaluation_can_be_trained():
+    layer = nn.Conv2d(1, 2, 3)
+    with torch.inference_mode():
+        convert_to_coordconv(layer)
+    layer(images(1, 1, 5, 5)).sum().backward()
+    assert layer.weight.grad[:, 1:].any()
+
+
+def test_models_on_the_meta_device_are_converted():
+    model = convert_to_coordconv(nn.Conv2d(3, 4, 3, device="meta"))
+    assert model.weight.shape == (4, 5, 3, 3) and model.weight.is_meta
 
 
 # ------------------------------------------------------------------ what it is all for
 
 
-def test_a_convolution_can_not_tell_places_and_coordconv_can():
+def test_a_convolution_can_not_tell_locations_apart_and_coordconv_can():
     """Circular padding makes a convolution exactly equivariant; then moving the image
-    moves the features, and a global maximum is the same for every place."""
+    moves the features, and a global maximum is the same for every location."""
     square = torch.zeros(1, 1, 12, 12)
     square[..., 2:5, 3:6] = 1
     moved = square.roll((4, 5), dims=(2, 3))
