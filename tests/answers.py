@@ -23,7 +23,7 @@ class Answers:
             "test_right_answer_is_accepted": self.right + self.choices,
             "test_wrong_function_is_rejected_with_a_hint": self.wrong,
             "test_every_other_prediction_is_rejected": self.choices,
-            "test_stub_is_not_solved_yet": self.right,
+            "test_a_stub_is_open": self.right,
         }
         metafunc.parametrize(("check", "answer"), answers[metafunc.function.__name__])
 
@@ -47,6 +47,6 @@ class Answers:
             with pytest.raises(Wrong):
                 check(other)
 
-    def test_stub_is_not_solved_yet(self, check, answer, capsys):
+    def test_a_stub_is_open(self, check, answer, capsys):
         check(lambda *arguments: None)
-        assert capsys.readouterr().out.startswith("Not solved yet")
+        assert capsys.readouterr().out.startswith("Not answered yet")

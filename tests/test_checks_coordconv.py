@@ -53,31 +53,31 @@ def right_interval(errors, others, t):
 class TestAnswers(Answers):
     right = [
         (coordconv.true_radius, right_radius),
-        (coordconv.bias_of_places, right_bias),
+        (coordconv.bias_of_coordinates, right_bias),
         (coordconv_stn.pose_of, right_pose),
-        (coordconv_stn.interval_of, right_interval),
+        (coordconv_stn.paired_interval, right_interval),
     ]
     wrong = [
         (coordconv.true_radius, off_centre),
         (coordconv.true_radius, lambda h, w: right_radius(w, h)),
         (coordconv.true_radius, lambda h, w: right_radius(h, w) ** 2),
-        (coordconv.bias_of_places, lambda *a: right_bias(*a) + 1),
+        (coordconv.bias_of_coordinates, lambda *a: right_bias(*a) + 1),
         (
-            coordconv.bias_of_places,
+            coordconv.bias_of_coordinates,
             lambda layer, h, w: right_bias(layer, h, w).flip(-1),
         ),
         (coordconv_stn.pose_of, lambda t: right_pose(t) * torch.tensor([-1.0, 1.0])),
         (coordconv_stn.pose_of, lambda t: right_pose(t) ** torch.tensor([1.0, 2.0])),
-        (coordconv_stn.interval_of, lambda a, b, t: right_interval(b, a, t)),
-        (coordconv_stn.interval_of, lambda a, b, t: right_interval(a, b, 1.96)),
+        (coordconv_stn.paired_interval, lambda a, b, t: right_interval(b, a, t)),
+        (coordconv_stn.paired_interval, lambda a, b, t: right_interval(a, b, 1.96)),
         (
-            coordconv_stn.interval_of,
+            coordconv_stn.paired_interval,
             lambda a, b, t: right_interval(a, b.mean().expand(len(b)), t),
         ),
     ]
     choices = [
         (coordconv.coordinates_averaged, "nothing"),
         (coordconv.twice_as_wide, "in column 64 or 65"),
-        (coordconv_stn.all_turned_alike, "it stays"),
+        (coordconv_stn.all_rotated_alike, "it stays"),
         (coordconv_stn.shifted_by_a_stride, "the same theta"),
     ]

@@ -43,9 +43,9 @@ def test_a_wrong_function_is_rejected_with_a_hint(attempt):
         checks.standard_error(attempt)
 
 
-def test_a_stub_is_not_solved_yet(capsys):
+def test_a_stub_is_open(capsys):
     checks.standard_error(lambda percent, n: None)
-    assert capsys.readouterr().out.startswith("Not solved yet")
+    assert capsys.readouterr().out.startswith("Not answered yet")
 
 
 @pytest.mark.parametrize(("check", "right"), CHOICES)

@@ -29,7 +29,7 @@ def pooled_first(image, theta, size, n):
 
 RIGHT = [
     (checks.penalty_outside, right_penalty),
-    (checks.pooled_readings, right_pooling),
+    (checks.averaged_samples, right_pooling),
 ]
 WRONG = [
     (checks.penalty_outside, lambda grid: grid.abs().sum(dim=-1).mean(dim=(1, 2))),
@@ -38,15 +38,15 @@ WRONG = [
     (checks.penalty_outside, lambda g: (g.abs() - 1).relu().sum(dim=-1).mean()),
     (checks.penalty_outside, lambda g: (g.abs() > 1).float().sum(-1).mean((1, 2))),
     (checks.penalty_outside, lambda grid: right_penalty(grid.detach())),
-    (checks.pooled_readings, pooled_first),
-    (checks.pooled_readings, lambda *case: right_pooling(*case[:3], 1)),
-    (checks.pooled_readings, lambda i, t, size, n: right_pooling(i, t, n * size, 1)),
+    (checks.averaged_samples, pooled_first),
+    (checks.averaged_samples, lambda *case: right_pooling(*case[:3], 1)),
+    (checks.averaged_samples, lambda i, t, size, n: right_pooling(i, t, n * size, 1)),
 ]
 CHOICES = [
     (checks.clipped_adam, "nearly the same"),
     (checks.fill_of_a_negative, "1"),
-    (checks.mixed_the_other_way, "it grows"),
-    (checks.harmless_order, "a turn and a zoom about the same corner"),
+    (checks.conventions_swapped, "it grows"),
+    (checks.pair_that_commutes, "a turn and a zoom about the same corner"),
 ]
 
 

@@ -60,8 +60,8 @@ WRONG = [
 ]
 CHOICES = [
     (checks.lines_that_stay_parallel, "the vertical lines"),
-    (checks.plate_undone_by_minus, "it falls to a quarter"),
-    (checks.fold_in_a_stiffer_plate, "it disappears"),
+    (checks.spline_with_negated_offsets, "it falls to a quarter"),
+    (checks.fold_in_a_stiffer_spline, "it disappears"),
 ]
 
 

@@ -52,7 +52,7 @@ def right_twist(image, theta, place, reach=(0.5, 0.5)):
 RIGHT = [
     (checks.scattered, right_scatter),
     (checks.angle_gradient, right_angle),
-    (checks.twist, right_twist),
+    (checks.hessian_by_theta, right_twist),
 ]
 WRONG = [
     (checks.scattered, assigning_scatter),
@@ -61,15 +61,21 @@ WRONG = [
     (checks.angle_gradient, lambda g, a, b: right_angle(g, -a, b)),
     (checks.angle_gradient, lambda g, a, b: right_angle(g, a, b).sum()),
     (checks.angle_gradient, lambda g, a, b: right_angle(g, a + math.pi / 2, b)),
-    (checks.twist, lambda image, theta, place: -right_twist(image, theta, place)),
-    (checks.twist, lambda image, theta, place: right_twist(image, theta, place)[:3]),
-    (checks.twist, lambda *case: right_twist(*case, reach=(1, 1))),
-    (checks.twist, lambda *case: right_twist(*case).triu()),
+    (
+        checks.hessian_by_theta,
+        lambda image, theta, place: -right_twist(image, theta, place),
+    ),
+    (
+        checks.hessian_by_theta,
+        lambda image, theta, place: right_twist(image, theta, place)[:3],
+    ),
+    (checks.hessian_by_theta, lambda *case: right_twist(*case, reach=(1, 1))),
+    (checks.hessian_by_theta, lambda *case: right_twist(*case).triu()),
 ]
 CHOICES = [
-    (checks.pull_through_nearest, "zero"),
-    (checks.pull_of_a_constant, "shifted, zeros"),
-    (checks.pull_outside, "reflection"),
+    (checks.gradient_through_nearest, "zero"),
+    (checks.gradient_of_a_constant, "shifted, zeros"),
+    (checks.gradient_outside, "reflection"),
 ]
 
 

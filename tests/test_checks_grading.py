@@ -21,9 +21,9 @@ def test_a_right_answer_is_correct_on_every_case(capsys):
 
 
 @pytest.mark.parametrize("nothing", [None, ...])
-def test_a_stub_is_not_solved_yet_and_not_wrong(nothing, capsys):
+def test_a_stub_is_open_and_not_wrong(nothing, capsys):
     compare(lambda x: nothing, double, CASES, hint="-")
-    assert capsys.readouterr().out.startswith("Not solved yet")
+    assert capsys.readouterr().out.startswith("Not answered yet")
 
 
 @pytest.mark.parametrize(

@@ -37,16 +37,16 @@ def right_crop(box, size):
 
 RIGHT = [
     (checks.one_axis_to_normalized, right_axis),
-    (checks.turn_about, right_turn),
+    (checks.rotation_about, right_turn),
     (checks.crop_theta, right_crop),
 ]
 WRONG = [
     (checks.one_axis_to_normalized, lambda p, n, a: 2 * p / (n - 1) - 1),
     (checks.one_axis_to_normalized, lambda p, n, a: 2 * p / n - 1),
     (checks.one_axis_to_normalized, lambda p, n, a: right_axis(p, n, not a)),
-    (checks.turn_about, lambda angle, c, size: right_turn(-angle, c, size)),
-    (checks.turn_about, lambda angle, c, size: right_turn(angle, c[::-1], size)),
-    (checks.turn_about, lambda angle, c, size: right_turn(angle, (0, 0), size)),
+    (checks.rotation_about, lambda angle, c, size: right_turn(-angle, c, size)),
+    (checks.rotation_about, lambda angle, c, size: right_turn(angle, c[::-1], size)),
+    (checks.rotation_about, lambda angle, c, size: right_turn(angle, (0, 0), size)),
     (checks.crop_theta, lambda box, size: right_crop(box, size)[:, :2]),
     (checks.crop_theta, lambda box, size: right_crop(box, size[::-1])),
     (checks.crop_theta, lambda box, size: right_crop([p - 1 for p in box], size)),
@@ -83,6 +83,6 @@ def test_every_other_prediction_is_rejected(check, right, capsys):
 
 
 @pytest.mark.parametrize(("check", "_"), RIGHT)
-def test_stub_is_not_solved_yet(check, _, capsys):
+def test_a_stub_is_open(check, _, capsys):
     check(lambda *arguments: None)
-    assert capsys.readouterr().out.startswith("Not solved yet")
+    assert capsys.readouterr().out.startswith("Not answered yet")

@@ -60,20 +60,41 @@ def places_of_corners(maps):
 
 
 RIGHT = [
-    (checks.undoing, right_undoing),
+    (checks.inverse_of_a_distortion, right_undoing),
     (checks.mean_angle, right_mean),
     (checks.mean_angle, right_mean_of_differences),
-    (checks.window_inside, right_window),
-    (checks.expected_place, right_places),
+    (checks.crop_inside, right_window),
+    (checks.expected_location, right_places),
 ]
 WRONG = [
-    (checks.undoing, lambda a, s, t, n, m: right_undoing(-a, 1 / s, -t, n, m)),
-    (checks.undoing, lambda a, s, t, n, m: right_undoing(a, s, t, n, n)),
-    (checks.undoing, lambda a, s, t, n, m: right_undoing(a, s, t * n / m, n, m)),
-    (checks.undoing, lambda a, s, t, n, m: right_undoing(-a, s, t, n, m)),
-    (checks.undoing, lambda a, s, t, n, m: right_undoing(a, 1 / s, t, n, m)),
-    (checks.undoing, lambda a, s, t, n, m: right_undoing(a, s, t.flip(1), n, m)),
-    (checks.undoing, lambda a, s, t, n, m: right_undoing(a, s, t, n, m) * n / (n - 1)),
+    (
+        checks.inverse_of_a_distortion,
+        lambda a, s, t, n, m: right_undoing(-a, 1 / s, -t, n, m),
+    ),
+    (
+        checks.inverse_of_a_distortion,
+        lambda a, s, t, n, m: right_undoing(a, s, t, n, n),
+    ),
+    (
+        checks.inverse_of_a_distortion,
+        lambda a, s, t, n, m: right_undoing(a, s, t * n / m, n, m),
+    ),
+    (
+        checks.inverse_of_a_distortion,
+        lambda a, s, t, n, m: right_undoing(-a, s, t, n, m),
+    ),
+    (
+        checks.inverse_of_a_distortion,
+        lambda a, s, t, n, m: right_undoing(a, 1 / s, t, n, m),
+    ),
+    (
+        checks.inverse_of_a_distortion,
+        lambda a, s, t, n, m: right_undoing(a, s, t.flip(1), n, m),
+    ),
+    (
+        checks.inverse_of_a_distortion,
+        lambda a, s, t, n, m: right_undoing(a, s, t, n, m) * n / (n - 1),
+    ),
     (checks.mean_angle, lambda angles: angles.mean()),
     (checks.mean_angle, lambda angles: (angles % (2 * math.pi)).mean()),
     (checks.mean_angle, lambda angles: torch.atan(angles.tan().mean())),
@@ -82,17 +103,17 @@ WRONG = [
     (checks.mean_angle, lambda a: torch.atan2(a.cos().mean(), a.sin().mean())),
     (checks.mean_angle, lambda a: torch.atan(a.sin().mean() / a.cos().mean())),
     (
-        checks.window_inside,
+        checks.crop_inside,
         lambda u: torch.cat([u[:, :1].sigmoid(), u[:, 1:].tanh()], 1),
     ),
-    (checks.window_inside, lambda u: right_window(u).clamp(max=0.5)),
-    (checks.window_inside, lambda u: right_window(u)[:, [0, 2, 1]]),
-    (checks.expected_place, swapped_places),
-    (checks.expected_place, places_of_corners),
+    (checks.crop_inside, lambda u: right_window(u).clamp(max=0.5)),
+    (checks.crop_inside, lambda u: right_window(u)[:, [0, 2, 1]]),
+    (checks.expected_location, swapped_places),
+    (checks.expected_location, places_of_corners),
 ]
 CHOICES = [
-    (checks.start_of_zeros, "one grey, the middle of the picture"),
-    (checks.taught_leaning, "leaning by 40°"),
+    (checks.output_of_zero_parameters, "one grey, the middle of the picture"),
+    (checks.trained_on_rotated_digits, "leaning by 40°"),
 ]
 
 

@@ -64,7 +64,7 @@ RIGHT = [
     (checks.contrast_after_shift, lambda shift: torch.tensor(abs(1 - 2 * (shift % 1)))),
     (checks.white_fill, lambda mean, std: (1 - mean) / std),
     (checks.white_fill, lambda mean, std: ((1 - mean) / std).tolist()),
-    (checks.repaired_reader, read),
+    (checks.repaired_sampler, read),
     (
         checks.upsampled,
         lambda image, size, align_corners: F.interpolate(
@@ -91,10 +91,10 @@ WRONG = [
     (checks.white_fill, lambda mean, std: torch.ones(3)),
     (checks.white_fill, lambda mean, std: -mean / std),
     (checks.white_fill, lambda mean, std: 1 - mean / std),
-    (checks.repaired_reader, read_with_fractions_exchanged),
-    (checks.repaired_reader, lambda image, p: read(image, p.round())),
-    (checks.repaired_reader, lambda image, p: read(image, p.flip(-1))),
-    (checks.repaired_reader, lambda image, p: read(image, inside(image, p))),
+    (checks.repaired_sampler, read_with_fractions_exchanged),
+    (checks.repaired_sampler, lambda image, p: read(image, p.round())),
+    (checks.repaired_sampler, lambda image, p: read(image, p.flip(-1))),
+    (checks.repaired_sampler, lambda image, p: read(image, inside(image, p))),
     (checks.upsampled, lambda i, s, a: enlarge(i, s, a, padding="zeros")),
     (checks.upsampled, lambda i, s, a: enlarge(i, s, not a)),
     (checks.upsampled, lambda i, s, a: enlarge(i, s, a, grid_size=s[::-1])),
@@ -115,7 +115,7 @@ UNSOLVED += [
         checks.reflected,
         checks.contrast_after_shift,
         checks.white_fill,
-        checks.repaired_reader,
+        checks.repaired_sampler,
         checks.upsampled,
     )
 ]

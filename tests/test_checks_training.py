@@ -57,21 +57,21 @@ def right_row(first, second):
     return torch.einsum("nij,njk->nik", a, b)[:, :2]
 
 
-RIGHT = [(checks.zoom_of, right_zoom), (checks.one_theta_for_two, right_row)]
+RIGHT = [(checks.scale_of, right_zoom), (checks.composed_thetas, right_row)]
 WRONG = [
-    (checks.zoom_of, lambda theta: theta[:, 0]),
-    (checks.zoom_of, lambda theta: 2 * right_zoom(theta)),
+    (checks.scale_of, lambda theta: theta[:, 0]),
+    (checks.scale_of, lambda theta: 2 * right_zoom(theta)),
     (
-        checks.zoom_of,
+        checks.scale_of,
         lambda theta: theta.view(-1, 2, 3)[..., :2].det().abs().sqrt(),
     ),
-    (checks.one_theta_for_two, lambda first, second: right_row(second, first)),
-    (checks.one_theta_for_two, lambda first, second: first * second),
-    (checks.one_theta_for_two, lambda first, second: first),
+    (checks.composed_thetas, lambda first, second: right_row(second, first)),
+    (checks.composed_thetas, lambda first, second: first * second),
+    (checks.composed_thetas, lambda first, second: first),
 ]
 CHOICES = [
-    (checks.read_with_the_truth, "turned twice as far"),
-    (checks.turned_once, "training lower, test higher"),
+    (checks.sampled_with_the_truth, "turned twice as far"),
+    (checks.rotated_once, "training lower, test higher"),
 ]
 
 
@@ -86,15 +86,15 @@ class TestAnswers(Answers):
         (KnowsNothing, "about the same"),
     ],
 )
-def test_turning_too_far_is_judged_by_the_model_itself(model, right, capsys):
+def test_rotating_too_far_is_judged_by_the_model_itself(model, right, capsys):
     model = model()
-    checks.turned_too_far(right, model, TEST)
+    checks.rotated_too_far(right, model, TEST)
     assert capsys.readouterr().out.startswith("Correct")
     for other in {"lower", "about the same", "more than twice as high"} - {right}:
         with pytest.raises(Wrong, match="Hint"):
-            checks.turned_too_far(other, model, TEST)
+            checks.rotated_too_far(other, model, TEST)
 
 
-def test_turning_too_far_is_not_answered_yet(capsys):
-    checks.turned_too_far(..., KnowsNothing(), TEST)
+def test_rotating_too_far_is_open(capsys):
+    checks.rotated_too_far(..., KnowsNothing(), TEST)
     assert capsys.readouterr().out.startswith("Not answered yet")

@@ -1,4 +1,4 @@
-"""What a check says: not solved yet, wrong (and on which case), or correct."""
+"""What a check says: open, wrong (and on which case), or correct."""
 
 from __future__ import annotations
 
@@ -8,11 +8,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["Wrong", "choose", "compare"]
+__all__ = ["OPEN", "Wrong", "choose", "compare", "is_open"]
+
+#: How what is printed about an exercise without an answer begins.
+OPEN = "Not answered yet"
 
 
 class Wrong(AssertionError):
     """An exercise was answered, and the answer is not right; the message says where."""
+
+
+def is_open(answer: Any) -> bool:
+    """Whether an exercise is still as it was: a stub returns `None` or ``...``."""
+    return answer is None or answer is ...
 
 
 def compare(
@@ -26,7 +34,7 @@ def compare(
     """Call `attempt` on every case and compare it with `reference`.
 
     Args:
-        attempt: the reader's function. Returning `None` or ``...`` means: not yet.
+        attempt: the reader's function; open while it returns `None` or ``...``.
         reference: returns the right tensor for the same arguments.
         cases: tuples of arguments.
         hint: what to look at when a case is wrong.
@@ -38,8 +46,8 @@ def compare(
     count = 0
     for case in cases:
         got = attempt(*case)
-        if got is None or got is ...:
-            print("Not solved yet: the function returns nothing.")
+        if is_open(got):
+            print(f"{OPEN}: the function returns nothing.")
             return
         expected = reference(*case)
         fault = _difference(got, expected, tolerance)
@@ -51,19 +59,19 @@ def compare(
 
 
 def choose(answer: Any, right: Any, options: Sequence[Any], *, hint: str) -> None:
-    """Compare a prediction with what is so.
+    """Compare a prediction with what an experiment gives.
 
     Args:
-        answer: the reader's; `None` or ``...`` means: not yet.
-        right: what an experiment gave.
+        answer: the reader's; open while it is `None` or ``...``.
+        right: what the experiment gave.
         options: what may be answered.
         hint: which experiment shows it.
 
     Raises:
         Wrong: if `answer` is not `right`.
     """
-    if answer is None or answer is ...:
-        print(f"Not answered yet: choose one of {', '.join(map(repr, options))}.")
+    if is_open(answer):
+        print(f"{OPEN}: choose one of {', '.join(map(repr, options))}.")
         return
     if answer not in options:
         raise Wrong(f"answer with one of {', '.join(map(repr, options))}")
@@ -78,7 +86,7 @@ def _difference(got: Any, expected: Tensor, tolerance: float) -> str | None:
         return f"expected a tensor, got {type(got).__name__}"
     if got.shape != expected.shape:
         return f"expected shape {tuple(expected.shape)}, got {tuple(got.shape)}"
-    got = got.detach().to(expected.dtype)
+    got = got.detach().to(expected)  # on its device, too
     wrong = ~torch.isclose(got, expected, rtol=tolerance, atol=tolerance)
     if not bool(wrong.any()):
         return None

@@ -12,7 +12,7 @@ from stn_tutorial.coordinates import base_grid
 from stn_tutorial.course.checks._grading import choose, compare
 
 __all__ = [
-    "bias_of_places",
+    "bias_of_coordinates",
     "coordinates_averaged",
     "true_radius",
     "twice_as_wide",
@@ -64,7 +64,7 @@ def twice_as_wide(answer: str) -> None:
     )
 
 
-def bias_of_places(attempt: Callable[[CoordConv2d, int, int], Tensor]) -> None:
+def bias_of_coordinates(attempt: Callable[[CoordConv2d, int, int], Tensor]) -> None:
     """Check ``attempt(layer, height, width)``: what places add to a convolution.
 
     That is the layer's output minus that of the plain convolution with its other

@@ -9,11 +9,10 @@ from torch import Tensor
 
 from stn_tutorial.course.checks._grading import choose, compare
 from stn_tutorial.data.embedded import embedded_digits
-from stn_tutorial.experiments.coordconv_stn import pose_spread
 from stn_tutorial.families import Affine
 from stn_tutorial.localization import ModernLocalization
 
-__all__ = ["all_turned_alike", "interval_of", "pose_of", "shifted_by_a_stride"]
+__all__ = ["all_rotated_alike", "paired_interval", "pose_of", "shifted_by_a_stride"]
 
 
 def pose_of(attempt: Callable[[Tensor], Tensor]) -> None:
@@ -42,7 +41,7 @@ def pose_of(attempt: Callable[[Tensor], Tensor]) -> None:
     )
 
 
-def interval_of(attempt: Callable[[Tensor, Tensor, float], Tensor]) -> None:
+def paired_interval(attempt: Callable[[Tensor, Tensor, float], Tensor]) -> None:
     """Check ``attempt(errors, others, t)``: the paired interval, low and high end."""
     draw = torch.Generator().manual_seed(1)
 
@@ -65,8 +64,11 @@ def interval_of(attempt: Callable[[Tensor, Tensor, float], Tensor]) -> None:
     )
 
 
-def all_turned_alike(answer: str) -> None:
+def all_rotated_alike(answer: str) -> None:
     """Check what a common turn of all digits does to the spread of their poses."""
+    # Imported here: it brings SciPy and Accelerate, which no other check needs.
+    from stn_tutorial.experiments.coordconv_stn import pose_spread
+
     labels = embedded_digits()[1][:200]
     draw = torch.Generator().manual_seed(2)
     params = Affine().identity() + 0.2 * torch.randn(200, 6, generator=draw)

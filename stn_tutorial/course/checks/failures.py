@@ -16,12 +16,12 @@ from stn_tutorial.sampling import sample
 from stn_tutorial.transformer import SpatialTransformer
 
 __all__ = [
+    "averaged_samples",
     "clipped_adam",
+    "conventions_swapped",
     "fill_of_a_negative",
-    "harmless_order",
-    "mixed_the_other_way",
+    "pair_that_commutes",
     "penalty_outside",
-    "pooled_readings",
 ]
 
 
@@ -107,7 +107,7 @@ def fill_of_a_negative(answer: str) -> None:
     )
 
 
-def pooled_readings(attempt: Callable[[Tensor, Tensor, int, int], Tensor]) -> None:
+def averaged_samples(attempt: Callable[[Tensor, Tensor, int, int], Tensor]) -> None:
     """Check ``attempt(image, theta, size, n)``: n×n readings a pixel, averaged."""
     draw = torch.Generator().manual_seed(2)
 
@@ -130,7 +130,7 @@ def pooled_readings(attempt: Callable[[Tensor, Tensor, int, int], Tensor]) -> No
     )
 
 
-def mixed_the_other_way(answer: str) -> None:
+def conventions_swapped(answer: str) -> None:
     """Check what an edge grid read by a centre sampler does, eight times over."""
 
     class Mixed(SpatialTransformer):
@@ -155,7 +155,7 @@ def mixed_the_other_way(answer: str) -> None:
     )
 
 
-def harmless_order(answer: str) -> None:
+def pair_that_commutes(answer: str) -> None:
     """Check which pair of warps may be composed in either order."""
 
     def about(factor: complex, point: complex) -> Tensor:

@@ -8,17 +8,17 @@ import torch
 from torch import Tensor
 
 from stn_tutorial.coordinates import base_grid
-from stn_tutorial.course.checks._grading import Wrong, choose, compare
+from stn_tutorial.course.checks._grading import Wrong, choose, compare, is_open
 from stn_tutorial.families import Projective, Similarity
 from stn_tutorial.thin_plate_spline import ThinPlateSpline
 
 __all__ = [
     "all_in_front",
-    "fold_in_a_stiffer_plate",
+    "fold_in_a_stiffer_spline",
     "lines_that_stay_parallel",
     "phi_at_zero",
-    "plate_undone_by_minus",
     "similarities_multiplied",
+    "spline_with_negated_offsets",
 ]
 
 
@@ -84,7 +84,7 @@ def similarities_multiplied(attempt: Callable[..., Tensor]) -> None:
     )
 
 
-def plate_undone_by_minus(answer: str) -> None:
+def spline_with_negated_offsets(answer: str) -> None:
     """Check how there-and-back with negated offsets errs when offsets are halved."""
     plate = ThinPlateSpline((4, 4))
     draw = torch.Generator().manual_seed(3)
@@ -124,7 +124,7 @@ def phi_at_zero(attempt: Callable[[Tensor], Tensor]) -> None:
     def value_and_slope(r: Tensor) -> Tensor | None:
         r = r.clone().requires_grad_()
         value = attempt(r)
-        if value is None or value is ...:
+        if is_open(value):
             return None
         if not isinstance(value, Tensor):
             return value  # which `compare` finds fault with
@@ -154,7 +154,7 @@ def phi_at_zero(attempt: Callable[[Tensor], Tensor]) -> None:
     )
 
 
-def fold_in_a_stiffer_plate(answer: str) -> None:
+def fold_in_a_stiffer_spline(answer: str) -> None:
     """Check what stiffness 1 does to the fold of a control point moved by 1.1."""
     params = torch.zeros(1, 32)
     params[0, 10] = 1.1

@@ -14,11 +14,11 @@ from stn_tutorial.sampling import sample
 
 __all__ = [
     "angle_gradient",
-    "pull_of_a_constant",
-    "pull_outside",
-    "pull_through_nearest",
+    "gradient_of_a_constant",
+    "gradient_outside",
+    "gradient_through_nearest",
+    "hessian_by_theta",
     "scattered",
-    "twist",
 ]
 
 
@@ -77,7 +77,7 @@ def angle_gradient(attempt: Callable[..., Tensor]) -> None:
     )
 
 
-def twist(attempt: Callable[..., Tensor]) -> None:
+def hessian_by_theta(attempt: Callable[..., Tensor]) -> None:
     """Check ``attempt(U, theta, place)``: a reading's (6, 6) Hessian by theta."""
     draw = torch.Generator().manual_seed(3)
 
@@ -107,7 +107,7 @@ def twist(attempt: Callable[..., Tensor]) -> None:
     )
 
 
-def pull_through_nearest(answer: str) -> None:
+def gradient_through_nearest(answer: str) -> None:
     """Check what gradient theta gets through a nearest-neighbour reading."""
     nearest = _pull_on_theta(_texture(), 0.8, 0.1, interpolation="nearest")
     bilinear = _pull_on_theta(_texture(), 0.8, 0.1)
@@ -124,7 +124,7 @@ def pull_through_nearest(answer: str) -> None:
     )
 
 
-def pull_of_a_constant(answer: str) -> None:
+def gradient_of_a_constant(answer: str) -> None:
     """Check which warp of a constant image passes a gradient to theta."""
     ones = torch.ones(1, 1, 8, 8)
     pulls = {
@@ -141,7 +141,7 @@ def pull_of_a_constant(answer: str) -> None:
     )
 
 
-def pull_outside(answer: str) -> None:
+def gradient_outside(answer: str) -> None:
     """Check which padding pulls on a shift when every point is outside the image."""
     paddings = ("zeros", "border", "reflection")
     pulls = {p: _pull_on_theta(_texture(), 1.0, 2.6, padding=p) for p in paddings}

@@ -19,7 +19,7 @@ __all__ = [
     "after_swapping_coordinates",
     "crop_theta",
     "one_axis_to_normalized",
-    "turn_about",
+    "rotation_about",
 ]
 
 
@@ -46,7 +46,7 @@ def one_axis_to_normalized(attempt: Callable[..., Tensor]) -> None:
     )
 
 
-def turn_about(attempt: Callable[..., Tensor]) -> None:
+def rotation_about(attempt: Callable[..., Tensor]) -> None:
     """Check ``attempt(angle, centre, size)``: theta that turns about a pixel."""
     draw = torch.Generator().manual_seed(2)
 

@@ -15,16 +15,16 @@ from stn_tutorial.families import Attention, Similarity
 from stn_tutorial.sampling import sample
 
 __all__ = [
-    "expected_place",
+    "crop_inside",
+    "expected_location",
+    "inverse_of_a_distortion",
     "mean_angle",
-    "start_of_zeros",
-    "taught_leaning",
-    "undoing",
-    "window_inside",
+    "output_of_zero_parameters",
+    "trained_on_rotated_digits",
 ]
 
 
-def undoing(attempt: Callable[..., Tensor]) -> None:
+def inverse_of_a_distortion(attempt: Callable[..., Tensor]) -> None:
     """Check ``attempt(angle, scale, shift_px, n_in, n_out)``: the warp to predict."""
     draw = torch.Generator().manual_seed(1)
 
@@ -61,7 +61,7 @@ def undoing(attempt: Callable[..., Tensor]) -> None:
     )
 
 
-def start_of_zeros(answer: str) -> None:
+def output_of_zero_parameters(answer: str) -> None:
     """Check what a transformer outputs whose network predicts zeros."""
     image = torch.rand(1, 1, 28, 28, generator=torch.Generator().manual_seed(2)) + 0.1
     read = sample(image, Similarity().grid(torch.zeros(1, 4), (28, 28)))
@@ -101,7 +101,7 @@ def mean_angle(attempt: Callable[[Tensor], Tensor]) -> None:
     )
 
 
-def window_inside(attempt: Callable[[Tensor], Tensor]) -> None:
+def crop_inside(attempt: Callable[[Tensor], Tensor]) -> None:
     """Check ``attempt(u)``: scales and shifts of windows that stay in the picture."""
     draw = torch.Generator().manual_seed(4)
     sizes = (1, 5, 40)
@@ -126,7 +126,7 @@ def window_inside(attempt: Callable[[Tensor], Tensor]) -> None:
     )
 
 
-def taught_leaning(answer: str) -> None:
+def trained_on_rotated_digits(answer: str) -> None:
     """Check how outputs stand when what reads them has learned digits that lean."""
     images, labels = embedded_digits()
     seven = images[labels == 7][:1]
@@ -151,7 +151,7 @@ def taught_leaning(answer: str) -> None:
     )
 
 
-def expected_place(attempt: Callable[[Tensor], Tensor]) -> None:
+def expected_location(attempt: Callable[[Tensor], Tensor]) -> None:
     """Check ``attempt(maps)``: the mean place of each map under its softmax."""
     draw = torch.Generator().manual_seed(5)
     shapes = ((1, 1, 3, 3), (2, 3, 4, 7), (3, 2, 9, 5))

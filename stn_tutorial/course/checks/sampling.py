@@ -10,14 +10,20 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stn_tutorial.coordinates import base_grid, to_normalized
-from stn_tutorial.course.checks._grading import Wrong, choose, compare
+from stn_tutorial.course.checks._grading import (
+    OPEN,
+    Wrong,
+    choose,
+    compare,
+    is_open,
+)
 from stn_tutorial.sampling import sample
 
 __all__ = [
     "at_the_right_edge",
     "contrast_after_shift",
     "reflected",
-    "repaired_reader",
+    "repaired_sampler",
     "upsampled",
     "where_zeros_darken",
     "white_fill",
@@ -40,8 +46,8 @@ def at_the_right_edge(answers: Mapping[str, Any]) -> None:
         if key not in answers:
             raise Wrong(f"there is no answer for {key!r}")
         answer = answers[key]
-        if answer is None or answer is ...:
-            print(f"Not answered yet: {key}.")
+        if is_open(answer):
+            print(f"{OPEN}: {key}.")
             return
         padding, align_corners = key.split(",")[0], key.endswith("True")
         right = _read(row, 2.5, 1.0, padding, align_corners)
@@ -129,7 +135,7 @@ def white_fill(attempt: Callable[..., Any]) -> None:
     )
 
 
-def repaired_reader(attempt: Callable[..., Tensor]) -> None:
+def repaired_sampler(attempt: Callable[..., Tensor]) -> None:
     """Check ``attempt(image, points)``: bilinear reading of (H, W), zeros outside."""
     draw = torch.Generator().manual_seed(3)
 
@@ -215,7 +221,7 @@ def _as_tensors(attempt: Callable[..., Any]) -> Callable[..., Any]:
 
     def wrapped(*arguments: Any) -> Any:
         got = attempt(*arguments)
-        if got is None or got is ...:
+        if is_open(got):
             return None
         return torch.as_tensor(got, dtype=torch.float64)
 

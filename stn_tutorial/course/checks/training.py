@@ -9,24 +9,23 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
-from stn_tutorial.course.checks._grading import choose, compare
+from stn_tutorial.course.checks._grading import choose, compare, is_open
 from stn_tutorial.data.digits import DigitSet, load_digits
 from stn_tutorial.data.distortions import distort
 from stn_tutorial.experiments.models import FCN
-from stn_tutorial.experiments.training import error_rate
 from stn_tutorial.families import Affine
 from stn_tutorial.sampling import sample
 
 __all__ = [
-    "one_theta_for_two",
-    "read_with_the_truth",
-    "turned_once",
-    "turned_too_far",
-    "zoom_of",
+    "composed_thetas",
+    "rotated_once",
+    "rotated_too_far",
+    "sampled_with_the_truth",
+    "scale_of",
 ]
 
 
-def read_with_the_truth(answer: str) -> None:
+def sampled_with_the_truth(answer: str) -> None:
     """Check how a turned digit comes out, read with the distortion's own theta."""
     digits = load_digits("test", "embedded").images[:50]
     turned = distort(digits, "R", torch.Generator().manual_seed(1))
@@ -35,7 +34,7 @@ def read_with_the_truth(answer: str) -> None:
     candidates = {
         "upright": digits,
         "as they came": turned.images,
-        "turned twice as far": _turn(digits, 2 * turned.truth["angle"]),
+        "turned twice as far": _rotate(digits, 2 * turned.truth["angle"]),
     }
     distances = {
         name: (output - picture).abs().mean().item()
@@ -49,7 +48,7 @@ def read_with_the_truth(answer: str) -> None:
     )
 
 
-def zoom_of(attempt: Callable[[Tensor], Tensor]) -> None:
+def scale_of(attempt: Callable[[Tensor], Tensor]) -> None:
     """Check ``attempt(theta)``: the scale of the closest similarity, (N, 6) -> (N,)."""
     draw = torch.Generator().manual_seed(2)
 
@@ -74,7 +73,7 @@ def zoom_of(attempt: Callable[[Tensor], Tensor]) -> None:
     )
 
 
-def turned_once(answer: str) -> None:
+def rotated_once(answer: str) -> None:
     """Check what turning the training digits once, not each time, does to the errors.
 
     A fully connected network learns 1,000 turned digits for thirty epochs, twice.
@@ -85,7 +84,7 @@ def turned_once(answer: str) -> None:
         "training higher, test lower",
     )
     hint = "how many different pictures does the network see in thirty epochs?"
-    if answer is None or answer is ...:
+    if is_open(answer):
         choose(answer, None, options, hint=hint)
         return
     (train_once, test_once), (train_afresh, test_afresh) = _errors_once_and_afresh()
@@ -96,7 +95,7 @@ def turned_once(answer: str) -> None:
     choose(answer, right, options, hint=hint)
 
 
-def turned_too_far(answer: str, model: nn.Module, digits: DigitSet) -> None:
+def rotated_too_far(answer: str, model: nn.Module, digits: DigitSet) -> None:
     """Check a model's error on digits turned by 90° to 180°, against within ±90°.
 
     Args:
@@ -108,9 +107,7 @@ def turned_too_far(answer: str, model: nn.Module, digits: DigitSet) -> None:
     draw = torch.Generator().manual_seed(3)
     within = (torch.rand(len(labels), generator=draw) - 0.5) * math.pi
     beyond = torch.where(within > 0, within + math.pi / 2, within - math.pi / 2)
-    near, far = (
-        error_rate(model, _turn(images, angle), labels) for angle in (within, beyond)
-    )
+    near, far = (_error(model, _rotate(images, a), labels) for a in (within, beyond))
     right = "about the same"
     if far > 2 * near:
         right = "more than twice as high"
@@ -124,7 +121,7 @@ def turned_too_far(answer: str, model: nn.Module, digits: DigitSet) -> None:
     )
 
 
-def one_theta_for_two(attempt: Callable[[Tensor, Tensor], Tensor]) -> None:
+def composed_thetas(attempt: Callable[[Tensor, Tensor], Tensor]) -> None:
     """Check ``attempt(first, second)``: one theta for two readings in a row.
 
     Each is (N, 2, 3), and `first` is read first.
@@ -152,8 +149,15 @@ def one_theta_for_two(attempt: Callable[[Tensor, Tensor], Tensor]) -> None:
     )
 
 
-def _turn(images: Tensor, angle: Tensor) -> Tensor:
-    """Turn pictures clockwise on the screen, one angle each."""
+def _error(model: nn.Module, images: Tensor, labels: Tensor) -> float:
+    """How many images a model misclassifies, in percent."""
+    model.eval()
+    with torch.inference_mode():
+        return 100 * (model(images).argmax(dim=1) != labels).double().mean().item()
+
+
+def _rotate(images: Tensor, angle: Tensor) -> Tensor:
+    """Rotate images clockwise on the screen, one angle each."""
     c, s, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
     theta = torch.stack([c, s, zero, -s, c, zero], dim=-1)
     return sample(images, Affine().grid(theta, images.shape[-2:]))
@@ -185,8 +189,8 @@ def _errors_once_and_afresh() -> tuple[tuple[float, float], tuple[float, float]]
                 optimizer.step()
         errors.append(
             (
-                error_rate(model, images, digits.labels),
-                error_rate(model, turned_test, test.labels),
+                _error(model, images, digits.labels),
+                _error(model, turned_test, test.labels),
             )
         )
     return errors[0], errors[1]
