@@ -19,7 +19,7 @@ from torch import Tensor
 from stn_tutorial.data.archives import DataError, read_archive
 from stn_tutorial.data.embedded import embedded_digits
 
-__all__ = ["DataError", "DigitSet", "load_digits"]
+__all__ = ["DigitSet", "load_digits"]
 
 SPLITS = {"train": "train", "test": "t10k"}
 SOURCES = ("auto", "mnist", "embedded")
