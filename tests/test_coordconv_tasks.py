@@ -21,8 +21,8 @@ from stn_tutorial.course.reports.coordconv import (
     seconds_to_solve,
     task_table,
 )
-from stn_tutorial.data.digits import load_digits
-from stn_tutorial.data.not_so_clevr import CANVAS, SPLITS, all_places
+from stn_tutorial.data.not_so_clevr import CANVAS, SPLITS, Locations, all_locations
+from stn_tutorial.data.scattered_digits import Scene
 from stn_tutorial.experiments import coordconv_stn, not_so_clevr, scattered_digits
 from stn_tutorial.experiments.not_so_clevr import TASKS, Cell, cells, results, solve
 from stn_tutorial.experiments.results import write_json
@@ -35,46 +35,46 @@ RESULTS = Path(__file__).resolve().parent.parent / "results"
 
 
 def right_answer(task: str) -> torch.Tensor:
-    """What a network should say for every place."""
-    places = all_places()
+    """What a network should say for every location."""
+    locations = all_locations()
     return {
-        "classification": places.one_hot(),
-        "regression": places.points(),
-        "rendering": places.squares() * 20 - 10,
+        "classification": locations.one_hot(),
+        "regression": locations.points(),
+        "rendering": locations.squares() * 20 - 10,
     }[task]
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_the_right_answer_solves_a_task_and_has_no_loss_to_speak_of(task):
-    places, answer = all_places(), right_answer(task)
-    measured = TASKS[task].measure(answer, places)
+    locations, answer = all_locations(), right_answer(task)
+    measured = TASKS[task].measure(answer, locations)
     assert measured["solved"] == 1
     assert measured.get("iou", 1) == 1 and measured.get("px", 0) < 1e-3
     if task == "classification":
         answer = answer * 30
-    assert TASKS[task].loss(answer, TASKS[task].wanted(places)) < 1e-3
+    assert TASKS[task].loss(answer, TASKS[task].wanted(locations)) < 1e-3
 
 
 @pytest.mark.parametrize(("task", "px"), [("classification", 2.0), ("regression", 2.0)])
 def test_an_error_of_two_pixels_is_measured_as_such(task, px):
-    places, answer = all_places(), right_answer(task)
+    locations, answer = all_locations(), right_answer(task)
     if task == "regression":
         moved = answer + torch.tensor([2 * px / CANVAS, 0.0])
     else:
         moved = answer.roll(int(px), dims=-1)
-    measured = TASKS[task].measure(moved, places)
+    measured = TASKS[task].measure(moved, locations)
     assert measured["px"] == pytest.approx(px, abs=1e-3) and measured["solved"] == 0
 
 
 def test_a_square_that_is_one_column_off_has_the_iou_of_its_area():
-    places, answer = all_places(), right_answer("rendering")
-    measured = TASKS["rendering"].measure(answer.roll(1, dims=-1), places)
+    locations, answer = all_locations(), right_answer("rendering")
+    measured = TASKS["rendering"].measure(answer.roll(1, dims=-1), locations)
     assert measured["iou"] == pytest.approx(8 / 10) and measured["solved"] == 0
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_networks_take_what_is_given_to_what_is_wanted(task):
-    few = not_so_clevr.Places(all_places().centres[::700])
+    few = Locations(all_locations().centres[::700])
     for name, how in TASKS[task].networks.items():
         network = how.make()
         answer = not_so_clevr.answers(network, TASKS[task].given(few))
@@ -132,26 +132,6 @@ def test_a_task_is_solved_when_it_stays_solved():
 # --------------------------------------------------------------------------- detection
 
 
-def test_digits_lie_in_their_quarters_with_the_boxes_of_their_ink():
-    digits = load_digits("test", "embedded").images[:40]
-    scene = scattered_digits.scatter(digits, torch.Generator().manual_seed(0))
-    assert scene.images.shape == (10, 1, CANVAS, CANVAS)
-    assert scene.boxes.shape == (10, 4, 4)
-    edges = ((scene.boxes + 1) * CANVAS / 2).round().long()
-    for image, boxes in zip(scene.images[:, 0], edges, strict=True):
-        rest = image.clone()
-        for number, (left, top, right, bottom) in enumerate(boxes.tolist()):
-            row, column = divmod(number, 2)
-            assert 32 * column <= left < right <= 32 * column + 32
-            assert 32 * row <= top < bottom <= 32 * row + 32
-            inside = image[top:bottom, left:right] > 0.2
-            # The box is tight: each of its four sides touches ink.
-            assert inside[0].any() and inside[-1].any()
-            assert inside[:, 0].any() and inside[:, -1].any()
-            rest[top:bottom, left:right] = 0
-        assert rest.max() <= 0.2
-
-
 def test_iou_is_torchvisions():
     draw = torch.Generator().manual_seed(1)
     low = torch.rand(50, 2, 2, generator=draw)
@@ -166,7 +146,7 @@ def test_iou_is_torchvisions():
 def test_boxes_are_read_in_the_cells_of_the_digits_centres(kind):
     centre = torch.tensor([[[0.3, -0.6], [-0.9, 0.9], [0.0, 0.1], [0.99, -0.99]]])
     boxes = torch.cat([centre - 0.005, centre + 0.005], dim=-1)
-    scene = scattered_digits.Scene(torch.zeros(1, 1, 64, 64), boxes)
+    scene = Scene(torch.zeros(1, 1, 64, 64), boxes)
     answers = torch.zeros(1, 4, 8, 8)
     for x, y in centre[0].tolist():
         column, row = int((x + 1) * 4), int((y + 1) * 4)

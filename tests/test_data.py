@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -47,8 +50,46 @@ def test_each_photograph_has_its_credit():
 
 
 def test_an_unknown_photograph_is_named():
-    with pytest.raises(ValueError, match=r"^name must be one of .*got 'cat'"):
+    with pytest.raises(ValueError, match=r"^name must be 'china' or .*got 'cat'"):
         photograph("cat")
+
+
+@pytest.mark.parametrize(
+    ("size", "error"),
+    [
+        (28, TypeError),
+        ((28.0, 28), TypeError),
+        ("28", TypeError),
+        ((True, 28), TypeError),
+        ((28,), ValueError),
+        ((3, 28, 28), ValueError),
+        ((0, 28), ValueError),
+        ((28, -1), ValueError),
+    ],
+)
+def test_a_size_is_height_and_width(size, error):
+    for image in (embedded_digits, partial(photograph, "china")):
+        with pytest.raises(error, match=r"^size must be .*\(H, W\)"):
+            image(size)
+
+
+@pytest.mark.parametrize("size", [[12, 12], np.array([12, 12]), torch.Size((12, 12))])
+def test_a_size_may_be_any_integers(size):
+    assert embedded_digits(size)[0].shape[-2:] == (12, 12)
+    assert photograph("flower", size).shape[-2:] == (12, 12)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 2), (3, 40)])
+def test_digits_may_be_tiny(size):
+    images, _ = embedded_digits(size)
+    assert images.shape == (1797, 1, *size) and images.any()
+
+
+def test_without_scikit_learn_the_message_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    for image in (partial(embedded_digits, (9, 9)), photograph):
+        with pytest.raises(ImportError, match=r"pip install 'stn-tutorial\[course\]'"):
+            image()
 
 
 def test_digits_in_a_frame_of_11_are_scikit_learns_own_8_by_8():

@@ -25,7 +25,7 @@ SIZES = {
     "E": (28, 28),
     "clutter": (60, 60),
 }
-# PyTorch's rounding of a place in 28 pixels, on noise whose slope reaches 1 a pixel.
+# PyTorch's rounding of a location in 28 pixels, on noise whose slope reaches 1 a pixel.
 ROUNDING = 4 * 28 * 2**-23
 names = pytest.mark.parametrize("name", SIZES)
 
@@ -35,7 +35,7 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 
 def blob(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """A smooth digit without symmetry: two bumps, at pixel places (x, y)."""
+    """A smooth digit without symmetry: two bumps, at pixel coordinates (x, y)."""
     first = np.exp(-((x - 11) ** 2 + (y - 12) ** 2) / 32)
     return first + 0.5 * np.exp(-((x - 18) ** 2 + (y - 15) ** 2) / 18)
 
@@ -49,16 +49,16 @@ def noise(n: int) -> Tensor:
     return torch.rand(n, 1, 28, 28, generator=seeded(99))
 
 
-def read(picture: Tensor, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """SciPy's bilinear reading of (28, 28) pixels; 0 outside."""
-    places = [y.astype(float), x.astype(float)]
+def sampled(picture: Tensor, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """SciPy's bilinear interpolation of (28, 28) pixels; 0 outside."""
+    points = [y.astype(float), x.astype(float)]
     return ndimage.map_coordinates(
-        picture.double().numpy(), places, order=1, mode="grid-constant", cval=0.0
+        picture.double().numpy(), points, order=1, mode="grid-constant", cval=0.0
     )
 
 
 def undone(truth: dict[str, Tensor], k: int, size: tuple[int, int]) -> tuple:
-    """Where each pixel of picture k comes from, turned back by hand: x, y."""
+    """Where each pixel of picture k comes from, rotated back by hand: x, y."""
     y, x = np.mgrid[0 : size[0], 0 : size[1]].astype(float)
     shift_x, shift_y = truth["shift_px"][k].double().tolist()
     x, y = x - (size[1] - 1) / 2 - shift_x, y - (size[0] - 1) / 2 - shift_y
@@ -120,16 +120,16 @@ def test_none_leaves_digits_as_they_are():
 
 
 @pytest.mark.parametrize("name", ["R", "RTS"])
-def test_pictures_are_read_where_angle_scale_and_shift_say(name):
+def test_pictures_are_sampled_where_angle_scale_and_shift_say(name):
     digits = noise(12)
     done = distort(digits, name, seeded(3))
     for k in range(12):
         x, y = undone(done.truth, k, SIZES[name])
-        expected = read(digits[k, 0], x, y)
+        expected = sampled(digits[k, 0], x, y)
         np.testing.assert_allclose(done.images[k, 0], expected, rtol=0, atol=1e-4)
 
 
-def test_a_positive_angle_turns_clockwise_on_the_screen():
+def test_a_positive_angle_rotates_clockwise_on_the_screen():
     digits = torch.zeros(40, 1, 28, 28)
     digits[..., 12:16, 22:26] = 1  # to the right of the middle
     done = distort(digits, "R", seeded())
@@ -157,15 +157,17 @@ def test_the_inverse_of_theta_gives_the_digit_back(name):
     inverse = Affine().inverse(done.truth["theta"].flatten(1))
     back = sample(done.images, Affine().grid(inverse, (28, 28)))
     y, x = np.mgrid[0:28, 0:28] - 13.5
-    inner = torch.from_numpy(np.hypot(x, y) < 12)  # no turn takes it out of the picture
-    # Two bilinear readings of bumps of width 3: each is off by at most an eighth of
-    # the sum of the second derivatives, here 2 / 16 + 1 / 9, over the scale squared.
+    inner = torch.from_numpy(
+        np.hypot(x, y) < 12
+    )  # no rotation takes it out of the picture
+    # Two bilinear interpolations of bumps of width 3: each is off by at most an eighth
+    # of the sum of the second derivatives, here 2 / 16 + 1 / 9, over the scale squared.
     error = (back - digits)[:, 0, inner].abs().max()
     assert error < 2 * (2 / 16 + 1 / 9) / 8 / 0.7**2
-    turned_on = sample(
+    rotated_on = sample(
         done.images, Affine().grid(done.truth["theta"].flatten(1), (28, 28))
     )
-    assert (turned_on - digits)[:, 0, inner].abs().max() > 5 * error
+    assert (rotated_on - digits)[:, 0, inner].abs().max() > 5 * error
 
 
 def moved_corners(truth: dict[str, Tensor], k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -207,7 +209,7 @@ def test_p_is_the_perspective_view_of_opencv():
             3, -1
         )
         ahead = (behind > 1e-3).reshape(42, 42)
-        # OpenCV rounds places to 1/32 of a pixel, and no slope here exceeds 0.3.
+        # OpenCV rounds coordinates to 1/32 of a pixel, and no slope here exceeds 0.3.
         got = done.images[k, 0].numpy()
         np.testing.assert_allclose(got[ahead], expected[ahead], rtol=0, atol=0.02)
         assert not got[~ahead].any()
@@ -234,11 +236,11 @@ def test_e_is_the_thin_plate_spline_of_scipy():
         moved = points + done.truth["offsets"][k].double().numpy().reshape(16, 2)
         spline = RBFInterpolator(points, moved, kernel="thin_plate_spline")
         x, y = ((spline(pixels) + 1) * 14 - 0.5).T.reshape(2, 28, 28)
-        expected = read(digits[k, 0], x, y)
+        expected = sampled(digits[k, 0], x, y)
         np.testing.assert_allclose(done.images[k, 0], expected, rtol=0, atol=1e-4)
 
 
-def own_place(truth: dict[str, Tensor], k: int) -> tuple[slice, slice]:
+def own_pixels(truth: dict[str, Tensor], k: int) -> tuple[slice, slice]:
     left, top = (16 + truth["shift_px"][k]).int().tolist()
     return slice(top, top + 28), slice(left, left + 28)
 
@@ -247,12 +249,11 @@ def test_the_cluttered_digit_is_there_and_clutter_only_adds():
     digits = noise(30)
     done = distort(digits, "clutter", seeded())
     for k in range(30):
-        window = done.images[k, 0][own_place(done.truth, k)]
-        assert window.shape == (28, 28)
-        assert (window >= digits[k, 0]).all()
-        assert (
-            window == digits[k, 0]
-        ).float().mean() > 0.4  # 16 pieces can't hide more
+        crop = done.images[k, 0][own_pixels(done.truth, k)]
+        assert crop.shape == (28, 28)
+        assert (crop >= digits[k, 0]).all()
+        # 16 pieces can't hide more.
+        assert (crop == digits[k, 0]).float().mean() > 0.4
 
 
 def test_the_cluttered_digit_lies_where_theta_says():
@@ -272,7 +273,7 @@ def test_clutter_comes_from_other_digits():
     seen = set()
     for k in range(n):
         picture = done.images[k, 0].clone()
-        picture[own_place(done.truth, k)] = 0
+        picture[own_pixels(done.truth, k)] = 0
         found = set(picture.unique().tolist()) - {0.0}
         assert found <= set(values.tolist()) - {float(values[k])}
         seen |= found
@@ -341,13 +342,13 @@ def drawn(name: str) -> dict[str, Tensor]:
     return distort(torch.zeros(N, 1, 28, 28), name, seeded(7)).truth
 
 
-def test_r_turns_by_90_degrees_at_most_either_way():
+def test_r_rotates_by_90_degrees_at_most_either_way():
     truth = drawn("R")
     uniform(truth["angle"], -math.pi / 2, math.pi / 2)
     assert (truth["scale"] == 1).all() and (truth["shift_px"] == 0).all()
 
 
-def test_rts_turns_scales_and_places_at_random():
+def test_rts_rotates_scales_and_shifts_at_random():
     truth = drawn("RTS")
     uniform(truth["angle"], -math.pi / 4, math.pi / 4)
     uniform(truth["scale"], 0.7, 1.2)
@@ -440,20 +441,100 @@ def test_the_fixed_test_set_is_drawn_in_batches():
     ("digits", "name", "error", "message"),
     [
         (torch.zeros(2, 1, 28, 28), "rts", ValueError, r"^name must be .*got 'rts'"),
+        (torch.zeros(2, 1, 28, 28), ["R"], ValueError, r"^name must be .*got \['R'\]"),
+        (torch.zeros(2, 1, 28, 28), None, ValueError, r"^name must be .*got None"),
+        (np.zeros((2, 1, 28, 28)), "R", TypeError, r"^digits .* got numpy.ndarray"),
+        ([[0.0]], "R", TypeError, r"^digits must be a tensor, got list"),
         (torch.zeros(2, 28, 28), "R", ValueError, r"^digits must be .*\(2, 28, 28\)"),
         (torch.zeros(2, 3, 28, 28), "R", ValueError, r"^digits must be \(N, 1, 28"),
         (torch.zeros(2, 1, 32, 32), "R", ValueError, r"got \(2, 1, 32, 32\)"),
-        (torch.zeros(2, 1, 28, 28).byte(), "R", TypeError, r"^digits .*torch.uint8"),
-        (torch.zeros(1, 1, 28, 28), "clutter", ValueError, r"^digits must be two"),
+        (
+            torch.zeros(2, 1, 28, 28).byte(),
+            "R",
+            TypeError,
+            r"^digits .*uint8: .* by 255",
+        ),
+        (torch.zeros(2, 1, 28, 28).bool(), "R", TypeError, r"^digits .*torch.bool"),
     ],
 )
 def test_what_cant_be_distorted_is_named(digits, name, error, message):
     with pytest.raises(error, match=message):
         distort(digits, name, seeded())
+    with pytest.raises(error, match=message):
+        fixed_test_set(digits, name)
+
+
+@pytest.mark.parametrize("generator", [0, None, torch.default_generator.initial_seed])
+def test_what_is_no_generator_is_named(generator):
+    with pytest.raises(TypeError, match=r"^generator must be a torch\.Generator, got "):
+        distort(noise(2), "R", generator)
+
+
+@pytest.mark.parametrize("seed", [0.5, True, "2015", None])
+def test_a_seed_is_an_integer(seed):
+    with pytest.raises(TypeError, match="^seed must be an integer, got "):
+        fixed_test_set(noise(2), "R", seed=seed)
+
+
+@names
+def test_one_digit_and_none_are_batches_too(name):
+    for n in (0, 1):
+        for done in (distort(noise(n), name, seeded()), fixed_test_set(noise(n), name)):
+            assert done.images.shape == (n, 1, *SIZES[name])
+            assert {len(value) for value in done.truth.values()} == {n}
+
+
+def test_a_digit_alone_is_cluttered_with_pieces_of_its_own():
+    done = distort(torch.full((1, 1, 28, 28), 0.25), "clutter", seeded())
+    assert done.images.unique().tolist() == [0, 0.25]
+    done.images[0, 0][own_pixels(done.truth, 0)] = 0
+    assert done.images.any()
+
+
+def test_the_last_digit_of_a_test_set_is_cluttered_even_when_it_is_left_over():
+    done = fixed_test_set(torch.ones(1001, 1, 28, 28), "clutter")
+    areas = done.images.sum(dim=(1, 2, 3))
+    assert (areas > 28 * 28).all()
 
 
 @pytest.mark.parametrize("name", [name for name in SIZES if name != "clutter"])
-def test_one_digit_and_none_are_batches_too(name):
-    for n in (0, 1):
-        done = distort(noise(n), name, seeded())
-        assert done.images.shape == (n, 1, *SIZES[name])
+def test_a_picture_depends_on_no_other_digit(name):
+    digits = noise(6)
+    done = distort(digits, name, seeded())
+    digits[[0, 1, 3, 5]] = torch.nan
+    again = distort(digits, name, seeded())
+    assert torch.equal(again.images[[2, 4]], done.images[[2, 4]])
+    for key, value in done.truth.items():
+        assert torch.equal(again.truth[key], value)
+
+
+def test_clutter_depends_on_the_digits_that_its_pieces_are_of_alone():
+    digits = torch.zeros(6, 1, 28, 28)
+    digits[2] = noise(1)
+    done = distort(digits, "clutter", seeded())
+    digits[5] = 1
+    again = distort(digits, "clutter", seeded())
+    assert torch.equal(again.truth["theta"], done.truth["theta"])
+    for k in range(5):  # what is new is white: pieces of the last digit
+        new = again.images[k] != done.images[k]
+        assert (again.images[k][new] == 1).all()
+        assert new.sum() <= 16 * 36
+
+
+@names
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_rounds_the_picture_and_not_the_warp(name, dtype):
+    digits = noise(4).to(dtype)
+    done, single = (distort(d, name, seeded()) for d in (digits, digits.float()))
+    assert done.images.dtype == dtype
+    torch.testing.assert_close(done.images, single.images.to(dtype), rtol=0, atol=0)
+    for key, value in single.truth.items():
+        assert torch.equal(done.truth[key], value)
+
+
+@names
+def test_a_generator_may_be_on_another_device_than_the_digits(name, device):
+    done, here = (
+        distort(noise(4).to(where), name, seeded()) for where in (device, "cpu")
+    )
+    torch.testing.assert_close(done.images.cpu(), here.images, rtol=0, atol=1e-4)

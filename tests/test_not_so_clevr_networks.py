@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from stn_tutorial.data.not_so_clevr import Places, all_places
+from stn_tutorial.data.not_so_clevr import Locations, all_locations
 from stn_tutorial.experiments.models import count_parameters
 from stn_tutorial.experiments.not_so_clevr_networks import (
     ConvRegressor,
@@ -37,28 +37,30 @@ def test_the_convolutional_regressors_span_the_papers_range():
     "network", [CoordConvDecoder, DeconvDecoder, lambda: DeconvDecoder(4, 2)]
 )
 def test_decoders_lead_from_points_to_canvases(network):
-    places = Places(all_places().centres[:3])
-    scores = network()(places.points())
-    assert scores.shape == places.squares().shape
+    locations = Locations(all_locations().centres[:3])
+    scores = network()(locations.points())
+    assert scores.shape == locations.squares().shape
     scores.logsumexp(dim=(1, 2, 3)).sum().backward()
 
 
 @pytest.mark.parametrize("network", [CoordConvRegressor, ConvRegressor])
 def test_regressors_lead_from_pictures_to_points(network):
-    places = Places(all_places().centres[:3])
-    assert network()(places.squares()).shape == places.points().shape
+    locations = Locations(all_locations().centres[:3])
+    assert network()(locations.squares()).shape == locations.points().shape
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_white_pixel_wins_the_maximum_of_the_regressor_from_the_start(seed):
-    places = Places(all_places().centres[::7])
+    locations = Locations(all_locations().centres[::7])
     won = {}
     for random in (False, True):
         torch.manual_seed(seed)
         *layers, _, _ = CoordConvRegressor(random=random)
         with torch.no_grad():
-            scores = nn.Sequential(*layers)(places.one_hot()).flatten(2)
-        won[random] = (scores.argmax(dim=2) == places.classes()[:, None]).float().mean()
+            scores = nn.Sequential(*layers)(locations.one_hot()).flatten(2)
+        won[random] = (
+            (scores.argmax(dim=2) == locations.classes()[:, None]).float().mean()
+        )
         if not random:  # the answers are of the order of what is wanted
             assert scores.amax(dim=2).abs().max() < 2
     assert won[False] == 1 and won[True] < 0.1
@@ -71,7 +73,7 @@ def test_a_size_without_exact_doubling_is_refused():
 
 
 def test_the_coordconv_decoder_treats_every_pixel_by_itself():
-    """Another canvas shows the same function of the place, at other places."""
+    """Another canvas shows the same function of the location, at other locations."""
     torch.manual_seed(0)
     small, large = CoordConvDecoder(3), CoordConvDecoder(9)
     large.load_state_dict(small.state_dict())

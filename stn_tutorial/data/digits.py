@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import operator
 import os
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stn_tutorial._validate import check_choice
+from stn_tutorial.data._checks import check_whole
 from stn_tutorial.data.archives import DataError, read_archive
 from stn_tutorial.data.embedded import embedded_digits
 
@@ -95,7 +96,7 @@ class DigitSet:
             TypeError: if `count` is not an integer.
             ValueError: if there are not so many digits.
         """
-        count = _count(count, len(self))
+        count = check_whole(count, "count", least=1, most=len(self))
         return DigitSet(self.images[:count], self.labels[:count], self.source)
 
     def hold_out(self, count: int) -> tuple[DigitSet, DigitSet]:
@@ -115,7 +116,8 @@ class DigitSet:
             TypeError: if `count` is not an integer.
             ValueError: if no digit would be held out, or none be left.
         """
-        rest = len(self) - _count(count, len(self) - 1)
+        most = len(self) - 1
+        rest = len(self) - check_whole(count, "count", least=1, most=most)
         held = DigitSet(self.images[rest:], self.labels[rest:], self.source)
         return self.first(rest), held
 
@@ -139,12 +141,8 @@ def load_digits(split: str = "train", source: str = "auto") -> DigitSet:
         DataError: if MNIST is asked for and can't be had.
         ValueError: if an argument is unknown.
     """
-    for name, value, known in (
-        ("split", split, tuple(SPLITS)),
-        ("source", source, SOURCES),
-    ):
-        if value not in known:
-            raise ValueError(f"{name} must be one of {known}, got {value!r}")
+    check_choice(split, "split", tuple(SPLITS))
+    check_choice(source, "source", SOURCES)
     if source != "embedded":
         try:
             return _mnist(split)
@@ -168,19 +166,6 @@ def _mnist(split: str) -> DigitSet:
     )
     pixels = torch.from_numpy(images.astype(np.float32)).view(-1, 1, 28, 28)
     return DigitSet(pixels / 255, torch.from_numpy(labels.astype(np.int64)), "mnist")
-
-
-def _count(count: int, most: int) -> int:
-    """`count` as an int, once it is known to be one from 1 to `most`."""
-    try:
-        whole = operator.index(count)
-    except TypeError:
-        whole = None
-    if whole is None or isinstance(count, bool):
-        raise TypeError(f"count must be an integer, got {count!r}")
-    if not 1 <= whole <= most:
-        raise ValueError(f"count must be from 1 to {most}, got {whole}")
-    return whole
 
 
 def _notice(reason: str) -> None:

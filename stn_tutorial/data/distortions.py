@@ -1,10 +1,13 @@
 """The paper's distorted digits (§4.1), on whole batches, with the truth.
 
 A distortion draws its parameters from a generator, builds a grid with the families of
-this package, and reads all digits at once on their device. It returns the true warp
+this package, and samples all digits at once on their device. It returns the true warp
 with the pictures, so that a localization network can be judged: ``theta`` is the grid's
 own parameters, from the distorted picture (output) to the upright digit (input); a
 transformer undoes the distortion if it predicts the inverse.
+
+A distorted picture is a function of the generator's state, the number of digits and the
+digit itself; of the other digits of its batch only the clutter shows anything.
 """
 
 from __future__ import annotations
@@ -16,7 +19,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from stn_tutorial._validate import check_choice, working_dtype
 from stn_tutorial.coordinates import theta_from_pixels
+from stn_tutorial.data._checks import check_digits, check_whole
 from stn_tutorial.families import Affine, Projective
 from stn_tutorial.sampling import sample
 from stn_tutorial.thin_plate_spline import ThinPlateSpline
@@ -24,15 +29,21 @@ from stn_tutorial.thin_plate_spline import ThinPlateSpline
 __all__ = ["DISTORTIONS", "Distorted", "Distortion", "distort", "fixed_test_set"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Distorted:
     """Distorted digits and what was done to them.
 
+    >>> done = distort(torch.zeros(5, 1, 28, 28), "R", torch.Generator())
+    >>> {name: tuple(value.shape) for name, value in done.truth.items()}
+    {'theta': (5, 2, 3), 'angle': (5,), 'scale': (5,), 'shift_px': (5, 2)}
+
     Attributes:
         images: ``(N, 1, H, W)``.
-        truth: tensors with N rows; always ``"theta"`` (but for the elastic distortion,
-            ``"offsets"``), and what makes it up: ``"angle"`` (radians, clockwise on the
-            screen), ``"scale"``, ``"shift_px"`` (x, y), ``"corners_px"``.
+        truth: tensors with N rows, float32 at least; always ``"theta"`` (but for the
+            elastic distortion, ``"offsets"``), from the normalized coordinates of the
+            picture to those of the digit, and what makes it up: ``"angle"`` (radians,
+            clockwise on the screen), ``"scale"``, ``"shift_px"`` (x, y),
+            ``"corners_px"``.
     """
 
     images: Tensor
@@ -42,6 +53,9 @@ class Distorted:
 @dataclass(frozen=True)
 class Distortion:
     """One column of the paper's table.
+
+    >>> DISTORTIONS["clutter"].size
+    (60, 60)
 
     Attributes:
         name: as in the table.
@@ -65,6 +79,11 @@ def _normal(count: int, sd: float, generator: torch.Generator, *shape: int) -> T
     return sd * torch.randn(count, *shape, generator=generator, device=generator.device)
 
 
+def _parameters(drawn: Tensor, digits: Tensor) -> Tensor:
+    """What was drawn, where the digits are, in float32 at least."""
+    return drawn.to(digits.device, working_dtype(digits))
+
+
 def _similarity_truth(
     digits: Tensor,
     angle: Tensor,
@@ -72,12 +91,12 @@ def _similarity_truth(
     shift_px: Tensor,
     size: tuple[int, int],
 ) -> dict[str, Tensor]:
-    """The warp that turns, scales and shifts digits about their middle."""
-    to = {"device": digits.device, "dtype": digits.dtype}
-    angle, scale, shift_px = (t.to(**to) for t in (angle, scale, shift_px))
+    """The warp that rotates, scales and shifts digits about their middle."""
+    angle, scale = _parameters(angle, digits), _parameters(scale, digits)
+    shift_px = _parameters(shift_px, digits)
     height, width = digits.shape[-2:]
-    start = torch.tensor([(width - 1) / 2, (height - 1) / 2], **to)
-    end = torch.tensor([(size[1] - 1) / 2, (size[0] - 1) / 2], **to) + shift_px
+    start = shift_px.new_tensor([(width - 1) / 2, (height - 1) / 2])
+    end = shift_px.new_tensor([(size[1] - 1) / 2, (size[0] - 1) / 2]) + shift_px
     c, s = scale * angle.cos(), scale * angle.sin()
     linear = torch.stack([c, -s, s, c], dim=-1).unflatten(-1, (2, 2))
     shift = end - (linear @ start)
@@ -93,21 +112,21 @@ def _similarity(
     shift_px: Tensor,
     size: tuple[int, int],
 ) -> Distorted:
-    """Turn, scale and shift digits about their middle into pictures of `size`."""
+    """Rotate, scale and shift digits about their middle into pictures of `size`."""
     truth = _similarity_truth(digits, angle, scale, shift_px, size)
     images = sample(digits, Affine().grid(truth["theta"].flatten(1), size))
     return Distorted(images, truth)
 
 
 def _rotate(digits: Tensor, generator: torch.Generator) -> Distorted:
-    """R: a turn within ±90°."""
+    """R: a rotation within ±90°."""
     n = len(digits)
     angle = _uniform(n, -math.pi / 2, math.pi / 2, generator)
     return _similarity(digits, angle, torch.ones(n), torch.zeros(n, 2), (28, 28))
 
 
 def _rotate_scale_translate(digits: Tensor, generator: torch.Generator) -> Distorted:
-    """RTS: a turn within ±45°, a scale of 0.7 to 1.2, a random place in 42×42."""
+    """RTS: a rotation within ±45°, a scale of 0.7 to 1.2, anywhere in 42×42."""
     n = len(digits)
     angle = _uniform(n, -math.pi / 4, math.pi / 4, generator)
     scale = _uniform(n, 0.7, 1.2, generator)
@@ -124,10 +143,10 @@ def _project(digits: Tensor, generator: torch.Generator) -> Distorted:
     digit than the paper's networks misread.
     """
     n, size = len(digits), (42, 42)
-    scale = _uniform(n, 0.75, 1.0, generator).to(digits)
-    moves = _normal(n, 5.0, generator, 4, 2).to(digits)
-    square = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
-    start = square.to(digits).expand(n, 4, 2)
+    scale = _parameters(_uniform(n, 0.75, 1.0, generator), digits)
+    moves = _parameters(_normal(n, 5.0, generator, 4, 2), digits)
+    square = moves.new_tensor([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
+    start = square.expand(n, 4, 2)
     end = start * scale[:, None, None] + moves * (2 / 42)
     back = Projective().matrix(_homography(end, start))  # to the picture before
     zoom = torch.tensor([42 / 28, 42 / 28, 1.0])  # the digit is smaller
@@ -158,13 +177,17 @@ ELASTIC = ThinPlateSpline((4, 4))
 def _elastic(digits: Tensor, generator: torch.Generator) -> Distorted:
     """E: a thin plate spline on 16 points, each moved by a Gaussian of 1.5 px."""
     n, size = len(digits), (28, 28)
-    offsets = (_normal(n, 1.5, generator, 32) * (2 / 28)).to(digits)
+    offsets = _parameters(_normal(n, 1.5, generator, 32) * (2 / 28), digits)
     images = sample(digits, ELASTIC.grid(offsets, size))
     return Distorted(images, {"offsets": offsets})
 
 
 def _clutter(digits: Tensor, generator: torch.Generator) -> Distorted:
-    """A digit at a random place in 60×60, among 16 pieces of 6×6 of other digits."""
+    """A digit at a random location in 60×60, among 16 pieces of 6×6 of other digits.
+
+    Each piece is a random crop of another digit of the batch; a digit that is alone in
+    its batch lends its own.
+    """
     n, size, pieces, side = len(digits), 60, 16, 6
     shift = _uniform(n, -16, 16, generator, 2).round()
     upright = torch.zeros(n), torch.ones(n)
@@ -174,21 +197,22 @@ def _clutter(digits: Tensor, generator: torch.Generator) -> Distorted:
         draw = torch.rand(n, pieces, generator=generator, device=generator.device)
         return (draw * high).long().clamp(max=high - 1).to(digits.device)
 
-    other = (torch.arange(n, device=digits.device)[:, None] + 1 + integers(n - 1)) % n
+    ahead = 1 + integers(max(n - 1, 1))  # another digit, unless there is but one
+    other = (torch.arange(n, device=digits.device)[:, None] + ahead) % max(n, 1)
     steps = torch.arange(side, device=digits.device)
     from_y = integers(28 - side + 1)[..., None, None] + steps[:, None]
     from_x = integers(28 - side + 1)[..., None, None] + steps
     patches = digits[:, 0][other[..., None, None], from_y, from_x]  # (n, pieces, 6, 6)
     to_y = integers(size - side + 1)[..., None, None] + steps[:, None]
     to_x = integers(size - side + 1)[..., None, None] + steps
-    place = (to_y * size + to_x).flatten(1)
-    # The shift is whole pixels, so the digit is put there rather than warped.
+    pixels = (to_y * size + to_x).flatten(1)
+    # The shift is whole pixels, so the digit is copied there rather than warped.
     left, top = (truth["shift_px"].long() + 16).unbind(dim=-1)
     frame = torch.arange(28, device=digits.device)
     own_y, own_x = top[:, None, None] + frame[:, None], left[:, None, None] + frame
     flat = digits.new_zeros(n, size * size)
     flat = flat.scatter(1, (own_y * size + own_x).flatten(1), digits.flatten(1))
-    flat = flat.scatter_reduce(1, place, patches.flatten(1), reduce="amax")
+    flat = flat.scatter_reduce(1, pixels, patches.flatten(1), reduce="amax")
     return Distorted(flat.view(n, 1, size, size), truth)
 
 
@@ -214,28 +238,29 @@ DISTORTIONS = {
 def distort(digits: Tensor, name: str, generator: torch.Generator) -> Distorted:
     """Distort a batch of digits.
 
+    >>> from stn_tutorial.data import embedded_digits
+    >>> digits = embedded_digits()[0][:8]
+    >>> done = distort(digits, "RTS", torch.Generator().manual_seed(0))
+    >>> tuple(done.images.shape), tuple(done.truth["theta"].shape)
+    ((8, 1, 42, 42), (8, 2, 3))
+
     Args:
-        digits: ``(N, 1, 28, 28)`` in [0, 1], background 0. The clutter is cut from the
-            other digits of the batch, which needs at least two.
+        digits: ``(N, 1, 28, 28)`` in [0, 1], floating, background 0. The clutter is cut
+            from the other digits of the batch; a digit that is alone lends its own.
         name: one of `DISTORTIONS`: ``"none"``, ``"R"``, ``"RTS"``, ``"P"``, ``"E"`` or
             ``"clutter"``; sizes and ranges as in the paper.
-        generator: all that is random is drawn from it.
+        generator: all that is random is drawn from it, on its device, which need not be
+            the digits'.
 
     Returns:
-        The pictures and the truth, on the digits' device.
+        The pictures, of the digits' dtype, and the truth, on the digits' device.
 
     Raises:
-        TypeError: if the digits are not floating.
+        TypeError: if `digits` is not a floating tensor, or `generator` not a generator.
         ValueError: if the name is unknown or the shape is another.
     """
-    if name not in DISTORTIONS:
-        raise ValueError(f"name must be one of {tuple(DISTORTIONS)}, got {name!r}")
-    if not digits.is_floating_point():
-        raise TypeError(f"digits must be floating, got {digits.dtype}")
-    if digits.ndim != 4 or digits.shape[1:] != (1, 28, 28):
-        raise ValueError(f"digits must be (N, 1, 28, 28), got {tuple(digits.shape)}")
-    if name == "clutter" and len(digits) < 2:
-        raise ValueError("digits must be two at least: clutter is cut from the others")
+    check_choice(name, "name", tuple(DISTORTIONS))
+    check_digits(digits, generator)
     return DISTORTIONS[name].apply(digits, generator)
 
 
@@ -245,15 +270,25 @@ def fixed_test_set(digits: Tensor, name: str, *, seed: int = 2015) -> Distorted:
     The parameters are drawn on the CPU, whatever the digits' device, for batches of
     1,000.
 
+    >>> digits = torch.zeros(3, 1, 28, 28)
+    >>> angles = fixed_test_set(digits, "R").truth["angle"]
+    >>> [round(angle, 4) for angle in angles.tolist()]
+    [1.0191, 0.5681, -0.0053]
+
     Args:
-        digits: ``(N, 1, 28, 28)`` in [0, 1], background 0.
+        digits: ``(N, 1, 28, 28)`` in [0, 1], floating, background 0.
         name: one of `DISTORTIONS`.
         seed: of the distortions; results compare under the default alone.
 
     Returns:
         The pictures and the truth.
+
+    Raises:
+        TypeError: if `digits` is not a floating tensor, or `seed` not an integer.
+        ValueError: if the name is unknown or the shape is another.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(check_whole(seed, "seed"))
+    check_digits(digits, generator)
     parts = [distort(batch, name, generator) for batch in digits.split(1000)]
     truth = {
         key: torch.cat([part.truth[key] for part in parts]) for key in parts[0].truth

@@ -6,7 +6,6 @@ wherever they are shown.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from functools import lru_cache
 from types import ModuleType
@@ -14,6 +13,8 @@ from types import ModuleType
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from stn_tutorial._validate import check_choice, check_size
 
 __all__ = ["CREDITS", "embedded_digits", "photograph"]
 
@@ -43,10 +44,9 @@ def photograph(name: str = "china", size: Sequence[int] | None = None) -> Tensor
             ``(H, W)``, each at least 1.
         TypeError: if `size` is not made of integers.
     """
-    if name not in tuple(CREDITS):
-        raise ValueError(f"name must be one of {tuple(CREDITS)}, got {name!r}")
+    check_choice(name, "name", tuple(CREDITS))
     if size is not None:
-        size = _height_and_width(size)
+        size = check_size(size, "size")
     pixels = torch.from_numpy(_datasets().load_sample_image(f"{name}.jpg").copy())
     image = pixels.permute(2, 0, 1)[None].float() / 255
     return image if size is None else _resize(image, size).clamp(0, 1)
@@ -71,12 +71,12 @@ def embedded_digits(size: Sequence[int] = (28, 28)) -> tuple[Tensor, Tensor]:
         ValueError: if `size` is not ``(H, W)``, each at least 1.
         TypeError: if `size` is not made of integers.
     """
-    images, labels = _all_digits(_height_and_width(size))
+    images, labels = _all_digits(check_size(size, "size"))
     return images.clone(), labels.clone()
 
 
 @lru_cache(maxsize=4)
-def _all_digits(size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+def _all_digits(size: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     height, width = size
     bunch = _datasets().load_digits()
     images = torch.from_numpy(bunch.images).float()[:, None] / 16
@@ -89,21 +89,10 @@ def _all_digits(size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     return images, torch.from_numpy(bunch.target).long()
 
 
-def _resize(image: Tensor, size: tuple[int, int]) -> Tensor:
+def _resize(image: Tensor, size: tuple[int, ...]) -> Tensor:
     return F.interpolate(
         image, size, mode="bilinear", align_corners=False, antialias=True
     )
-
-
-def _height_and_width(size: Sequence[int]) -> tuple[int, int]:
-    """`size` as two ints, once it is known to be (H, W)."""
-    try:
-        whole = tuple(operator.index(n) for n in size)
-    except TypeError:
-        raise TypeError(f"size must be integers (H, W), got {size!r}") from None
-    if len(whole) != 2 or min(whole) < 1:
-        raise ValueError(f"size must be (H, W), each at least 1, got {size!r}")
-    return whole
 
 
 def _datasets() -> ModuleType:

@@ -1,6 +1,6 @@
-"""Places to pictures and back: the tasks of Liu et al. (2018), §3 and §4.
+"""Locations to pictures and back: the tasks of Liu et al. (2018), §3 and §4.
 
-In each, a network is shown some places of a square on a canvas and tested on others.
+In each, a network is shown some locations of a square on a canvas and tested on others.
 Nothing is hidden from the convolution and nothing is hard to see; it has to say where
 something is, or to put something where it is told.
 """
@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from stn_tutorial.data.not_so_clevr import CANVAS, SPLITS, Places, split_places
+from stn_tutorial.data.not_so_clevr import CANVAS, SPLITS, Locations, split_locations
 from stn_tutorial.experiments.models import count_parameters
 from stn_tutorial.experiments.not_so_clevr_networks import (
     ConvRegressor,
@@ -41,9 +41,9 @@ class Network:
 
     Attributes:
         make: makes one, from PyTorch's random state.
-        epochs: passes over the training places.
+        epochs: passes over the training locations.
         lr: learning rate of Adam at its height.
-        batch_size: places a step.
+        batch_size: locations a step.
         weight_decay: of Adam, as an L2 penalty.
     """
 
@@ -59,38 +59,38 @@ class Task:
     """What goes in, what shall come out, and how good what came out is.
 
     Attributes:
-        given: from places to the network's input.
-        wanted: from places to the target.
+        given: from locations to the network's input.
+        wanted: from locations to the target.
         loss: from the network's output and the target to a scalar.
-        measure: from the network's output and the places to numbers; one of them,
-            ``solved``, is the fraction of places that are as they should be.
+        measure: from the network's output and the locations to numbers; one of them,
+            ``solved``, is the fraction of locations that are as they should be.
         networks: by name.
     """
 
-    given: Callable[[Places], Tensor]
-    wanted: Callable[[Places], Tensor]
+    given: Callable[[Locations], Tensor]
+    wanted: Callable[[Locations], Tensor]
     loss: Callable[[Tensor, Tensor], Tensor]
-    measure: Callable[[Tensor, Places], dict[str, float]]
+    measure: Callable[[Tensor, Locations], dict[str, float]]
     networks: dict[str, Network]
 
 
-def _measure_classes(scores: Tensor, places: Places) -> dict[str, float]:
+def _measure_classes(scores: Tensor, locations: Locations) -> dict[str, float]:
     """The pixel with the highest score against the right one."""
     chosen = scores.flatten(1).argmax(dim=1)
     found = torch.stack([chosen % CANVAS, chosen // CANVAS], dim=1)
-    away = (found - places.centres).float().norm(dim=1)
+    away = (found - locations.centres).float().norm(dim=1)
     return {"solved": (away == 0).float().mean().item(), "px": away.mean().item()}
 
 
-def _measure_points(points: Tensor, places: Places) -> dict[str, float]:
+def _measure_points(points: Tensor, locations: Locations) -> dict[str, float]:
     """The distance to the right point; within a pixel is right."""
-    away = (points - places.points()).norm(dim=1) * CANVAS / 2
+    away = (points - locations.points()).norm(dim=1) * CANVAS / 2
     return {"solved": (away < 1).float().mean().item(), "px": away.mean().item()}
 
 
-def _measure_squares(scores: Tensor, places: Places) -> dict[str, float]:
+def _measure_squares(scores: Tensor, locations: Locations) -> dict[str, float]:
     """The white pixels against the right ones: intersection over union."""
-    painted, square = scores > 0, places.squares() > 0
+    painted, square = scores > 0, locations.squares() > 0
     common = (painted & square).flatten(1).sum(dim=1)
     iou = common / (painted | square).flatten(1).sum(dim=1)
     return {"solved": (iou == 1).float().mean().item(), "iou": iou.mean().item()}
@@ -101,8 +101,8 @@ def _class_loss(scores: Tensor, classes: Tensor) -> Tensor:
 
 
 _PAINTER = Network(CoordConvDecoder, epochs=3, batch_size=4)
-# In trials without the decay, on some seeds, a few places of a held-out quadrant were a
-# pixel off, though all training places were right.
+# In trials without the decay, on some seeds, a few locations of a held-out quadrant
+# were a pixel off, though all training locations were right.
 _NAMER = replace(_PAINTER, weight_decay=0.001)
 _DECONV = partial(DeconvDecoder, 3, 1)
 _STRIDED = partial(ConvRegressor, coordinates=True)
@@ -112,8 +112,8 @@ _RANDOM = partial(CoordConvRegressor, random=True)
 #: By name, the tasks of Liu et al. (2018).
 TASKS = {
     "classification": Task(
-        given=Places.points,
-        wanted=Places.classes,
+        given=Locations.points,
+        wanted=Locations.classes,
         loss=_class_loss,
         measure=_measure_classes,
         networks={
@@ -122,8 +122,8 @@ TASKS = {
         },
     ),
     "regression": Task(
-        given=Places.one_hot,
-        wanted=Places.points,
+        given=Locations.one_hot,
+        wanted=Locations.points,
         loss=F.mse_loss,
         measure=_measure_points,
         networks={
@@ -135,8 +135,8 @@ TASKS = {
         },
     ),
     "rendering": Task(
-        given=Places.points,
-        wanted=Places.squares,
+        given=Locations.points,
+        wanted=Locations.squares,
         loss=F.binary_cross_entropy_with_logits,
         measure=_measure_squares,
         networks={
@@ -153,7 +153,8 @@ class Cell:
 
     Attributes:
         task: one of `TASKS`.
-        split: uniform or quadrant; see `stn_tutorial.data.not_so_clevr.split_places`.
+        split: uniform or quadrant; see
+            `stn_tutorial.data.not_so_clevr.split_locations`.
         network: one of the task's.
         seed: of the weights, the order, and the uniform split.
     """
@@ -195,18 +196,18 @@ def solve(
     batch_size: int | None = None,
     progress: bool = False,
 ) -> tuple[nn.Module, dict[str, Any]]:
-    """Train a network on some of the places, and test it on the others.
+    """Train a network on some of the locations, and test it on the others.
 
     Args:
         cell: which task, split, network and seed.
-        epochs: passes over the training places; the default is the network's.
-        batch_size: places a step; the default is the network's.
+        epochs: passes over the training locations; the default is the network's.
+        batch_size: locations a step; the default is the network's.
         progress: show a bar.
 
     Returns:
         The network in evaluation mode, and the result, ready for JSON. Its history has
         an entry an epoch: seconds of training so far, the loss, and the task's measures
-        on training and test places. Seconds compare if the machine was equally busy.
+        on training and test locations. Seconds compare if the machine was equally busy.
     """
     task = TASKS[cell.task]
     how = task.networks[cell.network]
@@ -216,7 +217,7 @@ def solve(
         torch.default_generator.manual_seed(cell.seed)
         network = how.make()
     network = network.to(memory_format=torch.channels_last)
-    train, test = split_places(cell.split, seed=cell.seed)
+    train, test = split_locations(cell.split, seed=cell.seed)
     order = torch.Generator().manual_seed(cell.seed)
     optimizer = torch.optim.Adam(
         network.parameters(), how.lr, weight_decay=how.weight_decay
@@ -244,8 +245,8 @@ def solve(
             total += loss.item() * len(batch)
         seconds += time.perf_counter() - start
         entry = {"epoch": epoch + 1, "seconds": seconds, "loss": total / len(train)}
-        for name, (asked, places) in parts.items():
-            entry[name] = task.measure(answers(network, asked), places)
+        for name, (asked, locations) in parts.items():
+            entry[name] = task.measure(answers(network, asked), locations)
         history.append(entry)
     result = {
         "cell": asdict(cell),
@@ -262,12 +263,12 @@ def solve(
 
 
 def answers(network: nn.Module, given: Tensor, *, batch_size: int = 256) -> Tensor:
-    """Return a network's output for many places.
+    """Return a network's output for many locations.
 
     Args:
         network: is left in evaluation mode.
         given: its input.
-        batch_size: places at once.
+        batch_size: locations at once.
 
     Returns:
         Its output.

@@ -1,4 +1,4 @@
-"""The networks of Liu et al. (2018): from places to pictures, and back.
+"""The networks of Liu et al. (2018): from locations to pictures, and back.
 
 `CoordConvDecoder` and `DeconvDecoder` take points ``(N, 2)`` to a canvas: scores for
 the pixel of the centre (coordinate classification), or for each pixel to be white
@@ -79,17 +79,17 @@ class DeconvDecoder(nn.Sequential):
 class CoordConvRegressor(nn.Sequential):
     """A picture's coordinates, read where the picture says (Liu et al., §4).
 
-    Three 1×1 and two 3×3 convolutions, and the maximum over all places. It has 906
+    Three 1×1 and two 3×3 convolutions, and the maximum over all locations. It has 906
     parameters.
 
-    The maximum hands gradients to the place that wins and to no other. With random
-    weights a black place may win for every picture, and the one white pixel is never
+    The maximum hands gradients to the location that wins and to no other. With random
+    weights a black location may win for every picture, and the one white pixel is never
     heard. So this network starts as one that it wins: every layer passes on what it
-    gets, the white pixel lies above all that a black place can reach, and answers are
-    about zero.
+    gets, the white pixel lies above all that a black location can reach, and answers
+    are about zero.
 
     Args:
-        averaged: take the mean over all places instead.
+        averaged: take the mean over all locations instead.
         random: start with random weights.
     """
 

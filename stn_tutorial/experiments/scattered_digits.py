@@ -23,79 +23,26 @@ from torch import Tensor, nn
 
 from stn_tutorial.coordinates import base_grid
 from stn_tutorial.data.digits import load_digits
+from stn_tutorial.data.scattered_digits import COUNT, Scene, scatter
 from stn_tutorial.experiments.models import count_parameters, tell_places
 from stn_tutorial.experiments.results import read_results
 from stn_tutorial.experiments.training import machine
-from stn_tutorial.families import Attention
 from stn_tutorial.localization import normalized_convolution
-from stn_tutorial.sampling import sample
 
 __all__ = [
     "BOXES",
-    "CANVAS",
     "BoxNetwork",
     "Cell",
-    "Scene",
     "boxes_iou",
     "cells",
     "predict_boxes",
     "results",
-    "scatter",
     "solve",
 ]
 
-#: Height and width of the canvas, in pixels.
-CANVAS = 64
 #: In which coordinates a box is wanted.
 BOXES = ("canvas", "cell")
 _CELLS = 8  # in each direction
-_COUNT = 4  # digits on a canvas, one in each quarter
-
-
-@dataclass(frozen=True)
-class Scene:
-    """Canvases with digits.
-
-    Attributes:
-        images: ``(N, 1, 64, 64)``.
-        boxes: ``(N, 4, 4)``: left, top, right and bottom edge of each digit's ink, in
-            normalized coordinates of the canvas.
-    """
-
-    images: Tensor
-    boxes: Tensor
-
-
-def scatter(digits: Tensor, generator: torch.Generator) -> Scene:
-    """Scatter digits over canvases, four on each, at random sizes and places.
-
-    Args:
-        digits: ``(4 N, 1, 28, 28)`` in [0, 1].
-        generator: all that is random is drawn from it, on the CPU.
-
-    Returns:
-        N canvases. A digit's frame is 14 to 26 pixels wide and inside its quarter; its
-        box holds the pixels above 0.2.
-    """
-    n, side = len(digits), CANVAS // 2
-    frame = 14 + 12 * torch.rand(n, 1, generator=generator)
-    shift = (torch.rand(n, 2, generator=generator) * 2 - 1) * (1 - frame / side)
-    # From the quarter to the digit: what `shift` moved and `frame` shrank.
-    params = torch.cat([side / frame, -shift * side / frame], dim=1).to(digits)
-    quarters = sample(digits, Attention().grid(params, (side, side)), antialias=True)
-    ink = quarters[:, 0] > 0.2
-    boxes = torch.stack([*_extent(ink.any(dim=1)), *_extent(ink.any(dim=2))], dim=1)
-    corners = boxes.new_tensor([[0, 0], [1, 0], [0, 1], [1, 1]]) * side
-    boxes = boxes[:, [0, 2, 1, 3]].unflatten(0, (-1, _COUNT)) + corners.repeat(1, 2)
-    grid = quarters.unflatten(0, (-1, 2, 2))  # (N, down, across, 1, side, side)
-    images = grid.permute(0, 3, 1, 4, 2, 5).flatten(2, 3).flatten(3, 4)
-    return Scene(images.contiguous(), boxes * (2 / CANVAS) - 1)
-
-
-def _extent(seen: Tensor) -> tuple[Tensor, Tensor]:
-    """From (N, side) booleans to the edges of what is true."""
-    length = seen.shape[1]
-    return seen.int().argmax(dim=1), length - seen.int().flip(1).argmax(dim=1)
 
 
 class BoxNetwork(nn.Sequential):
@@ -210,7 +157,7 @@ def solve(
     digits = load_digits("train", data)
     digits = digits.first(min(limit, len(digits)))
     test = load_digits("test", digits.source)
-    test_images = test.images[: len(test) // _COUNT * _COUNT]
+    test_images = test.images[: len(test) // COUNT * COUNT]
     test_scene = scatter(test_images, torch.Generator().manual_seed(2018))
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(cell.seed)
@@ -222,7 +169,7 @@ def solve(
     )
     start, losses = time.perf_counter(), []
     for _ in range(steps):
-        batch = torch.randint(len(digits), (32 * _COUNT,), generator=draw)
+        batch = torch.randint(len(digits), (32 * COUNT,), generator=draw)
         scene = scatter(digits.images[batch], draw)
         loss = (predict_boxes(network, scene, cell.boxes) - scene.boxes).abs().mean()
         optimizer.zero_grad()

@@ -42,8 +42,8 @@ def coordinates_averaged(answer: str) -> None:
         here, there = layer(pictures).mean(dim=(2, 3))
     choose(
         answer,
-        "nothing" if torch.allclose(here, there, atol=1e-6) else "the whole place",
-        ("the whole place", "its x alone", "nothing"),
+        "nothing" if torch.allclose(here, there, atol=1e-6) else "the whole location",
+        ("the whole location", "its x alone", "nothing"),
         hint="the mean of w v + a x + b y over all pixels is w mean(v) + a mean(x) + "
         "b mean(y). Which of the three means depends on where the white pixel is?",
     )
