@@ -22,7 +22,13 @@ from torchvision.datasets import MNIST
 
 from stn_tutorial.data import archives as module
 from stn_tutorial.data import embedded_digits
-from stn_tutorial.data.archives import ARCHIVES, DataError, cache_folder, fetch_mnist
+from stn_tutorial.data.archives import (
+    ARCHIVES,
+    DataError,
+    cache_folder,
+    fetch_mnist,
+    read_archive,
+)
 from stn_tutorial.data.digits import DigitSet, load_digits
 
 COUNTS = {"train": 30, "t10k": 12}
@@ -216,8 +222,8 @@ def assert_holds(digits, images: np.ndarray, labels: np.ndarray) -> None:
 
 @pytest.mark.parametrize("form", ["folder", "folder/", "file://", "file:///"])
 def test_a_folder_of_archives_becomes_digits(mirror, arrays, monkeypatch, form):
-    place = mirror.as_uri() if form.startswith("file") else str(mirror)
-    monkeypatch.setenv("STN_TUTORIAL_MIRROR", place + "/" * form.endswith("r/"))
+    address = mirror.as_uri() if form.startswith("file") else str(mirror)
+    monkeypatch.setenv("STN_TUTORIAL_MIRROR", address + "/" * form.endswith("r/"))
     for split, name in (("train", "train"), ("test", "t10k")):
         images = arrays[f"{name}-images-idx3-ubyte.gz"]
         assert_holds(load_digits(split), images, arrays[f"{name}-labels-idx1-ubyte.gz"])
@@ -460,6 +466,16 @@ def test_an_unreadable_archive_in_the_cache_is_told(mirror, monkeypatch, capsys)
     assert_told(capsys, TRAIN_IMAGES, f"{cached()}: ", "Permission denied")
 
 
+def test_a_path_of_undecodable_bytes_is_told(mirror, monkeypatch, capsys):
+    monkeypatch.setenv("STN_TUTORIAL_MIRROR", os.fsdecode(b"/nowhere/\xff"))
+    assert_told(capsys, TRAIN_IMAGES, r"/nowhere/\udcff: ", "No such file")
+
+
+def test_an_archive_that_mnist_hasnt_is_named(mirror):
+    with pytest.raises(ValueError, match=r"^name must be 'train-.*, got 'letters.gz'"):
+        read_archive("letters.gz")
+
+
 def test_an_unreadable_archive_at_the_mirror_is_told(mirror, monkeypatch, capsys):
     forbid(monkeypatch, mirror / TRAIN_IMAGES)
     assert_told(capsys, TRAIN_IMAGES, mirror.as_uri(), "Permission denied")
@@ -563,7 +579,7 @@ def test_of_several_processes_the_first_gives_the_notice(mirror, monkeypatch, ca
     assert "MNIST can't be had" in capsys.readouterr().out
 
 
-def test_without_network_mnist_is_an_error_that_names_every_place(
+def test_without_network_mnist_is_an_error_that_names_every_mirror(
     mirror, monkeypatch, capsys
 ):
     other = "http://127.0.0.1:9/other/"
@@ -656,8 +672,13 @@ def test_a_count_may_be_numpys():
 
 
 def test_each_digit_has_a_label():
-    with pytest.raises(ValueError, match="^labels must be 3, one for each .* got 2"):
-        DigitSet(torch.zeros(3, 1, 28, 28), torch.zeros(2), "embedded")
+    images = torch.zeros(3, 1, 28, 28)
+    with pytest.raises(ValueError, match=r"^labels must be \(3,\), one .* got \(2,\)"):
+        DigitSet(images, torch.zeros(2), "embedded")
+    with pytest.raises(TypeError, match="^labels must be a tensor, got numpy.ndarray"):
+        DigitSet(images, np.zeros(3), "embedded")
+    with pytest.raises(TypeError, match="^images must be a tensor, got numpy.ndarray"):
+        DigitSet(images.numpy(), torch.zeros(3), "embedded")
 
 
 def test_digits_go_to_a_device():

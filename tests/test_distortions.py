@@ -299,7 +299,7 @@ def test_clutter_is_16_pieces_of_6_by_6_anywhere():
             assert min(side.stop - side.start for side in box) >= 6
             if (area := (pieces == number).sum()) < 72:
                 assert area >= 36
-    # A piece covers pixel i of a row from as many of the 55 places as reach it.
+    # A piece covers pixel i of a row from as many of the 55 locations as reach it.
     reach = np.array([min(i, 54) - max(i - 5, 0) + 1 for i in range(60)]) / 55
     covered = 1 - (1 - np.outer(reach, reach)) ** 16
     deviation = areas.std() / math.sqrt(len(areas))
@@ -383,7 +383,7 @@ def test_clutter_puts_the_digit_on_whole_pixels_anywhere_inside():
 
 # What the fixed test set draws, and how finely it is rounded before it is hashed. The
 # uniform numbers are the same to the bit on every machine; the normal ones may differ
-# in their last places, and no rounded one is that close to a boundary.
+# in their last digits, and no rounded one is that close to a boundary.
 DRAWN = {
     "R": {"angle": 1e-3},
     "RTS": {"angle": 1e-3, "scale": 1e-3, "shift_px": 1e-3},

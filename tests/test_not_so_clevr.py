@@ -17,7 +17,7 @@ from stn_tutorial.data.not_so_clevr import (
 )
 
 
-def test_there_are_56_times_56_places_and_none_twice():
+def test_there_are_56_times_56_locations_and_none_twice():
     centres = all_locations().centres
     assert len(centres) == len(all_locations()) == 56 * 56
     assert len({tuple(c) for c in centres.tolist()}) == 56 * 56

@@ -245,7 +245,8 @@ def test_the_version_is_that_of_the_distribution():
 
 def test_importing_the_package_is_light():
     heavy = ["matplotlib", "sklearn", "ipywidgets", "torchvision"]
-    code = f"import sys, stn_tutorial; print([m for m in {heavy} if m in sys.modules])"
+    light = "stn_tutorial.data.digits, stn_tutorial.data.distortions"
+    code = f"import sys, {light}; print([m for m in {heavy} if m in sys.modules])"
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )

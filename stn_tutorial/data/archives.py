@@ -20,6 +20,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname, urlopen
 
+from stn_tutorial._validate import check_choice
+
 __all__ = ["DataError", "cache_folder", "fetch_mnist", "read_archive"]
 
 # MNIST's archives with their MD5 sums, and where they can be had.
@@ -51,6 +53,10 @@ class DataError(RuntimeError):
         ...
     stn_tutorial.data.archives.DataError: train-images-idx3-ubyte.gz can't be had ...
     """
+
+    def __init__(self, message: str) -> None:
+        # A path may hold bytes that no encoding knows; the message can be printed.
+        super().__init__(message.encode("utf-8", "backslashreplace").decode())
 
 
 def cache_folder() -> Path:
@@ -104,7 +110,9 @@ def read_archive(name: str) -> bytes:
 
     Raises:
         DataError: if it can't be fetched or kept, or what was fetched is damaged.
+        ValueError: if MNIST has no such archive.
     """
+    check_choice(name, "name", tuple(ARCHIVES))
     path, reasons = _path(name), []
     try:
         return _checked(name, _read_file(path))

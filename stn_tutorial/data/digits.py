@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stn_tutorial._validate import check_choice
+from stn_tutorial._validate import check_choice, check_tensor
 from stn_tutorial.data._checks import check_whole
 from stn_tutorial.data.archives import DataError, read_archive
 from stn_tutorial.data.embedded import embedded_digits
@@ -40,6 +40,7 @@ class DigitSet:
         source: ``"mnist"`` or ``"embedded"``.
 
     Raises:
+        TypeError: if images or labels are not a tensor.
         ValueError: if there are not as many labels as images.
     """
 
@@ -48,10 +49,12 @@ class DigitSet:
     source: str
 
     def __post_init__(self) -> None:
-        if len(self.images) != len(self.labels):
+        check_tensor(self.images, "images")
+        check_tensor(self.labels, "labels")
+        if self.labels.shape != self.images.shape[:1]:
             raise ValueError(
-                f"labels must be {len(self.images)}, one for each image, "
-                f"got {len(self.labels)}"
+                f"labels must be {tuple(self.images.shape[:1])}, one for each image, "
+                f"got {tuple(self.labels.shape)}"
             )
 
     def __len__(self) -> int:
