@@ -215,13 +215,13 @@ def test_an_interval_that_holds_zero_is_undecided():
 # ------------------------------------------------------------------------------- work
 
 
-def test_a_run_keeps_its_poses_and_not_its_misread_digits(tmp_path):
+def test_a_run_keeps_its_poses_and_not_its_misclassified_digits(tmp_path):
     few = [Cell("RTS", "radius"), Cell("E", "pooled-first", 1), Cell("crop", "first")]
     todo = {cell: cell.config(quick=True) for cell in few}
     work(todo, tmp_path, tmp_path / "runs", finish=keep, progress=False)
     found = results(tmp_path)
     assert set(found) == set(few)
-    assert all("misread" not in result for result in found.values())
+    assert all("misclassified" not in result for result in found.values())
     assert set(found[few[0]]["poses"]) == {"as_they_come", "passed_on"}
     assert found[few[1]]["poses"] == {}
     left = found[few[2]]["poses"]["passed_on"]

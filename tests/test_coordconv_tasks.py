@@ -52,7 +52,7 @@ def test_the_right_answer_solves_a_task_and_has_no_loss_to_speak_of(task):
     assert measured.get("iou", 1) == 1 and measured.get("px", 0) < 1e-3
     if task == "classification":
         answer = answer * 30
-    assert TASKS[task].loss(answer, TASKS[task].wanted(locations)) < 1e-3
+    assert TASKS[task].loss(answer, TASKS[task].target(locations)) < 1e-3
 
 
 @pytest.mark.parametrize(("task", "px"), [("classification", 2.0), ("regression", 2.0)])
@@ -73,12 +73,12 @@ def test_a_square_that_is_one_column_off_has_the_iou_of_its_area():
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_networks_take_what_is_given_to_what_is_wanted(task):
+def test_networks_lead_from_inputs_to_targets(task):
     few = Locations(all_locations().centres[::700])
     for name, how in TASKS[task].networks.items():
         network = how.make()
-        answer = not_so_clevr.answers(network, TASKS[task].given(few))
-        loss = TASKS[task].loss(answer, TASKS[task].wanted(few))
+        answer = not_so_clevr.answers(network, TASKS[task].input(few))
+        loss = TASKS[task].loss(answer, TASKS[task].target(few))
         assert loss.ndim == 0 and loss.isfinite(), name
         assert set(TASKS[task].measure(answer, few)) == {
             "solved",

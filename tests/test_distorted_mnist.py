@@ -93,7 +93,7 @@ def test_recipes_differ_as_they_say():
     assert today.recipe.optimizer == "adamw" and today.recipe.schedule == "one-cycle"
     assert paper.recipe.epochs < today.recipe.epochs
     assert paper.recipe.seed == today.recipe.seed == 2
-    assert paper.budget == today.budget and paper.window == today.window == 28
+    assert paper.budget == today.budget and paper.out_size == today.out_size == 28
     modern = make_model(today)
     assert isinstance(modern, TransformedClassifier)
     assert isinstance(modern.classifier, ModernCNN)
@@ -150,7 +150,7 @@ def test_two_workers_share_the_work_and_find_what_one_finds(tmp_path):
     one, two = (results(tmp_path / name) for name in "12")
     assert set(one) == set(two) == set(FEW)
     for cell in FEW:
-        assert one[cell]["misread"] == two[cell]["misread"]
+        assert one[cell]["misclassified"] == two[cell]["misclassified"]
         assert one[cell]["history"][-1]["loss"] == two[cell]["history"][-1]["loss"]
 
 

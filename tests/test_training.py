@@ -29,7 +29,7 @@ from stn_tutorial.experiments.distorted_digits import (
     make_model,
     run,
 )
-from stn_tutorial.experiments.models import TransformedClassifier, build
+from stn_tutorial.experiments.models import TransformedClassifier, build, seeded
 from stn_tutorial.experiments.results import write_json
 from stn_tutorial.experiments.training import Recipe, error_rate, train
 
@@ -61,8 +61,7 @@ class Linear(nn.Module):
 
 
 def linear() -> Linear:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    with seeded(0):
         return Linear()
 
 
@@ -283,7 +282,7 @@ def test_one_step_of_sgd_is_one_step_of_sgd():
     assert entry["train_error"] == pytest.approx(100 * wrong)
 
 
-def test_the_error_rate_is_the_share_of_misread_images():
+def test_the_error_rate_is_the_share_of_misclassified_images():
     images = torch.eye(10).repeat(3, 1)[:, None, None]  # (30, 1, 1, 10), class by place
     labels = torch.arange(10).repeat(3)
     labels[:4] = 9
@@ -301,7 +300,7 @@ def test_a_batch_of_one_is_not_left_over():
     assert all(value.isfinite().all() for value in done.model.state_dict().values())
 
 
-@pytest.mark.parametrize("precision", ["bf16", "no"])
+@pytest.mark.parametrize("precision", ["bfloat16", "float32"])
 def test_a_process_may_train_in_one_precision_after_another(precision):
     recipe = Recipe(epochs=1, precision=precision)
     seen = []
@@ -310,13 +309,13 @@ def test_a_process_may_train_in_one_precision_after_another(precision):
         lambda module, inputs, out: seen.append(out.dtype) if module.training else None
     )
     done = train(model, digits(), test_set(), recipe, progress=False)
-    assert set(seen) == {torch.bfloat16 if precision == "bf16" else torch.float32}
+    assert set(seen) == {torch.bfloat16 if precision == "bfloat16" else torch.float32}
     assert all(value.dtype == torch.float32 for value in weights(model).values())
     assert math.isfinite(done.history[0]["loss"])
 
 
-def test_a_transformer_trains_in_bf16():
-    recipe = replace(SHORT, precision="bf16", epochs=1)
+def test_a_transformer_trains_in_bfloat16():
+    recipe = replace(SHORT, precision="bfloat16", epochs=1)
     done, _ = run(replace(SMALL, recipe=recipe), progress=False)
     assert all(value.isfinite().all() for value in done.model.state_dict().values())
 
@@ -365,15 +364,15 @@ def test_a_recipe_that_makes_no_sense_is_named(options, message):
     assert str(raised.value) == message
 
 
-@pytest.mark.parametrize("name", ["window", "limit", "validation", "budget"])
+@pytest.mark.parametrize("name", ["out_size", "limit", "validation", "budget"])
 def test_a_config_that_makes_no_sense_is_named(name):
     with pytest.raises(ValueError, match=f"^{name} must be .* got -1"):
         Config(**{name: -1})
 
 
-def test_a_window_for_a_model_without_a_transformer_is_refused():
-    with pytest.raises(ValueError, match="^window must be 0 for cnn, got 28"):
-        Config(model="cnn", window=28)
+def test_an_output_size_for_a_model_without_a_transformer_is_refused():
+    with pytest.raises(ValueError, match="^out_size must be None for cnn, got 28"):
+        Config(model="cnn", out_size=28)
 
 
 def test_the_largest_seed_works():
@@ -493,7 +492,7 @@ def test_a_result_tells_everything(tmp_path):
     images = fixed_test_set(full.images, "R").images
     with torch.inference_mode():
         wrong = (done.model(images).argmax(1) != full.labels).nonzero()[:, 0]
-    assert result["misread"] == wrong.tolist()
+    assert result["misclassified"] == wrong.tolist()
     assert len(wrong) == pytest.approx(3.6 * result["test_error"])
     seconds = [entry["seconds"] for entry in result["history"]]
     assert min(seconds) > 0 and result["seconds"] == pytest.approx(sum(seconds))

@@ -57,16 +57,16 @@ ARRANGEMENTS = {
     "pooled": ("st-pooled", "none"),
     "pooled-first": ("st-pooled", "first"),
 }
-#: The distortions, and the size of the transformer's output; 0 is the input's. In the
-#: last column, the transformer sees half the height and width of the clutter at once,
-#: and can only move: there it has to find the digit.
-COLUMNS = {"none": 0, **distorted_mnist.COLUMNS, "crop": 30}
+#: The distortions, and the size of the transformer's output; none is the input's. In
+#: the last column, the transformer sees half the height and width of the clutter at
+#: once, and can only move: there it has to find the digit.
+COLUMNS = {"none": None, **distorted_mnist.COLUMNS, "crop": 30}
 #: How many training digits, and how many parameters every model has, about.
 DIGITS, BUDGET = 10_000, 120_000
 #: The learning rates were chosen on held-out digits, for `plain` and `first` on RTS.
 #: Only the last column is in float32: the CPU that made it is slow in bfloat16.
 RECIPE = Recipe(
-    epochs=6, batch_size=128, lr=0.03, localization_lr_ratio=0.1, precision="bf16"
+    epochs=6, batch_size=128, lr=0.03, localization_lr_ratio=0.1, precision="bfloat16"
 )
 
 
@@ -105,11 +105,13 @@ class Cell:
             distortion="clutter" if crop else self.column,
             family="crop" if crop else "affine",
             coordinates=coordinates,
-            window=COLUMNS[self.column],
+            out_size=COLUMNS[self.column],
             budget=BUDGET,
             data="mnist",
             limit=DIGITS,
-            recipe=replace(RECIPE, seed=self.seed, precision="no" if crop else "bf16"),
+            recipe=replace(
+                RECIPE, seed=self.seed, precision="float32" if crop else "bfloat16"
+            ),
         )
         if quick:
             recipe = replace(config.recipe, epochs=2, batch_size=32)
@@ -140,7 +142,7 @@ def cells(
 def keep(
     config: Config, model: TransformedClassifier, result: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return what is kept of a run: the result, but for the misread digits, and poses.
+    """Return what is kept of a run: the result without misclassified digits, and poses.
 
     Args:
         config: of the run.
@@ -153,7 +155,7 @@ def keep(
     """
     digits = load_digits("test", result["data"]["source"])
     test = fixed_test_set(digits.images, config.distortion)
-    kept = {name: value for name, value in result.items() if name != "misread"}
+    kept = {name: value for name, value in result.items() if name != "misclassified"}
     if "angle" not in test.truth:
         return {**kept, "poses": {}}
     device = next(model.parameters()).device

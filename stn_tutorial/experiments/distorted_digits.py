@@ -8,15 +8,20 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from torch import nn
 
 from stn_tutorial.data.digits import DigitSet, load_digits
 from stn_tutorial.data.distortions import DISTORTIONS, distort, fixed_test_set
 from stn_tutorial.experiments.checkpoints import read_checkpoint
-from stn_tutorial.experiments.models import build, count_parameters
+from stn_tutorial.experiments.models import build, count_parameters, seeded
 from stn_tutorial.experiments.results import write_json
-from stn_tutorial.experiments.training import Recipe, Run, error_rate, misread, train
+from stn_tutorial.experiments.training import (
+    Recipe,
+    Run,
+    error_rate,
+    misclassified,
+    train,
+)
 
 __all__ = [
     "Config",
@@ -40,7 +45,7 @@ class Config:
         coordinates: which convolutions of an st- variant are CoordConv layers: the
             localization network's first, all of that network's (everywhere), all with
             the radius, or both its first and the classifier's.
-        window: height and width of an st- variant's output; 0 keeps the input's.
+        out_size: height and width of an st- variant's output; none keeps the input's.
         budget: how many parameters the model may have, about.
         data: mnist, embedded, or auto: mnist when it can be had.
         limit: use the first so many training digits; 0 uses all.
@@ -57,7 +62,7 @@ class Config:
         "translation", "attention", "crop", "similarity", "affine", "projective", "tps"
     ] = "affine"
     coordinates: Literal["none", "first", "everywhere", "radius", "both"] = "none"
-    window: int = 0
+    out_size: int | None = None
     budget: int = 100_000
     data: Literal["auto", "mnist", "embedded"] = "auto"
     limit: int = 0
@@ -65,12 +70,14 @@ class Config:
     recipe: Recipe = field(default_factory=Recipe)
 
     def __post_init__(self) -> None:
-        for name in ("window", "limit", "validation"):
+        for name in ("limit", "validation"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be >= 0, got {getattr(self, name)}")
+        if self.out_size is not None and self.out_size < 1:
+            raise ValueError(f"out_size must be positive, got {self.out_size}")
         if self.budget < 1:
             raise ValueError(f"budget must be positive, got {self.budget}")
-        for name, default in {"window": 0, "coordinates": "none"}.items():
+        for name, default in {"out_size": None, "coordinates": "none"}.items():
             given = getattr(self, name)
             if given != default and not self.model.startswith("st-"):
                 raise ValueError(
@@ -87,15 +94,14 @@ def make_model(config: Config) -> nn.Module:
     Returns:
         The model, on the CPU.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.recipe.seed)
+    with seeded(config.recipe.seed):
         return build(
             config.model,
             (1, *DISTORTIONS[config.distortion].size),
             family=config.family,
             coordinates=config.coordinates,
             budget=config.budget,
-            out_size=(config.window, config.window) if config.window else None,
+            out_size=config.out_size and (config.out_size, config.out_size),
         )
 
 
@@ -150,10 +156,12 @@ def run(
             },
         },
         "test_error": done.test_error,
-        "misread": misread(done.model, test_images.to(device), test.labels.to(device)),
+        "misclassified": misclassified(
+            done.model, test_images.to(device), test.labels.to(device)
+        ),
         "seconds": sum(entry["seconds"] for entry in done.history),
         "history": done.history,
-        **done.machine,
+        **done.environment,
     }
     if folder and int(os.environ.get("RANK", 0)) == 0:
         write_json(folder / "result.json", result)

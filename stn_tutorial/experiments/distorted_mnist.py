@@ -47,8 +47,8 @@ ROWS = {
     "ST-CNN Proj": ("st-cnn", "projective"),
     "ST-CNN TPS": ("st-cnn", "tps"),
 }
-#: Columns of the table, and the size of a transformer's output; 0 is the input's.
-COLUMNS = {"R": 0, "RTS": 28, "P": 28, "E": 0, "clutter": 30}
+#: Columns of the table, and the size of a transformer's output; none is the input's.
+COLUMNS = {"R": None, "RTS": 28, "P": 28, "E": None, "clutter": 30}
 #: Test errors in percent, as Jaderberg et al. (2015) report them.
 PAPER = {
     "R": dict(zip(ROWS, (2.1, 1.2, 1.2, 1.3, 1.1, 0.7, 0.8, 0.7), strict=True)),
@@ -66,9 +66,11 @@ RECIPES = {
         lr=0.1,
         localization_lr_ratio=0.3,
         schedule="step",
-        precision="bf16",
+        precision="bfloat16",
     ),
-    "today": Recipe(epochs=24, lr=0.01, localization_lr_ratio=0.3, precision="bf16"),
+    "today": Recipe(
+        epochs=24, lr=0.01, localization_lr_ratio=0.3, precision="bfloat16"
+    ),
 }
 #: How many parameters every model of the table has, within 5%.
 BUDGET = 150_000
@@ -127,7 +129,7 @@ class Cell:
             recipe=recipe,
         )
         if family:
-            config = replace(config, family=family, window=COLUMNS[self.column])
+            config = replace(config, family=family, out_size=COLUMNS[self.column])
         if quick:
             recipe = replace(recipe, epochs=2, batch_size=32)
             config = replace(config, data="embedded", limit=128, recipe=recipe)

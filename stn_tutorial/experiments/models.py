@@ -7,7 +7,8 @@ the paper's table have about the same number of parameters: `build` sees to that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -43,6 +44,7 @@ __all__ = [
     "TransformedClassifier",
     "build",
     "count_parameters",
+    "seeded",
     "tell_places",
 ]
 
@@ -223,6 +225,24 @@ def build(
         )
     # On a CPU, convolutions and poolings are half as fast again in this layout.
     return model.to(memory_format=torch.channels_last)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed PyTorch's global random state for a while, and put it back.
+
+    >>> with seeded(0):
+    ...     first = torch.rand(2)
+    >>> with seeded(0):
+    ...     torch.equal(torch.rand(2), first)
+    True
+
+    Args:
+        seed: of what is drawn on the CPU within, such as the weights of a new layer.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
 
 
 def tell_places(

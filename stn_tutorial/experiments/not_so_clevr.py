@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from stn_tutorial.data.not_so_clevr import CANVAS, SPLITS, Locations, split_locations
-from stn_tutorial.experiments.models import count_parameters
+from stn_tutorial.experiments.models import count_parameters, seeded
 from stn_tutorial.experiments.not_so_clevr_networks import (
     ConvRegressor,
     CoordConvDecoder,
@@ -30,7 +30,7 @@ from stn_tutorial.experiments.not_so_clevr_networks import (
     DeconvDecoder,
 )
 from stn_tutorial.experiments.results import read_results
-from stn_tutorial.experiments.training import machine
+from stn_tutorial.experiments.training import environment
 
 __all__ = ["TASKS", "Cell", "Network", "Task", "answers", "cells", "results", "solve"]
 
@@ -59,16 +59,16 @@ class Task:
     """What goes in, what shall come out, and how good what came out is.
 
     Attributes:
-        given: from locations to the network's input.
-        wanted: from locations to the target.
+        input: from locations to the network's input.
+        target: from locations to the target.
         loss: from the network's output and the target to a scalar.
         measure: from the network's output and the locations to numbers; one of them,
             ``solved``, is the fraction of locations that are as they should be.
         networks: by name.
     """
 
-    given: Callable[[Locations], Tensor]
-    wanted: Callable[[Locations], Tensor]
+    input: Callable[[Locations], Tensor]
+    target: Callable[[Locations], Tensor]
     loss: Callable[[Tensor, Tensor], Tensor]
     measure: Callable[[Tensor, Locations], dict[str, float]]
     networks: dict[str, Network]
@@ -112,8 +112,8 @@ _RANDOM = partial(CoordConvRegressor, random=True)
 #: By name, the tasks of Liu et al. (2018).
 TASKS = {
     "classification": Task(
-        given=Locations.points,
-        wanted=Locations.classes,
+        input=Locations.points,
+        target=Locations.classes,
         loss=_class_loss,
         measure=_measure_classes,
         networks={
@@ -122,8 +122,8 @@ TASKS = {
         },
     ),
     "regression": Task(
-        given=Locations.one_hot,
-        wanted=Locations.points,
+        input=Locations.one_hot,
+        target=Locations.points,
         loss=F.mse_loss,
         measure=_measure_points,
         networks={
@@ -135,8 +135,8 @@ TASKS = {
         },
     ),
     "rendering": Task(
-        given=Locations.points,
-        wanted=Locations.squares,
+        input=Locations.points,
+        target=Locations.squares,
         loss=F.binary_cross_entropy_with_logits,
         measure=_measure_squares,
         networks={
@@ -213,8 +213,7 @@ def solve(
     how = task.networks[cell.network]
     epochs = how.epochs if epochs is None else epochs
     batch_size = how.batch_size if batch_size is None else batch_size
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(cell.seed)
+    with seeded(cell.seed):
         network = how.make()
     network = network.to(memory_format=torch.channels_last)
     train, test = split_locations(cell.split, seed=cell.seed)
@@ -230,14 +229,14 @@ def solve(
         pct_start=0.2,
         cycle_momentum=False,
     )
-    given, wanted = task.given(train), task.wanted(train)
-    parts = {"train": (given, train), "test": (task.given(test), test)}
+    inputs, targets = task.input(train), task.target(train)
+    parts = {"train": (inputs, train), "test": (task.input(test), test)}
     history, seconds = [], 0.0
     for epoch in tqdm(range(epochs), desc=cell.name, disable=not progress, leave=False):
         start, total = time.perf_counter(), 0.0
         network.train()
         for batch in torch.randperm(len(train), generator=order).split(batch_size):
-            loss = task.loss(network(given[batch]), wanted[batch])
+            loss = task.loss(network(inputs[batch]), targets[batch])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -245,8 +244,8 @@ def solve(
             total += loss.item() * len(batch)
         seconds += time.perf_counter() - start
         entry = {"epoch": epoch + 1, "seconds": seconds, "loss": total / len(train)}
-        for name, (asked, locations) in parts.items():
-            entry[name] = task.measure(answers(network, asked), locations)
+        for name, (inputs_of_part, locations) in parts.items():
+            entry[name] = task.measure(answers(network, inputs_of_part), locations)
         history.append(entry)
     result = {
         "cell": asdict(cell),
@@ -257,17 +256,17 @@ def solve(
         "places": {"train": len(train), "test": len(test)},
         "history": history,
         "seconds": seconds,
-        **machine(torch.device("cpu")),
+        **environment(torch.device("cpu")),
     }
     return network.eval(), result
 
 
-def answers(network: nn.Module, given: Tensor, *, batch_size: int = 256) -> Tensor:
+def answers(network: nn.Module, inputs: Tensor, *, batch_size: int = 256) -> Tensor:
     """Return a network's output for many locations.
 
     Args:
         network: is left in evaluation mode.
-        given: its input.
+        inputs: ``(N, ...)``.
         batch_size: locations at once.
 
     Returns:
@@ -275,7 +274,7 @@ def answers(network: nn.Module, given: Tensor, *, batch_size: int = 256) -> Tens
     """
     network.eval()
     with torch.inference_mode():
-        return torch.cat([network(batch) for batch in given.split(batch_size)])
+        return torch.cat([network(batch) for batch in inputs.split(batch_size)])
 
 
 def results(folder: Path) -> dict[Cell, dict[str, Any]]:

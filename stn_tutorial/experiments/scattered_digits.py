@@ -24,9 +24,9 @@ from torch import Tensor, nn
 from stn_tutorial.coordinates import base_grid
 from stn_tutorial.data.digits import load_digits
 from stn_tutorial.data.scattered_digits import COUNT, Scene, scatter
-from stn_tutorial.experiments.models import count_parameters, tell_places
+from stn_tutorial.experiments.models import count_parameters, seeded, tell_places
 from stn_tutorial.experiments.results import read_results
-from stn_tutorial.experiments.training import machine
+from stn_tutorial.experiments.training import environment
 from stn_tutorial.localization import normalized_convolution
 
 __all__ = [
@@ -159,8 +159,7 @@ def solve(
     test = load_digits("test", digits.source)
     test_images = test.images[: len(test) // COUNT * COUNT]
     test_scene = scatter(test_images, torch.Generator().manual_seed(2018))
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(cell.seed)
+    with seeded(cell.seed):
         network = BoxNetwork(coordinates=cell.network == "coordconv")
     draw = torch.Generator().manual_seed(cell.seed)
     optimizer = torch.optim.AdamW(network.parameters(), lr=0.003)
@@ -195,7 +194,7 @@ def solve(
         "iou": ious.mean().item(),
         "above_half": (ious > 0.5).float().mean().item(),
         "seconds": seconds,
-        **machine(torch.device("cpu")),
+        **environment(torch.device("cpu")),
     }
     return network, result
 

@@ -26,8 +26,9 @@ from tqdm.auto import tqdm
 from stn_tutorial.data.digits import DigitSet
 from stn_tutorial.experiments.checkpoints import resume, save_checkpoint
 
-__all__ = ["Recipe", "Run", "error_rate", "machine", "misread", "train"]
+__all__ = ["Recipe", "Run", "environment", "error_rate", "misclassified", "train"]
 
+_MIXED = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}  # Accelerate's names
 Distort = Callable[[Tensor, torch.Generator], Tensor]
 
 
@@ -45,7 +46,7 @@ class Recipe:
             (divided by 10 after each third of the run).
         weight_decay: of adamw.
         seed: of the order and the distortions.
-        precision: no (float32), bf16 or fp16.
+        precision: of what the model computes; weights and losses stay float32.
         compiled: compile the model; with CUDA graphs on a GPU, where the launches of
             small kernels take longer than the kernels. Results differ by rounding.
     """
@@ -58,7 +59,7 @@ class Recipe:
     schedule: Literal["one-cycle", "step"] = "one-cycle"
     weight_decay: float = 1e-4
     seed: int = 0
-    precision: Literal["no", "bf16", "fp16"] = "no"
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
     compiled: bool = False
 
     def __post_init__(self) -> None:
@@ -78,12 +79,12 @@ class Run:
     Attributes:
         model: trained, in evaluation mode.
         history: one entry an epoch: loss, train_error and test_error (%), seconds.
-        machine: device, versions and when the run ended, ready for JSON.
+        environment: device, versions and when the run ended, ready for JSON.
     """
 
     model: nn.Module
     history: list[dict[str, float]] = field(default_factory=list)
-    machine: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, Any] = field(default_factory=dict)
 
     @property
     def test_error(self) -> float:
@@ -127,7 +128,7 @@ def train(
     AcceleratorState._reset_state()  # else a process keeps its first run's precision
     # Several processes without an accelerator find each other only if told so.
     alone = not torch.accelerator.is_available()
-    accelerator = Accelerator(cpu=alone, mixed_precision=recipe.precision)
+    accelerator = Accelerator(cpu=alone, mixed_precision=_MIXED[recipe.precision])
     device, main = accelerator.device, accelerator.is_main_process
     label = {**(label or {}), "recipe": asdict(recipe)}
     digits, model = digits.to(device), model.to(device)
@@ -186,13 +187,13 @@ def train(
             }
         )
         close(epoch + 1)
-    return Run(model.eval(), history, machine(device, accelerator.num_processes))
+    return Run(model.eval(), history, environment(device, accelerator.num_processes))
 
 
 def error_rate(
     model: nn.Module, images: Tensor, labels: Tensor, *, batch_size: int = 1000
 ) -> float:
-    """Return how many images a model misreads.
+    """Return the share of images that a model misclassifies.
 
     Args:
         model: images to scores.
@@ -203,14 +204,14 @@ def error_rate(
     Returns:
         The error in percent.
     """
-    wrong = misread(model, images, labels, batch_size=batch_size)
+    wrong = misclassified(model, images, labels, batch_size=batch_size)
     return 100 * len(wrong) / len(labels)
 
 
-def misread(
+def misclassified(
     model: nn.Module, images: Tensor, labels: Tensor, *, batch_size: int = 1000
 ) -> list[int]:
-    """Return which images a model misreads.
+    """Return which images a model misclassifies.
 
     Args:
         model: images to scores.
@@ -223,8 +224,8 @@ def misread(
     """
     model.eval()
     with torch.inference_mode():
-        read = torch.cat([model(x).argmax(1) for x in images.split(batch_size)])
-    return (read != labels).nonzero()[:, 0].tolist()
+        found = torch.cat([model(x).argmax(1) for x in images.split(batch_size)])
+    return (found != labels).nonzero()[:, 0].tolist()
 
 
 def _batches(
@@ -289,8 +290,8 @@ def _so_far(tally: Tensor, start: float, processes: int) -> str:
     return f"loss {loss:.3f}, error {error:.1f}%, {rate:.0f} images/s"
 
 
-def machine(device: torch.device, processes: int = 1) -> dict[str, Any]:
-    """Return what a result says of the machine that made it.
+def environment(device: torch.device, processes: int = 1) -> dict[str, Any]:
+    """Return what a result says of where it was made.
 
     Args:
         device: that computed.

@@ -10,6 +10,7 @@ from torch import Tensor
 from stn_tutorial.coordconv import CoordConv2d, add_coordinates
 from stn_tutorial.coordinates import base_grid
 from stn_tutorial.course.checks._grading import choose, compare
+from stn_tutorial.experiments.models import seeded
 
 __all__ = [
     "bias_of_coordinates",
@@ -33,7 +34,7 @@ def true_radius(attempt: Callable[[int, int], Tensor]) -> None:
 def coordinates_averaged(answer: str) -> None:
     """Check what is left of a place behind a linear layer and a mean over places."""
     draw = torch.Generator().manual_seed(0)
-    with torch.random.fork_rng(devices=[]):
+    with seeded(0):
         layer = CoordConv2d(1, 4, 1, bias=False)
     pictures = torch.zeros(2, 1, 16, 16)
     pictures[0, 0, 3, 4] = pictures[1, 0, 9, 12] = 1
@@ -78,7 +79,7 @@ def bias_of_coordinates(attempt: Callable[[CoordConv2d, int, int], Tensor]) -> N
             (2, 3, 3, (5, 4)),
             (3, 2, 5, (6, 9)),
         ):
-            with torch.random.fork_rng(devices=[]):
+            with seeded(0):
                 layer = CoordConv2d(n_in, n_out, size, padding=size // 2)
             with torch.no_grad():
                 layer.bias.copy_(torch.randn(n_out, generator=draw))

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from stn_tutorial.course.checks._grading import choose, compare
 from stn_tutorial.data.embedded import embedded_digits
+from stn_tutorial.experiments.models import seeded
 from stn_tutorial.families import Affine
 from stn_tutorial.localization import ModernLocalization
 
@@ -91,8 +92,7 @@ def all_rotated_alike(answer: str) -> None:
 
 def shifted_by_a_stride(answer: str) -> None:
     """Check what a pooled localization network makes of a shift by its stride."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(3)
+    with seeded(3):
         network = ModernLocalization((1, 64, 64), Affine(), pooled=True)
         torch.nn.init.normal_(network[-1].weight)
     pictures = torch.zeros(2, 1, 64, 64)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from stn_tutorial.course.checks._grading import choose, compare, is_open
 from stn_tutorial.data.digits import DigitSet, load_digits
 from stn_tutorial.data.distortions import distort
-from stn_tutorial.experiments.models import FCN
+from stn_tutorial.experiments.models import FCN, seeded
 from stn_tutorial.families import Affine
 from stn_tutorial.sampling import sample
 
@@ -172,8 +172,7 @@ def _errors_once_and_afresh() -> tuple[tuple[float, float], tuple[float, float]]
     errors = []
     for once in (True, False):
         draw = torch.Generator().manual_seed(6)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(7)
+        with seeded(7):
             model = FCN((1, 28, 28))
         optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
         images = distort(digits.images, "R", draw).images
