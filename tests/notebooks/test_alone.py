@@ -1,0 +1,47 @@
+"""Notebooks are checked as a reader has them: alone, with the package installed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import check_notebooks
+import stamps
+
+
+def test_each_copy_lies_alone_in_a_folder_outside_the_checkout(tmp_path):
+    copies = check_notebooks.copy_notebooks(tmp_path)
+    originals = stamps.notebook_paths()
+    assert [path.name for path in copies] == [path.name for path in originals]
+    for copy, original in zip(copies, originals):
+        assert list(copy.parent.iterdir()) == [copy]
+        assert copy.read_bytes() == original.read_bytes()
+        assert stamps.ROOT not in copy.parents
+
+
+def test_one_chapter_can_be_chosen(tmp_path):
+    (copy,) = check_notebooks.copy_notebooks(tmp_path, "03")
+    assert copy.name.startswith("03_")
+
+
+def test_package_and_results_are_those_of_the_wheel(tmp_path):
+    environment = check_notebooks.install_package(tmp_path / "package")
+    code = (
+        "import stn_tutorial\n"
+        "from stn_tutorial.experiments.results import results_folder\n"
+        "print(stn_tutorial.__file__, results_folder(), sep='\\n')\n"
+    )
+    (elsewhere := tmp_path / "empty").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=elsewhere,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    package = tmp_path / "package" / "stn_tutorial"
+    assert done.stdout.splitlines() == [
+        str(package / "__init__.py"),
+        str(package / "_results"),
+    ]
