@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
+import pkgutil
 import sys
 from functools import partial
 
@@ -11,9 +14,18 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_digits, load_sample_image
 
+from stn_tutorial import data
 from stn_tutorial.course.device import pick_device
 from stn_tutorial.data import embedded_digits, photograph
 from stn_tutorial.data.embedded import CREDITS
+
+MODULES = [info.name for info in pkgutil.iter_modules(data.__path__)]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_examples_run(name):
+    module = importlib.import_module(f"stn_tutorial.data.{name}")
+    assert doctest.testmod(module).failed == 0
 
 
 @pytest.mark.parametrize("name", ["china", "flower"])

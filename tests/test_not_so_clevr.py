@@ -26,10 +26,10 @@ def test_there_are_56_times_56_locations_and_none_twice():
 
 
 def test_a_square_is_white_around_its_centre_and_whole():
-    locations = all_locations()
+    locations = Locations(all_locations().centres[::5])
     squares = locations.squares()
     assert squares.shape == (len(locations), 1, CANVAS, CANVAS)
-    assert set(squares.unique().tolist()) == {0.0, 1.0}
+    assert ((squares == 0) | (squares == 1)).all()
     assert (squares.sum(dim=(1, 2, 3)) == SQUARE**2).all()
     # The mean location of the white pixels is the centre.
     axis = torch.arange(CANVAS, dtype=torch.float32)
