@@ -48,6 +48,8 @@ def copy_notebooks(
 ) -> list[Path]:
     """Copy each notebook into an empty folder of its own.
 
+    Those that took longest are first: then no worker is left with a long one at the end.
+
     Args:
         folder: of these folders.
         only: how the names of the notebooks to copy begin.
@@ -57,7 +59,8 @@ def copy_notebooks(
         The copies.
     """
     copies = []
-    for path in stamps.notebook_paths(root):
+    paths = stamps.notebook_paths(root)
+    for path in sorted(paths, key=stamps.seconds_taken, reverse=True):
         if path.name.startswith(only):
             (folder / path.stem).mkdir(parents=True)
             copies.append(Path(shutil.copy(path, folder / path.stem)))

@@ -47,9 +47,8 @@ STAGES = {
         ],
         [
             [*PYTEST, "tests/notebooks"],
-            PYTEST
-            + ["--nbval-lax", "notebooks", "-n", "2", "--dist", "loadfile"]
-            + ["--nbval-cell-timeout", "3600"],
+            ["tools/check_notebooks.py", "-n", "2", "--dist", "loadfile"]
+            + ["--durations", "10"],
         ],
     ),
     "book": (

@@ -64,6 +64,12 @@ def digest_files(paths: Iterable[Path], root: Path = ROOT) -> str:
     return total.hexdigest()[:16]
 
 
+def seconds_taken(path: Path) -> float:
+    """Return how long a notebook ran when its outputs were stored, 0 if it never ran."""
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    return notebook["metadata"].get(STAMP_KEY, {}).get("seconds", 0.0)
+
+
 def code_of(notebook: dict) -> list[str]:
     """Return the sources of a notebook's code cells."""
     sources = [c["source"] for c in notebook["cells"] if c["cell_type"] == "code"]

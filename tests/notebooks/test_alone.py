@@ -12,11 +12,18 @@ import stamps
 def test_each_copy_lies_alone_in_a_folder_outside_the_checkout(tmp_path):
     copies = check_notebooks.copy_notebooks(tmp_path)
     originals = stamps.notebook_paths()
-    assert [path.name for path in copies] == [path.name for path in originals]
-    for copy, original in zip(copies, originals):
+    assert {path.name for path in copies} == {path.name for path in originals}
+    for copy in copies:
+        original = stamps.ROOT / "notebooks" / copy.name
         assert list(copy.parent.iterdir()) == [copy]
         assert copy.read_bytes() == original.read_bytes()
         assert stamps.ROOT not in copy.parents
+
+
+def test_the_longest_run_is_first(tmp_path):
+    copies = check_notebooks.copy_notebooks(tmp_path)
+    seconds = [stamps.seconds_taken(path) for path in copies]
+    assert seconds == sorted(seconds, reverse=True)
 
 
 def test_one_chapter_can_be_chosen(tmp_path):
