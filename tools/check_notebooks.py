@@ -48,7 +48,7 @@ def copy_notebooks(
 ) -> list[Path]:
     """Copy each notebook into an empty folder of its own.
 
-    Those that took longest are first: then no worker is left with a long one at the end.
+    Those that took longest are first, so that no worker ends with a long one.
 
     Args:
         folder: of these folders.

@@ -65,7 +65,7 @@ def digest_files(paths: Iterable[Path], root: Path = ROOT) -> str:
 
 
 def seconds_taken(path: Path) -> float:
-    """Return how long a notebook ran when its outputs were stored, 0 if it never ran."""
+    """Return the seconds that a notebook ran for its stored outputs, 0 without any."""
     notebook = json.loads(path.read_text(encoding="utf-8"))
     return notebook["metadata"].get(STAMP_KEY, {}).get("seconds", 0.0)
 
