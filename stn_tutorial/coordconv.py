@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import warnings
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
@@ -331,14 +332,16 @@ def convert_to_coordconv(
     and frozen ones frozen, and an optimizer without a state yet can be used on.
     Gradients that are there get zeros for the coordinates.
 
-    Convolutions with no counterpart here are left alone: subclasses of the layers of
-    `torch.nn`, CoordConv layers, and transposed convolutions in one or three
-    dimensions.
+    CoordConv layers are left alone. So are convolutions with no counterpart here, and a
+    warning names them: subclasses of the layers of `torch.nn`, and transposed
+    convolutions in one or three dimensions.
 
     >>> model = torch.nn.Sequential(torch.nn.Conv2d(1, 8, 3), torch.nn.ReLU())
-    >>> convert_to_coordconv(model)[0]
-    CoordConv2d(1, 8, kernel_size=(3, 3), stride=(1, 1), radius=False, \
-align_corners=False)
+    >>> weight = model[0].weight
+    >>> convert_to_coordconv(model)[0].weight is weight
+    True
+    >>> weight.shape  # for one channel, x and y
+    torch.Size([8, 3, 3, 3])
 
     Args:
         module: changed in place; it may be a convolution itself.
@@ -353,9 +356,9 @@ align_corners=False)
         TypeError: if `module` is not a module, or an option is not a bool.
         ValueError: if there is no convolution to change, or one that can't be: it is
             lazy, its weight is computed from other tensors (parametrized, normalized,
-            pruned), its `forward` is replaced, its weight is shared with something that
-            is not changed alike, or the model is in a `DistributedDataParallel`. Then
-            nothing is changed.
+            pruned) or complex, its `forward` is replaced, its weight is shared with
+            something that would not change alike, or the model is already in a
+            `DistributedDataParallel`. Then nothing is changed.
     """
     if not isinstance(module, nn.Module):
         raise TypeError(f"module must be a torch.nn.Module, got {kind_of(module)}")
@@ -370,25 +373,41 @@ align_corners=False)
         _LAYERS[type(layer)]._adopt(layer, **options)
     for weight, layer in {layer.weight: layer for layer in layers.values()}.items():
         _resize(weight, layer._widen)
+    if not first:
+        left = [
+            f"{kind_of(layer)} {name!r}"
+            for name, layer in _convolutions(module).items()
+            if not isinstance(layer, _CoordConv)
+        ]
+        if left:
+            warnings.warn(f"left as it was: {', '.join(left)}", stacklevel=2)
     return module
+
+
+def _convolutions(module: nn.Module) -> dict[str, nn.Module]:
+    """All convolutions by their names, in the order of `modules`."""
+    kinds = (*_LAYERS, nn.ConvTranspose1d, nn.ConvTranspose3d)
+    return {n: each for n, each in module.named_modules() if isinstance(each, kinds)}
 
 
 def _layers_to_convert(module: nn.Module, first: bool) -> dict[str, nn.Module]:
     """The convolutions that have a counterpart here, by their names in the module."""
-    kinds = (*_LAYERS, nn.ConvTranspose1d, nn.ConvTranspose3d)
-    named = [each for each in module.named_modules() if isinstance(each[1], kinds)]
-    layers = {name: layer for name, layer in named if _class_of(layer) in _LAYERS}
+    every = _convolutions(module)
+    layers = {n: each for n, each in every.items() if _class_of(each) in _LAYERS}
     if not layers:
-        raise ValueError(f"module must hold a convolution of torch.nn, got {module!r}")
-    if not first:
-        return layers
-    name, layer = named[0]
-    if name not in layers:
         raise ValueError(
-            "module's first convolution must be of a class of torch.nn that has a "
-            f"counterpart here, got the {kind_of(layer)} {name!r}"
+            "module must hold a convolution of torch.nn that has a counterpart here, "
+            f"got a {kind_of(module)} without one"
         )
-    return {name: layer}
+    if first:
+        name, layer = next(iter(every.items()))
+        if name not in layers:
+            raise ValueError(
+                "module's first convolution must be of a class of torch.nn that has a "
+                f"counterpart here, got the {kind_of(layer)} {name!r}"
+            )
+        return {name: layer}
+    return layers
 
 
 def _class_of(layer: Any) -> type:
@@ -409,6 +428,8 @@ def _check_convertible(layer: nn.Module, name: str) -> None:
             "computes its weight from other tensors (it is parametrized, normalized or "
             "pruned): remove that, convert, and apply it again"
         )
+    elif not layer.weight.is_floating_point():
+        reason = f"has a weight of {layer.weight.dtype}, and coordinates are real"
     elif own:
         reason = f"has a {own[0]} of its own: remove that first"
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import doctest
 import math
 import pickle
 from typing import Any
@@ -12,8 +13,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize, prune
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
+from stn_tutorial import coordconv
 from stn_tutorial.coordconv import (
     CoordConv1d,
     CoordConv2d,
@@ -57,6 +60,10 @@ def centre(index: int, n: int, align_corners: bool) -> float:
     if align_corners:
         return 0.0 if n == 1 else -1 + 2 * index / (n - 1)
     return -1 + (2 * index + 1) / n
+
+
+def test_the_examples_run():
+    assert doctest.testmod(coordconv).failed == 0
 
 
 # ------------------------------------------------------------------------- coordinates
@@ -550,11 +557,12 @@ class StandardizedConv2d(nn.Conv2d):
         return self._conv_forward(x, (self.weight - mean) / variance.sqrt(), self.bias)
 
 
-def test_subclasses_are_left_alone_but_never_passed_over_as_the_first():
+def test_subclasses_are_left_alone_by_name_and_never_passed_over_as_the_first():
     model = nn.Sequential(StandardizedConv2d(1, 4, 3), nn.Conv2d(4, 4, 3))
     with pytest.raises(ValueError, match="first convolution .* StandardizedConv2d '0'"):
         convert_to_coordconv(model, first=True)
-    convert_to_coordconv(model)
+    with pytest.warns(UserWarning, match="left as it was: StandardizedConv2d '0'$"):
+        convert_to_coordconv(model)
     assert [type(each) for each in model] == [StandardizedConv2d, CoordConv2d]
     with pytest.raises(ValueError, match="first convolution .* CoordConv2d '0'"):
         convert_to_coordconv(nn.Sequential(model[1], nn.Conv2d(4, 4, 3)), first=True)
@@ -584,6 +592,7 @@ REFUSED = {
         lambda: prune.l1_unstructured(nn.Conv2d(4, 4, 3), "weight", 0.5),
         "pruned",
     ),
+    "complex": (lambda: nn.Conv2d(4, 4, 3, dtype=torch.complex64), "complex64"),
     "forward replaced": (with_own_forward, "forward of its own"),
 }
 
@@ -630,6 +639,108 @@ def test_a_model_converted_in_an_evaluation_can_be_trained():
 def test_models_on_the_meta_device_are_converted():
     model = convert_to_coordconv(nn.Conv2d(3, 4, 3, device="meta"))
     assert model.weight.shape == (4, 5, 3, 3) and model.weight.is_meta
+
+
+# ------------------------------------------------------------- models as others write
+
+
+class UNet(nn.Module):
+    """One level of it: down, up again, and around."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encode = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4))
+        self.down = nn.Conv2d(4, 8, 2, stride=2)
+        self.up = nn.ConvTranspose2d(8, 4, 2, stride=2)
+        self.decode = nn.Conv2d(8, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        around = self.encode(x)
+        up = self.up(self.down(around).relu(), output_size=around.shape[2:])
+        return self.decode(torch.cat([around, up], dim=1))
+
+
+class LowRankAdapter(nn.Module):
+    """As in LoRA: a frozen convolution, and a small one beside it that starts at 0."""
+
+    def __init__(self, base: nn.Conv2d) -> None:
+        super().__init__()
+        self.base = base.requires_grad_(False)
+        self.a = nn.Conv2d(base.in_channels, 2, base.kernel_size, bias=False)
+        self.b = nn.Conv2d(2, base.out_channels, 1, bias=False)
+        nn.init.zeros_(self.b.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.base(x) + self.b(self.a(x))
+
+
+def small() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
+
+
+def compiled_in_place() -> nn.Module:
+    model = small()
+    model[0].compile(backend="eager")
+    return model
+
+
+def with_stubs() -> nn.Module:
+    stubs = torch.ao.quantization.QuantStub(), torch.ao.quantization.DeQuantStub()
+    return nn.Sequential(stubs[0], *small(), stubs[1])
+
+
+def as_one_vector() -> nn.Module:
+    """Every parameter is a view of one vector, as evolution strategies have it."""
+    model = small()
+    vector = nn.utils.parameters_to_vector(model.parameters())
+    nn.utils.vector_to_parameters(vector, model.parameters())
+    return model
+
+
+def from_torchvision(name: str) -> nn.Module:
+    return getattr(pytest.importorskip("torchvision").models, name)()
+
+
+WILD = {
+    "UNet": UNet,
+    "ResNet": lambda: from_torchvision("resnet18"),
+    "MobileNet": lambda: from_torchvision("mobilenet_v3_small"),
+    "low-rank adapter": lambda: LowRankAdapter(nn.Conv2d(3, 4, 3)),
+    "moving average": lambda: torch.optim.swa_utils.AveragedModel(small()),
+    "DataParallel": lambda: nn.DataParallel(small()),
+    "traced by fx": lambda: torch.fx.symbolic_trace(small()),
+    "compiled in place": compiled_in_place,
+    "quantization stubs": with_stubs,
+    "one vector": as_one_vector,
+}
+
+
+@pytest.mark.parametrize("case", WILD)
+def test_models_as_others_write_them_stay_the_same_function(case):
+    model = WILD[case]().eval().to(memory_format=torch.channels_last)
+    x = images(2, 3, 32, 32)
+    expected = model(x)
+    flags = [p.requires_grad for p in model.parameters()]
+    plain = sum(isinstance(each, nn.Conv2d) for each in model.modules())
+    convert_to_coordconv(model)
+    torch.testing.assert_close(model(x), expected, rtol=1e-4, atol=1e-4)
+    assert flags == [p.requires_grad for p in model.parameters()]
+    assert plain == sum(isinstance(each, CoordConv2d) for each in model.modules())
+
+
+def test_a_layer_is_fused_with_its_batch_normalization():
+    layer, norm = CoordConv2d(3, 4, 3).eval(), nn.BatchNorm2d(4).eval()
+    nn.init.uniform_(norm.running_mean)
+    x = images(1, 3, 6, 6)
+    fused = fuse_conv_bn_eval(layer, norm)
+    torch.testing.assert_close(fused(x), norm(layer(x)))
+
+
+def test_a_state_without_coordinates_does_not_load():
+    plain = nn.Conv2d(3, 4, 3)
+    state = copy.deepcopy(plain.state_dict())
+    with pytest.raises(RuntimeError, match="size mismatch for weight"):
+        convert_to_coordconv(plain).load_state_dict(state)
 
 
 # ------------------------------------------------------------------ what it is all for

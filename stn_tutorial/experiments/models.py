@@ -45,7 +45,7 @@ __all__ = [
     "build",
     "count_parameters",
     "seeded",
-    "tell_places",
+    "use_coordconv",
 ]
 
 #: The families of warps by the names that options use.
@@ -205,14 +205,14 @@ def build(
         network = localization(in_shape, Translation() if crop else warp)
         if coordinates != "none":
             every = coordinates in ("everywhere", "radius")
-            tell_places(network, first=not every, radius=coordinates == "radius")
+            use_coordconv(network, first=not every, radius=coordinates == "radius")
         network = nn.Sequential(*network, FixedScale(0.5)) if crop else network
         transformer = SpatialTransformer(network, warp, out_size, **options)
         inner = (in_shape[0], *(out_size or in_shape[1:]))
 
     def make(width: int) -> nn.Module:
         model = classifier(inner, width)
-        return tell_places(model, first=True) if coordinates == "both" else model
+        return use_coordconv(model, first=True) if coordinates == "both" else model
 
     rest = budget - (count_parameters(transformer) if transformer else 0)
     model = make(_closest_width(make, rest, widest))
@@ -245,10 +245,17 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
-def tell_places(
+def use_coordconv(
     network: nn.Module, *, first: bool = False, radius: bool = False
 ) -> nn.Module:
-    """Make of an untrained network what it had been if written with CoordConv layers.
+    """Give an untrained network CoordConv layers, as if it had been written with them.
+
+    All weights of the new layers are drawn anew, those for the coordinates too, where
+    `stn_tutorial.convert_to_coordconv` keeps the function.
+
+    >>> network = use_coordconv(nn.Sequential(nn.Conv2d(1, 8, 3)))
+    >>> network[0].weight.shape, bool(network[0].weight[:, 1:].std() > 0)
+    (torch.Size([8, 3, 3, 3]), True)
 
     Args:
         network: changed in place.
@@ -256,8 +263,7 @@ def tell_places(
         radius: see `stn_tutorial.add_coordinates`.
 
     Returns:
-        The network. Its new layers' weights are drawn from PyTorch's global random
-        state, those for the coordinates as well.
+        The network. The weights are drawn from PyTorch's global random state.
     """
     convert_to_coordconv(network, first=first, radius=radius)
     for layer in network.modules():

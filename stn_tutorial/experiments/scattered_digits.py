@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from stn_tutorial.coordinates import base_grid
 from stn_tutorial.data.digits import load_digits
 from stn_tutorial.data.scattered_digits import COUNT, Scene, scatter
-from stn_tutorial.experiments.models import count_parameters, seeded, tell_places
+from stn_tutorial.experiments.models import count_parameters, seeded, use_coordconv
 from stn_tutorial.experiments.results import read_results
 from stn_tutorial.experiments.training import environment
 from stn_tutorial.localization import normalized_convolution
@@ -61,7 +61,7 @@ class BoxNetwork(nn.Sequential):
             layers += normalized_convolution(n_in, n_out, 3, stride=stride)
         super().__init__(*layers, nn.Conv2d(64, 4, 1))
         if coordinates:
-            tell_places(self)
+            use_coordconv(self)
 
 
 def boxes_iou(boxes: Tensor, others: Tensor) -> Tensor:
