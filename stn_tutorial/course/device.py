@@ -8,5 +8,9 @@ __all__ = ["pick_device"]
 
 
 def pick_device() -> torch.device:
-    """Return the CUDA device when there is one, and the CPU otherwise."""
+    """Return the CUDA device when there is one, and the CPU otherwise.
+
+    >>> pick_device().type in ("cuda", "cpu")
+    True
+    """
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -75,6 +75,10 @@ document.querySelectorAll("#%ID%:not([data-ready])").forEach((player) => {
 class Player:
     """Pictures that follow one another, shown as the value of a notebook cell.
 
+    >>> figures = (plt.figure(figsize=(1, 1)) for _ in range(3))
+    >>> Player(figures, ["before", "epoch 1", "epoch 2"], alt="An empty picture")
+    Player of 3 pictures (shown as HTML)
+
     Args:
         figures: the pictures, two or more, all of one size; each is drawn and closed
             before the next is asked for, so a generator keeps only one open.

@@ -2,15 +2,21 @@
 
 All positions are in pixel coordinates, so that an image, its grid and its sample points
 can be drawn over one another: the centre of the first pixel is ``(0, 0)``.
+
+An image is a tensor ``(H, W)`` or ``(C, H, W)``, a NumPy array ``(H, W)`` or
+``(H, W, C)``, or a PIL image, with 1, 3 or 4 channels. Arrays with their channels in
+front, tensors with theirs at the end, and batch dimensions of 1 are understood as well.
+Bytes are divided by 255.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import PIL.Image
 import torch
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
@@ -22,14 +28,14 @@ from torch import Tensor
 
 __all__ = [
     "COLORS",
-    "LEAST",
+    "ERROR_FLOOR",
     "draw_arrows",
     "draw_grid",
     "draw_monitor",
     "draw_pixels",
     "draw_points",
     "label_panels",
-    "panels_of",
+    "make_panels",
     "plain_ticks",
     "show_images",
     "use_style",
@@ -38,20 +44,28 @@ __all__ = [
 #: One colour a meaning, from Okabe and Ito's palette, which colour-blind readers can
 #: tell apart.
 COLORS = {
-    "input": "#0072B2",  # the image that is read, and its pixels
+    "input": "#0072B2",  # the image that is sampled, and its pixels
     "output": "#D55E00",  # the image that is made, and its pixels
-    "sample": "#CC79A7",  # where the input is read
+    "sample": "#CC79A7",  # where the input is sampled
     "gradient": "#009E73",
     "wrong": "#E69F00",
     "ink": "#222222",
     "faint": "#BBBBBB",
 }
-#: What a logarithmic axis of errors shows, in percent, where there is none.
-LEAST = 0.01
+#: In percent: what a logarithmic axis shows in place of an error of 0.
+ERROR_FLOOR = 0.01
+
+Image = Tensor | np.ndarray | PIL.Image.Image
+Points = Tensor | np.ndarray
 
 
 def use_style() -> None:
-    """Set Matplotlib up for the book: opaque, legible on a phone, no interpolation."""
+    """Set Matplotlib up for the book: opaque, legible on a phone, no interpolation.
+
+    >>> use_style()
+    >>> plt.rcParams["image.interpolation"]
+    'nearest'
+    """
     cycle = ("input", "output", "gradient", "sample", "wrong")
     plt.rcParams.update(
         {
@@ -72,8 +86,8 @@ def use_style() -> None:
 
 
 def show_images(
-    images: Sequence[Tensor],
-    titles: Sequence[str] | None = None,
+    images: Image | Sequence[Image],
+    titles: Sequence[str] | str | None = None,
     *,
     columns: int | None = None,
     width: float = 2.2,
@@ -81,20 +95,46 @@ def show_images(
 ) -> tuple[Figure, np.ndarray]:
     """Show images side by side, without axes.
 
+    >>> fig, axes = show_images([torch.zeros(8, 8)] * 5, columns=3)
+    >>> axes.shape
+    (2, 3)
+    >>> photograph = np.zeros((20, 30, 3), dtype=np.uint8)
+    >>> fig, axes = show_images(photograph, "one image alone")
+    >>> axes.shape
+    (1, 1)
+
     Args:
-        images: each ``(H, W)``, ``(1, H, W)``, ``(3, H, W)``, or any of these behind a
-            batch dimension of 1.
+        images: images, a batch ``(N, C, H, W)`` of them, or one image alone; see the
+            head of this module for what an image is.
         titles: one for each image.
         columns: images in a row; the default is all.
         width: of one image, in inches.
         limits: the values shown black and white; `None` for each image's own.
 
     Returns:
-        The figure and the array of its axes.
+        The figure and the array of its axes, ``(rows, columns)``.
+
+    Raises:
+        TypeError: if an image is none of these.
+        ValueError: if there are no images, an image has another shape, there is not a
+            title for each, or `columns` is less than 1.
     """
-    columns = columns or len(images)
-    rows = -(-len(images) // columns)
-    aspect = max(image.shape[-2] / image.shape[-1] for image in images)
+    images = [images] if _is_one_image(images) else images
+    if isinstance(images, str) or not isinstance(images, Iterable):
+        raise TypeError(f"images must be images, got {type(images).__name__}")
+    pictures = [_pixels(image) for image in images]
+    if not pictures:
+        raise ValueError("images must be one or more, got none")
+    titles = [titles] if isinstance(titles, str) else titles
+    if titles is not None and len(titles) != len(pictures):
+        raise ValueError(
+            f"titles must be {len(pictures)}, one for each image, got {len(titles)}"
+        )
+    columns = len(pictures) if columns is None else columns
+    if columns < 1:
+        raise ValueError(f"columns must be at least 1, got {columns}")
+    rows = -(-len(pictures) // columns)
+    aspect = max(picture.shape[0] / picture.shape[1] for picture in pictures)
     height = width * aspect + (0.35 if titles else 0.1)
     fig, axes = plt.subplots(
         rows, columns, figsize=(width * columns, height * rows), squeeze=False
@@ -102,18 +142,21 @@ def show_images(
     for ax in axes.flat:
         ax.axis("off")
     vmin, vmax = limits or (None, None)
-    for k, image in enumerate(images):
-        ax = axes.flat[k]
-        ax.imshow(_pixels(image), vmin=vmin, vmax=vmax)
+    for k, (ax, picture) in enumerate(zip(axes.flat, pictures)):
+        ax.imshow(picture, vmin=vmin, vmax=vmax)
         if titles:
             ax.set_title(titles[k])
     return fig, axes
 
 
-def panels_of(
+def make_panels(
     names: Sequence[str], *, height: float, **shared: bool
 ) -> tuple[Figure, dict[str, Axes]]:
     """Return a figure with a panel for each name, two in a row.
+
+    >>> fig, panels = make_panels(["R", "RTS", "P"], height=2, sharey=True)
+    >>> list(panels), panels["P"].get_title()
+    (['R', 'RTS', 'P'], 'P')
 
     Args:
         names: the titles, one at least.
@@ -135,15 +178,20 @@ def panels_of(
 
 
 def label_panels(
-    fig: Figure, x: str, y: str, looks: Mapping[str, Mapping[str, Any]]
+    fig: Figure, x: str, y: str, legend: Mapping[str, Mapping[str, Any]]
 ) -> Figure:
     """Label the outer axes, mark plain numbers on logarithmic ones, add a legend.
 
+    >>> fig, panels = make_panels(["R", "RTS"], height=2)
+    >>> fig = label_panels(fig, "epoch", "error (%)", {"CNN": {"color": "black"}})
+    >>> panels["R"].get_ylabel(), panels["RTS"].get_ylabel()
+    ('error (%)', '')
+
     Args:
-        fig: of `panels_of`, drawn.
+        fig: of `make_panels`, drawn.
         x: the label of the lowest axes of each column.
         y: the label of the first axes of each row.
-        looks: the names and the line properties of the legend, if there is to be one.
+        legend: the line properties of each name in the legend; empty for no legend.
 
     Returns:
         The figure.
@@ -155,7 +203,7 @@ def label_panels(
         for axis in (ax.xaxis, ax.yaxis):
             if axis.get_scale() == "log":
                 plain_ticks(axis)
-    handles = [Line2D([], [], label=name, **look) for name, look in looks.items()]
+    handles = [Line2D([], [], label=name, **line) for name, line in legend.items()]
     if handles:
         columns = len(handles) if len(handles) < 5 else 3
         fig.legend(handles=handles, loc="outside lower center", ncols=columns)
@@ -164,7 +212,7 @@ def label_panels(
 
 def draw_pixels(
     ax: Axes,
-    image: Tensor,
+    image: Image,
     *,
     color: str = COLORS["input"],
     centres: bool = True,
@@ -174,9 +222,14 @@ def draw_pixels(
 ) -> None:
     """Draw an image as squares with their centres marked, in pixel coordinates.
 
+    >>> fig, ax = plt.subplots()
+    >>> draw_pixels(ax, torch.eye(3))
+    >>> len(ax.lines[0].get_xdata()), [float(end) for end in ax.get_xlim()]
+    (3, [-0.5, 2.5])
+
     Args:
         ax: where to draw.
-        image: ``(H, W)``, or with channels and a batch of 1 in front.
+        image: as at the head of this module.
         color: of the squares' outlines and centres.
         centres: mark every pixel's centre.
         values: write every pixel's value next to its centre.
@@ -209,22 +262,38 @@ def draw_pixels(
 
 def draw_grid(
     ax: Axes,
-    points: Tensor,
+    points: Points,
     *,
     color: str = COLORS["sample"],
     every: int = 1,
     linewidth: float = 0.9,
 ) -> None:
-    """Draw the lines of a grid ``(H, W, 2)`` of pixel coordinates.
+    """Draw the lines of a grid of pixel coordinates.
+
+    >>> from stn_tutorial import base_grid, to_pixels
+    >>> fig, ax = plt.subplots()
+    >>> draw_grid(ax, to_pixels(base_grid((4, 6)), (4, 6)))
+    >>> len(ax.collections[0].get_segments())  # 4 rows and 6 columns
+    10
 
     Args:
         ax: where to draw.
-        points: ``(H, W, 2)``, ``(x, y)`` in pixels.
+        points: ``(H, W, 2)`` or ``(1, H, W, 2)``, ``(x, y)`` in pixels.
         color: of the lines.
         every: draw each line of this many; the last is always drawn.
         linewidth: in points.
+
+    Raises:
+        TypeError: if `points` is no tensor and no array.
+        ValueError: if `points` has another shape, or `every` is less than 1.
     """
-    array = points.detach().cpu().numpy()
+    array = _coordinates(points, "points")
+    while array.ndim > 3 and array.shape[0] == 1:
+        array = array[0]
+    if array.ndim != 3:
+        raise ValueError(f"points must be (H, W, 2), got {array.shape}")
+    if every < 1:
+        raise ValueError(f"every must be at least 1, got {every}")
     rows = sorted({*range(0, array.shape[0], every), array.shape[0] - 1})
     columns = sorted({*range(0, array.shape[1], every), array.shape[1] - 1})
     lines = [array[i] for i in rows] + [array[:, j] for j in columns]
@@ -233,7 +302,7 @@ def draw_grid(
 
 def draw_points(
     ax: Axes,
-    points: Tensor,
+    points: Points,
     *,
     color: str = COLORS["sample"],
     marker: str = "o",
@@ -242,39 +311,61 @@ def draw_points(
 ) -> None:
     """Mark points of pixel coordinates.
 
+    >>> fig, ax = plt.subplots()
+    >>> draw_points(ax, torch.tensor([[0.0, 0.0], [2.5, 1.0]]))
+    >>> ax.lines[0].get_xydata().tolist()
+    [[0.0, 0.0], [2.5, 1.0]]
+
     Args:
-        ax: what to draw on.
-        points: ``(..., 2)``, x and y.
+        ax: where to draw.
+        points: ``(..., 2)``, ``(x, y)`` in pixels.
         color: of the marks.
         marker: as Matplotlib names it.
         size: of a mark, in points.
         label: for the legend.
+
+    Raises:
+        TypeError: if `points` is no tensor and no array.
+        ValueError: if the last dimension of `points` is not 2.
     """
-    x, y = points.detach().cpu().reshape(-1, 2).T.numpy()
+    x, y = _coordinates(points, "points").reshape(-1, 2).T
     ax.plot(x, y, marker, color=color, markersize=size, linestyle="none", label=label)
 
 
 def draw_arrows(
     ax: Axes,
-    start: Tensor,
-    end: Tensor,
+    start: Points,
+    end: Points,
     *,
     color: str = COLORS["gradient"],
     width: float = 0.004,
 ) -> None:
     """Draw arrows between points of pixel coordinates.
 
+    >>> fig, ax = plt.subplots()
+    >>> draw_arrows(ax, torch.zeros(4, 2), torch.ones(4, 2))
+    >>> len(ax.collections[0].get_offsets())
+    4
+
     Args:
-        ax: what to draw on.
-        start: ``(..., 2)``, where the arrows begin.
-        end: ``(..., 2)``, where they point.
+        ax: where to draw.
+        start: ``(..., 2)``, where the arrows begin, ``(x, y)`` in pixels.
+        end: of the same shape, where they point.
         color: of the arrows.
         width: of a shaft, as a share of the plot's width.
+
+    Raises:
+        TypeError: if `start` or `end` is no tensor and no array.
+        ValueError: if they don't have one shape ``(..., 2)``.
     """
-    x, y = start.detach().cpu().reshape(-1, 2).T.numpy()
-    u, v = (end - start).detach().cpu().reshape(-1, 2).T.numpy()
+    here, there = _coordinates(start, "start"), _coordinates(end, "end")
+    if here.shape != there.shape:
+        raise ValueError(
+            f"end must have the shape of start, {here.shape}, got {there.shape}"
+        )
     ax.quiver(
-        *(x, y, u, v),
+        *here.reshape(-1, 2).T,
+        *(there - here).reshape(-1, 2).T,
         angles="xy",
         scale_units="xy",
         scale=1,
@@ -283,22 +374,77 @@ def draw_arrows(
     )
 
 
-def _pixels(image: Tensor) -> np.ndarray:
-    """(..., C, H, W) or (H, W) -> an array that `imshow` takes."""
-    array = image.detach().cpu().float().numpy()
+def _array(values: Any, name: str, expected: str) -> np.ndarray:
+    """A tensor or a NumPy array as an array of real numbers on the CPU."""
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+        # NumPy has no bfloat16.
+        values = (values.float() if values.is_floating_point() else values).numpy()
+    if not isinstance(values, np.ndarray):
+        raise TypeError(f"{name} must be {expected}, got {type(values).__name__}")
+    if values.dtype.kind not in "buif":
+        raise TypeError(f"{name} must hold real numbers, got {values.dtype}")
+    return values
+
+
+def _coordinates(points: Points, name: str) -> np.ndarray:
+    """Points ``(..., 2)`` as an array."""
+    array = _array(points, name, "a tensor or a NumPy array")
+    if array.ndim < 1 or array.shape[-1] != 2:
+        raise ValueError(f"{name} must be (..., 2), got {array.shape}")
+    return array
+
+
+CHANNELS = (3, 1, 4)  # colours, grey, and colours with opacity
+
+
+def _is_one_image(images: Any) -> bool:
+    """Whether this is an image, and no batch or sequence of images."""
+    if not isinstance(images, (Tensor, np.ndarray)):
+        return isinstance(images, PIL.Image.Image)
+    shape = images.shape
+    return len(shape) == 2 or (
+        len(shape) == 3 and (shape[0] in CHANNELS or shape[-1] in CHANNELS)
+    )
+
+
+def _pixels(image: Image) -> np.ndarray:
+    """An image as an array (H, W) or (H, W, C) that `imshow` takes."""
+    usual, other = (0, -1) if isinstance(image, Tensor) else (-1, 0)
+    if isinstance(image, PIL.Image.Image):
+        plain = image.mode in ("L", "RGB", "RGBA")
+        image = np.asarray(image if plain else image.convert("RGB"))
+    array = _array(image, "image", "a tensor, a NumPy array or a PIL image")
+    shape = array.shape
+    array = array / 255.0 if array.dtype == np.uint8 else array.astype(np.float32)
     while array.ndim > 3 and array.shape[0] == 1:
         array = array[0]
     if array.ndim == 3:
-        array = (
-            array[0] if array.shape[0] == 1 else np.moveaxis(array, 0, -1).clip(0, 1)
+        places = ((axis, n) for n in CHANNELS for axis in (usual, other))
+        axis = next((axis for axis, n in places if array.shape[axis] == n), usual)
+        array = np.moveaxis(array, axis, -1)
+        if array.shape[-1] == 1:
+            array = array[..., 0]
+        else:
+            array = array.clip(0, 1)  # as Matplotlib would, with a warning
+    if array.ndim not in (2, 3) or array.shape[2:] not in ((), (3,), (4,)):
+        raise ValueError(
+            "image must be one image, (H, W), (C, H, W) or (H, W, C) with 1, 3 or 4 "
+            f"channels, got {shape}"
         )
-    if array.ndim not in (2, 3):
-        raise ValueError(f"image must be one image, got {tuple(image.shape)}")
+    if array.size == 0:
+        raise ValueError(f"image must have pixels, got {shape}")
     return array
 
 
 def plain_ticks(axis: Axis) -> None:
     """Mark round numbers on a logarithmic axis, and write them without powers.
+
+    >>> fig, ax = plt.subplots()
+    >>> lines = ax.semilogy([1, 2], [0.5, 20])
+    >>> plain_ticks(ax.yaxis)
+    >>> [float(tick) for tick in ax.get_yticks() if 1 <= tick <= 10]
+    [1.0, 2.0, 5.0, 10.0]
 
     Args:
         axis: whose data are drawn already.
@@ -314,12 +460,27 @@ def plain_ticks(axis: Axis) -> None:
 def draw_monitor(rows: Sequence[Mapping[str, Any]]) -> Figure:
     """Draw what a `stn_tutorial.diagnostics.Monitor` has collected over the epochs.
 
+    Four panels: the share of points outside the input and of outputs of one value, the
+    input pixels that a step of the output stands for, the mean of each parameter of the
+    warp, and the gradient's norm in the localization network and in the rest.
+
+    >>> row = {"epoch": 0, "outside": 0.1, "black": 0.0, "scale": 1.0}
+    >>> row |= {"theta": [1.0, 0.0], "localization": 0.2, "rest": 3.0}
+    >>> fig = draw_monitor([row, row | {"epoch": 1}])
+    >>> [ax.get_title() for ax in fig.axes][:2]
+    ['share of points, of outputs', 'input pixels a step']
+
     Args:
-        rows: of the monitor.
+        rows: of the monitor, one for each epoch.
 
     Returns:
         The figure. A gradient of exactly 0 is left out: the axis is logarithmic.
+
+    Raises:
+        ValueError: if there are no rows.
     """
+    if not rows:
+        raise ValueError("rows must be one or more, got none")
     table = {name: [row[name] for row in rows] for name in rows[0]}
     epochs = table["epoch"]
     fig, axes = plt.subplots(2, 2, figsize=(6.4, 4.6), sharex=True)

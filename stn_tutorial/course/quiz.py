@@ -34,13 +34,19 @@ STYLE = """
 
 @dataclass(frozen=True)
 class Option:
+    """One of the answers a reader may choose, and why it is right or wrong."""
+
     answer: str
     right: bool
     why: str
 
 
 class Quiz:
-    """A few questions, shown as the value of a notebook cell.
+    r"""A few questions, shown as the value of a notebook cell.
+
+    >>> question = "Where is (x, y) = (2, 7)?\n+ In row 7 | It is y.\n- In row 2 | No."
+    >>> Quiz(question, question)
+    Quiz of 2 questions (shown as HTML)
 
     Args:
         questions: texts such as the one below; ``+`` marks a right option and ``-`` a

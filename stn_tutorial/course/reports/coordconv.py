@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from stn_tutorial.course.plotting import COLORS, LEAST, label_panels, panels_of
+from stn_tutorial.course.plotting import COLORS, ERROR_FLOOR, label_panels, make_panels
 from stn_tutorial.data.not_so_clevr import SPLITS
 from stn_tutorial.experiments import coordconv_stn, not_so_clevr, scattered_digits
 from stn_tutorial.experiments.coordconv_stn import ARRANGEMENTS, COLUMNS, paired
@@ -213,7 +213,7 @@ def draw_learning(found: TaskResults) -> Figure:
     """
     tasks = [task for task in TASKS if _runs(found, task=task)] or list(TASKS)
     places = {f"{task}, {split}": (task, split) for task in tasks for split in SPLITS}
-    fig, panels = panels_of(list(places), height=1.9, sharey=True)
+    fig, panels = make_panels(list(places), height=1.9, sharey=True)
     looks = {"convolution": COLORS["ink"], "coordconv": COLORS["output"]}
     looks = {name: {"color": color} for name, color in looks.items()}
     for name, ax in panels.items():
@@ -239,7 +239,7 @@ def draw_differences(found: STNResults) -> Figure:
         times as large, is left to `difference_table`.
     """
     pairs = [pair for pair in _pairs(found) if pair[1] == "plain"]
-    fig, panels = panels_of(list(COLUMNS), height=0.6 + 0.2 * len(pairs), sharey=True)
+    fig, panels = make_panels(list(COLUMNS), height=0.6 + 0.2 * len(pairs), sharey=True)
     for column, ax in panels.items():
         ax.axvline(0, color=COLORS["faint"])
         for place, (name, against) in enumerate(pairs):
@@ -266,13 +266,15 @@ def draw_convergence(found: STNResults) -> Figure:
     Returns:
         The figure: a panel for each distortion, a line for each arrangement.
     """
-    fig, panels = panels_of(list(COLUMNS), height=1.8)
+    fig, panels = make_panels(list(COLUMNS), height=1.8)
     shown = [name for name in ARRANGEMENTS if _runs(found, arrangement=name)]
     for column, ax in panels.items():
         for name in shown:
             runs = _runs(found, column=column, arrangement=name)
             curves = [[e["test_error"] for e in run["history"]] for run in runs]
-            means = [max(LEAST, statistics.mean(e)) for e in zip(*curves, strict=True)]
+            means = [
+                max(ERROR_FLOOR, statistics.mean(e)) for e in zip(*curves, strict=True)
+            ]
             if runs:
                 ax.plot(range(1, len(means) + 1), means, lw=1.3, **STYLES[name])
         ax.set(yscale="log")

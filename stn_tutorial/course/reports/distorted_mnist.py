@@ -17,7 +17,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from stn_tutorial.course.plotting import COLORS, LEAST, label_panels, panels_of
+from stn_tutorial.course.plotting import COLORS, ERROR_FLOOR, label_panels, make_panels
 from stn_tutorial.experiments.distorted_mnist import COLUMNS, PAPER, ROWS, Cell
 from stn_tutorial.experiments.results import select
 
@@ -175,7 +175,7 @@ def draw_against_time(results: Results, recipe: str) -> Figure:
     fig, panels = _panels(here, height=2.6)
     for cell, result in here.items():
         minutes = accumulate(entry["seconds"] / 60 for entry in result["history"])
-        found = [max(entry["test_error"], LEAST) for entry in result["history"]]
+        found = [max(entry["test_error"], ERROR_FLOOR) for entry in result["history"]]
         panels[cell.column].plot(list(minutes), found, **_line(cell.row))
         panels[cell.column].set(yscale="log")
     looks = _lines(cell.row for cell in here)
@@ -249,14 +249,14 @@ def draw_gains(results: Results, recipe: str) -> Figure:
 
 
 def _mean(found: Sequence[float]) -> float:
-    return max(statistics.mean(found), LEAST)
+    return max(statistics.mean(found), ERROR_FLOOR)
 
 
 def _panels(cells: Iterable[Cell], height: float) -> tuple[Figure, dict[str, Axes]]:
     """A panel for each of the cells' columns, two in a row; for all without cells."""
     measured = {cell.column for cell in cells} or set(COLUMNS)
     names = [column for column in COLUMNS if column in measured]
-    return panels_of(names, height=height)
+    return make_panels(names, height=height)
 
 
 def _mark(row: str, *, filled: bool = True, color: str = "") -> dict[str, Any]:
