@@ -346,35 +346,6 @@ def test_the_bar_shows_loss_error_and_speed(capsys):
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"epochs": 0}, "epochs must be positive, got 0"),
-        ({"batch_size": -1}, "batch_size must be positive, got -1"),
-        ({"lr": float("nan")}, "lr must be positive, got nan"),
-        ({"localization_lr_ratio": 0}, "localization_lr_ratio must be positive, got 0"),
-        ({"weight_decay": -0.1}, "weight_decay must be >= 0, got -0.1"),
-        ({"seed": -1}, "seed must be >= 0 and < 2**32, got -1"),
-        ({"seed": 2**32}, "seed must be >= 0 and < 2**32, got 4294967296"),
-    ],
-)
-def test_a_recipe_that_makes_no_sense_is_named(options, message):
-    with pytest.raises(ValueError) as raised:
-        Recipe(**options)
-    assert str(raised.value) == message
-
-
-@pytest.mark.parametrize("name", ["out_size", "limit", "validation", "budget"])
-def test_a_config_that_makes_no_sense_is_named(name):
-    with pytest.raises(ValueError, match=f"^{name} must be .* got -1"):
-        Config(**{name: -1})
-
-
-def test_an_output_size_for_a_model_without_a_transformer_is_refused():
-    with pytest.raises(ValueError, match="^out_size must be None for cnn, got 28"):
-        Config(model="cnn", out_size=28)
-
-
 def test_the_largest_seed_works():
     recipe = Recipe(epochs=1, seed=2**32 - 1)
     train(linear(), digits(), test_set(), recipe, progress=False)

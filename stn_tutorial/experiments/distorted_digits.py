@@ -6,12 +6,13 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from torch import nn
 
 from stn_tutorial.data.digits import DigitSet, load_digits
 from stn_tutorial.data.distortions import DISTORTIONS, distort, fixed_test_set
+from stn_tutorial.experiments._options import Range, check_options, options_from
 from stn_tutorial.experiments.checkpoints import read_checkpoint
 from stn_tutorial.experiments.models import build, count_parameters, seeded
 from stn_tutorial.experiments.results import write_json
@@ -62,21 +63,15 @@ class Config:
         "translation", "attention", "crop", "similarity", "affine", "projective", "tps"
     ] = "affine"
     coordinates: Literal["none", "first", "everywhere", "radius", "both"] = "none"
-    out_size: int | None = None
-    budget: int = 100_000
+    out_size: Annotated[int, Range(least=1)] | None = None
+    budget: Annotated[int, Range(least=1)] = 100_000
     data: Literal["auto", "mnist", "embedded"] = "auto"
-    limit: int = 0
-    validation: int = 0
+    limit: Annotated[int, Range(least=0)] = 0
+    validation: Annotated[int, Range(least=0)] = 0
     recipe: Recipe = field(default_factory=Recipe)
 
     def __post_init__(self) -> None:
-        for name in ("limit", "validation"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must be >= 0, got {getattr(self, name)}")
-        if self.out_size is not None and self.out_size < 1:
-            raise ValueError(f"out_size must be positive, got {self.out_size}")
-        if self.budget < 1:
-            raise ValueError(f"budget must be positive, got {self.budget}")
+        check_options(self)
         for name, default in {"out_size": None, "coordinates": "none"}.items():
             given = getattr(self, name)
             if given != default and not self.model.startswith("st-"):
@@ -178,10 +173,10 @@ def load_model(folder: Path) -> tuple[Config, nn.Module]:
         Both; the model is on the CPU, in evaluation mode.
 
     Raises:
-        ValueError: if the folder holds no checkpoint.
+        ValueError: if the folder holds no checkpoint, or none of a `Config`.
     """
     label, weights = read_checkpoint(folder)
-    config = Config(**{**label, "recipe": Recipe(**label["recipe"])})
+    config = options_from(Config, label, f"the checkpoint in {folder}")
     model = make_model(config)
     model.load_state_dict(weights)
     return config, model.eval()

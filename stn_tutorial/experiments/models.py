@@ -239,6 +239,9 @@ def seeded(seed: int) -> Iterator[None]:
 
     Args:
         seed: of what is drawn on the CPU within, such as the weights of a new layer.
+
+    Returns:
+        A context for ``with``.
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)

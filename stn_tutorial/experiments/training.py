@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from stn_tutorial.data.digits import DigitSet
+from stn_tutorial.experiments._options import Range, check_options
 from stn_tutorial.experiments.checkpoints import resume, save_checkpoint
 
 __all__ = ["Recipe", "Run", "environment", "error_rate", "misclassified", "train"]
@@ -38,7 +39,8 @@ class Recipe:
 
     Attributes:
         epochs: passes over the training digits.
-        batch_size: digits a step, over all processes.
+        batch_size: digits a step, over all processes; two at least, as batch
+            normalization compares them.
         optimizer: adamw, or sgd as in the paper (no momentum, no weight decay).
         lr: learning rate at its height.
         localization_lr_ratio: the localization network's learning rate over the rest's.
@@ -51,25 +53,19 @@ class Recipe:
             small kernels take longer than the kernels. Results differ by rounding.
     """
 
-    epochs: int = 10
-    batch_size: int = 256
+    epochs: Annotated[int, Range(least=1)] = 10
+    batch_size: Annotated[int, Range(least=2)] = 256
     optimizer: Literal["adamw", "sgd"] = "adamw"
-    lr: float = 2e-3
-    localization_lr_ratio: float = 0.3
+    lr: Annotated[float, Range(above=0)] = 2e-3
+    localization_lr_ratio: Annotated[float, Range(above=0)] = 0.3
     schedule: Literal["one-cycle", "step"] = "one-cycle"
-    weight_decay: float = 1e-4
-    seed: int = 0
+    weight_decay: Annotated[float, Range(least=0)] = 1e-4
+    seed: Annotated[int, Range(least=0, below=2**32)] = 0
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     compiled: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "lr", "localization_lr_ratio"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
-        if self.weight_decay < 0:
-            raise ValueError(f"weight_decay must be >= 0, got {self.weight_decay}")
-        if not 0 <= self.seed < 2**32:
-            raise ValueError(f"seed must be >= 0 and < 2**32, got {self.seed}")
+        check_options(self)
 
 
 @dataclass
