@@ -1,9 +1,9 @@
-"""Compare reading with and without antialiasing where a picture shrinks.
+"""Compare sampling with and without antialiasing where a picture shrinks.
 
 For each factor of shrinking: the root mean square error against the mean over each
-output pixel's patch (32 x 32 readings), without and with ``antialias=True``, and the
-milliseconds of a pass forward and backward. Antialiasing costs what reading a larger
-output would: so many readings a pixel. Times are medians.
+output pixel's patch (32 x 32 samples), without and with ``antialias=True``, and the
+milliseconds of a pass forward and backward. Antialiasing costs what sampling a larger
+output would: so many samples a pixel. Times are medians.
 
     python benchmarks/antialias.py            # about half a minute on two CPU cores
     python benchmarks/antialias.py --quick    # seconds, to see that it runs
@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stn_tutorial import Affine, sample
-from stn_tutorial.antialiasing import finer_grid, readings_for
+from stn_tutorial.antialiasing import finer_grid, samples_per_side
 from stn_tutorial.data import photograph
 
 FACTORS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
@@ -30,7 +30,7 @@ ANGLE = math.radians(20)
 SIZE = (192, 288)
 THREADS = 2
 HEADER = (
-    f"{'shrinks by':>10}{'readings':>10}{'plain error':>13}{'antialias':>11}"
+    f"{'shrinks by':>10}{'samples':>10}{'plain error':>13}{'antialias':>11}"
     f"{'ratio':>8}{'plain ms':>11}{'antialias ms':>14}"
 )
 
@@ -66,10 +66,10 @@ def compare(image: Tensor, factor: float, repeats: int) -> str:
     plain, smooth = (
         median_seconds(image, grid, antialias, repeats) for antialias in (False, True)
     )
-    readings = readings_for(grid, image.shape[-2:]) ** 2
+    samples = int(samples_per_side(grid, image.shape[-2:])) ** 2
     ratio = errors[0] / errors[1]
     return (
-        f"{factor:>10.1f}{readings:>10}{errors[0]:>13.4f}{errors[1]:>11.4f}{ratio:>8.2f}"
+        f"{factor:>10.1f}{samples:>10}{errors[0]:>13.4f}{errors[1]:>11.4f}{ratio:>8.2f}"
         f"{1e3 * plain:>11.2f}{1e3 * smooth:>14.2f}"
     )
 

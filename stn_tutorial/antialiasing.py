@@ -1,30 +1,35 @@
-"""Reading finer than the output, so that a picture that shrinks does not alias.
+"""Sampling finer than the output, so that a picture that shrinks does not alias.
 
 A pixel of the output stands for a patch of the input: for the parallelogram that the
-grid's steps to the next pixels span. Bilinear reading looks at its middle alone. When
-the picture shrinks, patches are larger than a pixel, and what lies between the places
-that are read is missed. The mean of n×n readings that are spread evenly over the
-patch looks everywhere, if n is as many as the patch is pixels long.
+grid's steps to the next pixels span. One sample looks at its middle alone. When the
+picture shrinks, patches are larger than a pixel, and what lies between the sampled
+points is missed. The mean of n×n samples that are spread evenly over the patch looks
+everywhere, if n is as many as the patch is pixels long.
+
+Every image has an n of its own, so that none depends on the others of its batch.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from stn_tutorial._validate import known_values
 from stn_tutorial.coordinates import to_pixels
 
-__all__ = ["finer_grid", "readings_for"]
+__all__ = ["finer_grid", "mean_of_patches", "most_samples", "samples_per_side"]
 
-#: More than this many readings a side are never needed but near a horizon.
+#: More samples a side than this are never needed but near a horizon.
 MOST = 8
 
 
-def readings_for(grid: Tensor, size: Sequence[int], align_corners: bool = False) -> int:
-    """Return how many readings a side the widest patch of a grid needs.
+def samples_per_side(
+    grid: Tensor, size: Sequence[int], *, align_corners: bool = False
+) -> Tensor:
+    """Return how many samples a side the widest patch of each grid needs.
 
     Args:
         grid: ``(N, H_out, W_out, 2)`` normalized input points.
@@ -32,29 +37,98 @@ def readings_for(grid: Tensor, size: Sequence[int], align_corners: bool = False)
         align_corners: the convention of the grid's coordinates.
 
     Returns:
-        From 1, where no step is longer than a pixel, to 8.
+        ``(N,)`` whole numbers of the grid's dtype: from 1, where no step is longer than
+        a pixel, to 8.
+
+    >>> from stn_tutorial import base_grid
+    >>> samples_per_side(base_grid((10, 10))[None], (30, 20)).tolist()
+    [3.0]
     """
     points = to_pixels(grid.detach(), size, align_corners=align_corners)
-    longest = max(float(step.norm(dim=-1).max()) for step in _steps(points))
-    return min(MOST, max(1, math.ceil(longest - 1e-3)))  # rounding is no pixel
+    lengths = [step.norm(dim=-1).flatten(1) for step in _steps(points)]
+    # A zero beside them, so that the longest step of an empty output exists, too.
+    longest = F.pad(torch.cat(lengths, dim=1), (0, 1)).amax(dim=1)
+    return (longest - 1e-3).ceil().clamp(1, MOST)  # rounding is no pixel
 
 
-def finer_grid(grid: Tensor, n: int) -> Tensor:
+def most_samples(n: Tensor) -> int:
+    """Return the largest of the numbers that `samples_per_side` returns.
+
+    Args:
+        n: ``(N,)``.
+
+    Returns:
+        The largest; 1 for an empty batch, and 8 where nobody knows the values
+        beforehand (see `stn_tutorial.sample`).
+
+    >>> most_samples(torch.tensor([1.0, 3.0])), most_samples(torch.ones(2).to("meta"))
+    (3, 8)
+    """
+    known = known_values(n)
+    return MOST if known is None else int(max(known, default=1))
+
+
+def finer_grid(grid: Tensor, n: int | Tensor, most: int | None = None) -> Tensor:
     """Return n×n points in each output pixel's patch.
 
     Args:
         grid: ``(N, H_out, W_out, 2)`` normalized input points.
-        n: points a side.
+        n: samples a side: one number, or ``(N,)``, one an image.
+        most: how many points a side to return; the default is `n`. The surplus, beyond
+            an image's own number, lies outside its patches.
 
     Returns:
-        ``(N, n * H_out, n * W_out, 2)``: an output pixel's points lie together. For an
-        affine grid it is the grid of an output of that size.
+        ``(N, most * H_out, most * W_out, 2)``: an output pixel's points lie together.
+        For an affine grid and one `n` it is the grid of an output of that size.
+
+    >>> from stn_tutorial import base_grid
+    >>> finer = finer_grid(base_grid((2, 5))[None], 3)
+    >>> torch.allclose(finer, base_grid((6, 15)))
+    True
     """
+    most = n if most is None else most
     down, right = (step[:, :, None, :, None] for step in _steps(grid))
-    parts = (torch.arange(n, dtype=grid.dtype, device=grid.device) + 0.5) / n - 0.5
-    points = grid[:, :, None, :, None] + parts[:, None, None, None] * down
-    points = points + parts[:, None] * right
+    parts = torch.arange(most, dtype=grid.dtype, device=grid.device) + 0.5
+    n = n[:, None] if isinstance(n, Tensor) else n
+    parts = (parts / n - 0.5).view(-1, 1, most, 1, 1, 1)
+    points = grid[:, :, None, :, None] + parts * down
+    points = points + parts.transpose(2, 4) * right
     return points.flatten(3, 4).flatten(1, 2)
+
+
+def mean_of_patches(
+    samples: Tensor, n: int | Tensor, most: int | None = None
+) -> Tensor:
+    """Return the mean of each patch's n×n samples.
+
+    Args:
+        samples: ``(N, C, most * H_out, most * W_out)``, read at a `finer_grid`.
+        n: samples a side, as there.
+        most: points a side, as there. The surplus has no weight.
+
+    Returns:
+        ``(N, C, H_out, W_out)``.
+
+    >>> samples = torch.tensor([[[[1.0, 3.0], [5.0, 7.0]]]])
+    >>> mean_of_patches(samples, 2).item()
+    4.0
+    >>> mean_of_patches(samples, torch.ones(1), 2).item()
+    1.0
+    """
+    most = n if most is None else most
+    columns = samples.unflatten(3, (samples.shape[3] // most, most))
+    rows = _mean(columns, n, 4).unflatten(2, (samples.shape[2] // most, most))
+    return _mean(rows, n, 3)
+
+
+def _mean(samples: Tensor, n: int | Tensor, dim: int) -> Tensor:
+    """The mean along a dimension, of an image's first n samples if it has its own n."""
+    if isinstance(n, Tensor):
+        n = n.view(-1, *[1] * (samples.ndim - 1))
+        place = torch.arange(samples.shape[dim], device=n.device)
+        place = place.view(-1, *[1] * (samples.ndim - 1 - dim))
+        samples = samples * (place < n) * (samples.shape[dim] / n)
+    return samples.mean(dim)
 
 
 def _steps(grid: Tensor) -> tuple[Tensor, Tensor]:
@@ -63,8 +137,12 @@ def _steps(grid: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _step(grid: Tensor, dim: int) -> Tensor:
-    """Half the way from the point before to the one behind; at an end, from there."""
-    if grid.shape[dim] == 1:  # nothing is known of the patch
-        return torch.zeros_like(grid)
-    (step,) = torch.gradient(grid, dim=dim)
-    return step.where(step.isfinite(), 0.0)  # beside a horizon
+    """Half the way from the point before to the one behind; at an end, from there.
+
+    Of an output of one pixel nothing is known of the patch: no way.
+    """
+    here = torch.arange(grid.shape[dim], device=grid.device)
+    before, behind = (here - 1).clamp(min=0), (here + 1).clamp(max=grid.shape[dim] - 1)
+    way = grid.index_select(dim, behind) - grid.index_select(dim, before)
+    steps = (behind - before).clamp(min=1).view(-1, *[1] * (grid.ndim - 1 - dim))
+    return (way / steps).where(way.isfinite(), 0.0)  # beside a horizon

@@ -1,31 +1,56 @@
-"""Reading an image at the points of a grid (the sampler: Jaderberg et al. 2015, §3.3).
+"""Sampling an image at the points of a grid (the sampler: Jaderberg et al. 2015, §3.3).
 
-`sample` is the one public function. It has two backends with the same meaning:
-``"native"`` calls PyTorch's kernel, ``"manual"`` is the lesson, in three steps:
+`sample` has two backends with the same meaning: ``"native"`` calls PyTorch's kernel,
+``"manual"`` is the lesson, in three steps:
 
-1. bring every point to where the padding says it should be read (`_place`);
-2. put a frame of one pixel around the image, so that every point has four neighbours;
-3. mix the four neighbours (`stn_tutorial.bilinear`), with gradients derived by hand.
+1. bring every point near the image, to where the padding says it is to be read;
+2. put a frame around the image, so that every point has all its neighbours;
+3. mix the neighbours (`stn_tutorial.bilinear`, `stn_tutorial.bicubic`), with gradients
+   derived by hand.
 """
 
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stn_tutorial.antialiasing import finer_grid, readings_for
+from stn_tutorial._validate import (
+    check_choice,
+    check_flag,
+    check_floating,
+    check_same_device,
+    check_tensor,
+    known_values,
+    vector,
+    working_dtype,
+)
+from stn_tutorial.antialiasing import (
+    finer_grid,
+    mean_of_patches,
+    most_samples,
+    samples_per_side,
+)
+from stn_tutorial.bicubic import Bicubic, kernel_weights
 from stn_tutorial.bilinear import Bilinear, Nearest
 from stn_tutorial.coordinates import to_pixels
 
 __all__ = ["sample"]
 
-INTERPOLATIONS = ("nearest", "bilinear")
 PADDINGS = ("zeros", "border", "reflection")
 BACKENDS = ("native", "manual")
+#: What mixes the neighbours, and how many pixels wide a frame holds those outside.
+INTERPOLATIONS = {
+    "nearest": (Nearest, 1),
+    "bilinear": (Bilinear, 1),
+    "bicubic": (Bicubic, 3),
+}
 
 
 def sample(
@@ -39,185 +64,341 @@ def sample(
     backend: str = "native",
     antialias: bool | int = False,
 ) -> Tensor:
-    r"""Read an image at every point of a grid.
+    r"""Sample an image at every point of a grid.
 
-    Bilinear reading at the pixel coordinates :math:`(x, y)` is equation (5) of the
+    Bilinear sampling at the pixel coordinates :math:`(x, y)` is equation (5) of the
     paper, :math:`V = \sum_{h, w} U_{hw} \max(0, 1 - |x - w|) \max(0, 1 - |y - h|)`.
     It is differentiable with respect to the image and almost everywhere with respect to
     the grid. Half-precision inputs are computed in float32.
 
+    >>> from stn_tutorial import base_grid
+    >>> image = torch.rand(3, 4, 6)
+    >>> half = sample(image, base_grid((2, 3)))
+    >>> torch.allclose(half, F.avg_pool2d(image, 2))
+    True
+    >>> sample(image.expand(8, 3, 4, 6), base_grid((2, 3))).shape
+    torch.Size([8, 3, 2, 3])
+
     Args:
-        image: ``(N, C, H, W)``, floating.
-        grid: ``(N, H_out, W_out, 2)``, floating: for each output pixel, the normalized
-            ``(x, y)`` at which to read the *input*.
-        interpolation: ``"bilinear"``, or ``"nearest"`` (ties go to the even pixel; the
-            gradient with respect to the grid is zero).
+        image: ``(N, C, H, W)``, or one image ``(C, H, W)``; floating. Integers and
+            booleans are welcome with ``interpolation="nearest"``, and stay what
+            they are.
+        grid: ``(N, H_out, W_out, 2)``, or one grid ``(H_out, W_out, 2)``; floating: for
+            each output pixel, the normalized ``(x, y)`` at which to sample the *input*.
+            One image serves all grids, and one grid all images.
+        interpolation: ``"bilinear"``, ``"bicubic"`` (sixteen neighbours; smooth and
+            sharper, but it may overshoot) or ``"nearest"`` (ties go to the even pixel;
+            the gradient with respect to the grid is zero).
         padding: what lies outside the image: ``"zeros"`` (the value `fill`),
             ``"border"`` (the nearest pixel) or ``"reflection"`` (the image mirrored, at
             its edges with ``align_corners=False``, at its corner pixels' centres
             with ``True``).
         fill: with ``padding="zeros"``, the value outside: one number, or one a channel.
+            A point whose neighbours are all inside does not depend on it at all.
         align_corners: the convention of `grid`'s coordinates.
         backend: ``"native"`` (`torch.nn.functional.grid_sample`) or ``"manual"`` (this
-            project's own, which can be differentiated twice).
-        antialias: take the mean of so many readings a side, spread over the patch of
-            the input that an output pixel stands for; ``True`` chooses the number from
-            the grid: as many as the longest step is pixels long, 8 at most.
+            project's own, which can be differentiated twice, and forwards).
+        antialias: take the mean of several samples, spread over the patch of the input
+            that an output pixel stands for. A whole number from 2 on is how many a
+            side; ``True`` finds the number for each image: as many as the longest step
+            of its grid is pixels long, 8 at most. Where nobody knows the grid's values
+            beforehand (in `torch.compile`, an export, a trace, `torch.vmap`), ``True``
+            takes all 8×8 and gives the surplus no weight: a number is quicker there.
 
     Returns:
-        ``(N, C, H_out, W_out)``, of the image's dtype. A grid point that is not finite
-        reads `fill`, whatever the padding, and passes no gradient.
+        ``(N, C, H_out, W_out)``, of the image's dtype; ``(C, H_out, W_out)`` for one
+        image and one grid without a batch. A grid point that is not finite reads
+        `fill`, whatever the padding, and passes no gradient.
 
     Raises:
-        TypeError: if `image` or `grid` is not a floating tensor.
+        TypeError: if `image` or `grid` is no tensor or of the wrong dtype, or an option
+            has the wrong type.
         ValueError: if the shapes, devices or options do not fit.
     """
-    _check(image, grid, interpolation, padding, backend)
-    if antialias != int(antialias) or antialias < 0:
-        raise ValueError(f"antialias must be a whole number >= 0, got {antialias}")
-    fill = _fill_of(fill, image, padding)
-    dtype = torch.promote_types(image.dtype, grid.dtype)
-    dtype = torch.promote_types(dtype, torch.float32)
-    values, points = image.to(dtype), grid.to(dtype)
+    _check_options(
+        interpolation=interpolation,
+        padding=padding,
+        fill=fill,
+        align_corners=align_corners,
+        backend=backend,
+        antialias=antialias,
+    )
+    _check_image(image, interpolation, bool(antialias))
+    _check_grid(grid, image)
+    values, points = _in_batches(image, grid)
+    if image.is_floating_point():
+        points = points.to(working_dtype(image, grid))
+        values = values.to(points.dtype)
+    else:  # whole numbers are looked up, and have no slope
+        points, backend = points.detach().to(working_dtype(grid)), "manual"
+        values = values.byte() if values.dtype == torch.bool else values
+    options = {"interpolation": interpolation, "padding": padding, "backend": backend}
+    options |= {"fill": _fill_for(fill, image, values), "align_corners": align_corners}
     if antialias:
-        size = image.shape[-2:]
-        n = (
-            readings_for(points, size, align_corners)
-            if antialias is True
-            else antialias
-        )
-        options = {"interpolation": interpolation, "padding": padding, "fill": fill}
-        options |= {"align_corners": align_corners, "backend": backend}
-        finer = sample(values, finer_grid(points, n), **options)
-        return F.avg_pool2d(finer, n).to(image.dtype)
-
-    x, y = points.detach().abs().unbind(dim=-1)
-    finite = torch.maximum(x, y) < math.inf  # false for NaN, too; quicker than isfinite
-    far = 1 / torch.finfo(dtype).eps  # beyond, rounding is larger than an image
-    points = points.nan_to_num(0.0, far, -far).clamp(-far, far)
-    read = _native if backend == "native" else _manual
-    out = read(values, points, fill, interpolation, padding, align_corners)
-    return out.where(finite[:, None], fill).to(image.dtype)
+        if isinstance(antialias, (bool, np.bool_)):
+            size = image.shape[-2:]
+            n = samples_per_side(points, size, align_corners=align_corners)
+            most = most_samples(n)
+        else:
+            n = most = int(antialias)
+        out = _sample(values, finer_grid(points, n, most), **options)
+        out = mean_of_patches(out, n, most)
+    else:
+        out = _sample(values, points, **options)
+    out = out.to(image.dtype)
+    return out[0] if image.ndim == grid.ndim == 3 else out
 
 
-def _native(
+def _check_options(
+    *,
+    interpolation: str = "bilinear",
+    padding: str = "zeros",
+    fill: float | Sequence[float] | Tensor = 0.0,
+    align_corners: bool = False,
+    backend: str = "native",
+    antialias: bool | int = False,
+) -> None:
+    """Raise unless these are options of `sample`: for whoever keeps them for later.
+
+    Whether `fill` has as many numbers as the image has channels, and whether the dtype
+    of the image can hold them, is seen when an image comes.
+
+    >>> _check_options(padding="wrap")
+    Traceback (most recent call last):
+        ...
+    ValueError: padding must be 'zeros', 'border' or 'reflection', got 'wrap'
+    """
+    check_choice(interpolation, "interpolation", tuple(INTERPOLATIONS))
+    check_choice(padding, "padding", PADDINGS)
+    check_choice(backend, "backend", BACKENDS)
+    check_flag(align_corners, "align_corners")
+    if not isinstance(antialias, (bool, np.bool_)):
+        if not isinstance(antialias, numbers.Integral) or antialias < 2:
+            raise ValueError(
+                "antialias must be True, False or a whole number of samples a side "
+                f"from 2 on, got {antialias!r}"
+            )
+    values = _fill_values(fill)
+    if padding != "zeros" and any(value != 0 for value in values or ()):
+        raise ValueError(f"fill needs padding='zeros', got padding={padding!r}")
+
+
+def _sample(
     image: Tensor,
     grid: Tensor,
-    fill: Tensor | float,
+    *,
     interpolation: str,
     padding: str,
+    fill: float | Tensor,
     align_corners: bool,
+    backend: str,
 ) -> Tensor:
-    options = {"mode": interpolation, "padding_mode": padding}
-    if _is_zero(fill):
-        return F.grid_sample(image, grid, align_corners=align_corners, **options)
-    # Outside, the kernel knows zeros alone. The weights of a reading sum to 1 when the
-    # outside is counted, so shifting all values shifts the outside from 0 to `fill`.
-    out = F.grid_sample(image - fill, grid, align_corners=align_corners, **options)
-    return out + fill
+    """`sample` for a batch of images and of grids, in the dtype to compute in."""
+    x, y = grid.detach().abs().unbind(dim=-1)
+    finite = torch.maximum(x, y) < math.inf  # false for NaN, too; quicker than isfinite
+    far = 1 / torch.finfo(grid.dtype).eps  # beyond, rounding is larger than an image
+    grid = grid.nan_to_num(0.0, far, -far).clamp(-far, far)
+    filled = isinstance(fill, Tensor) or fill != 0
+    if filled or backend == "manual":
+        near = _near_points(grid, image.shape, interpolation, padding, align_corners)
+
+    def read(image: Tensor) -> Tensor:
+        if backend == "manual":
+            return _manual(image, near, interpolation, padding, align_corners)
+        return F.grid_sample(
+            image,
+            grid,
+            mode=interpolation,
+            padding_mode=padding,
+            align_corners=align_corners,
+        )
+
+    out = read(image)
+    if filled and interpolation == "nearest":
+        out = out.where(read(torch.ones_like(image[:, :1])) != 0, fill)
+    elif filled:  # outside, both backends have read zeros
+        out = out + fill * _share_outside(near, image.shape, interpolation)
+    return out.where(finite[:, None], fill)
 
 
 def _manual(
     image: Tensor,
-    grid: Tensor,
-    fill: Tensor | float,
+    points: Tensor,
     interpolation: str,
     padding: str,
     align_corners: bool,
 ) -> Tensor:
-    size = image.shape[-2:]
-    points = to_pixels(grid, size, align_corners=align_corners)
+    """Sample at pixel points near the image, by this project's own arithmetic."""
+    mixer, reach = INTERPOLATIONS[interpolation]
+    framed = _framed(image, reach, padding, align_corners)
+    # The frame moves every pixel by an odd number, which must not move ties to the odd
+    # pixel.
+    points = points.round() + reach if interpolation == "nearest" else points + reach
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return mixer.forward(framed, points)  # a compiler derives the gradients itself
+    return mixer.apply(framed, points)
+
+
+def _near_points(
+    grid: Tensor, shape: torch.Size, interpolation: str, padding: str, align: bool
+) -> Tensor:
+    """The pixel points to read at, none so far outside that the frame can't hold it."""
+    size = shape[-2:]
+    points = to_pixels(grid, size, align_corners=align).unbind(dim=-1)
+    _, reach = INTERPOLATIONS[interpolation]
+    return torch.stack(
+        [_near(x, n, reach, padding, align) for x, n in zip(points, reversed(size))],
+        dim=-1,
+    )
+
+
+def _near(x: Tensor, n: int, reach: int, padding: str, align_corners: bool) -> Tensor:
+    """Move coordinates that lie far outside the pixels 0 to ``n - 1`` to the frame.
+
+    A point that is moved to an end passes no gradient.
+    """
     # Rounding puts the base grid a hair beside the pixels. Adding the image's size and
     # taking it away rounds the hair off: so the identity is exact.
-    extent = points.new_tensor(size[::-1])
-    points = _place((points + extent) - extent, size, padding, align_corners)
-    framed = F.pad(image, (1, 1, 1, 1))
-    if not _is_zero(fill):
-        framed = framed + F.pad(image.new_zeros(size), (1, 1, 1, 1), value=1.0) * fill
-    # The frame moves every pixel by one, which must not move ties to the odd pixel.
-    if interpolation == "nearest":
-        return Nearest.apply(framed, points.round() + 1)
-    return Bilinear.apply(framed, points + 1)
+    x = (x + n) - n
+    if padding == "reflection":
+        x = _mirrored(x, n, align_corners)
+    if padding != "zeros" and reach == 1:  # beyond the end pixels, all read the same
+        return x.where(x < n - 1, n - 1).where(x > 0, 0.0)
+    margin = (reach + 1) // 2  # from here on no neighbour with a weight is inside
+    return x.where(x < n - 1 + margin, n - 1 + margin).where(x >= -margin, -margin)
 
 
-def _place(
-    points: Tensor, size: Sequence[int], padding: str, align_corners: bool
-) -> Tensor:
-    """Move pixel points that lie outside the image to where they are to be read.
+def _mirrored(x: Tensor, n: int, align_corners: bool) -> Tensor:
+    """A triangle wave: forward over the image, then backward, repeated."""
+    start = 0.0 if align_corners else -0.5
+    length = n - 1 - 2 * start
+    period = max(2 * length, 1.0)  # one pixel has nothing to mirror
+    return start + length - ((x - start) % period - length).abs()
 
-    Beyond -1 or ``n`` no pixel is a neighbour, so with ``"zeros"`` a point may as well
-    stand there, on the frame. A point that is moved to an end, or stands at the end of
-    a border, passes no gradient.
+
+def _framed(image: Tensor, reach: int, padding: str, align_corners: bool) -> Tensor:
+    """Put `reach` pixels around an image, as the padding continues it.
+
+    Bilinear points never read the frame but with ``"zeros"``: it may hold zeros.
     """
-    height, width = size
-    last = points.new_tensor([width - 1, height - 1])
-    if padding == "zeros":
-        return points.where(points < last + 1, last + 1).where(points >= -1, -1.0)
-    if padding == "reflection":  # a triangle wave: forward, then mirrored, repeated
-        start = torch.zeros_like(last) if align_corners else torch.full_like(last, -0.5)
-        length = last - 2 * start
-        period = (2 * length).where(length > 0, 1.0)  # one pixel has nothing to mirror
-        points = start + length - ((points - start) % period - length).abs()
-    return points.where(points < last, last).where(points > 0, 0.0)
+    if padding == "zeros" or reach == 1:
+        return F.pad(image, [reach] * 4)
+    for dim in (-2, -1):
+        n = image.shape[dim]
+        inner = torch.arange(-reach, n + reach, device=image.device)
+        if padding == "reflection":
+            inner = _mirrored(inner.double(), n, align_corners).long()
+        image = image.index_select(dim, inner.clamp(0, n - 1))
+    return image
 
 
-def _is_zero(fill: Tensor | float) -> bool:
-    return not isinstance(fill, Tensor) and fill == 0
+def _share_outside(points: Tensor, shape: torch.Size, interpolation: str) -> Tensor:
+    """How much of every point's weights falls outside the image: (N, 1, H, W).
 
-
-def _check(
-    image: Tensor, grid: Tensor, interpolation: str, padding: str, backend: str
-) -> None:
-    for name, tensor in (("image", image), ("grid", grid)):
-        if not isinstance(tensor, Tensor):
-            raise TypeError(f"{name} must be a tensor, got {type(tensor).__name__}")
-        if not tensor.is_floating_point():
-            raise TypeError(f"{name} must be floating, got {tensor.dtype}")
-    if image.ndim != 4 or 0 in image.shape[1:]:
-        raise ValueError(
-            f"image must be (N, C, H, W) with at least one channel and one pixel, "
-            f"got {tuple(image.shape)}"
-        )
-    if grid.ndim != 4 or grid.shape[-1] != 2:
-        raise ValueError(f"grid must be (N, H, W, 2), got {tuple(grid.shape)}")
-    if grid.shape[0] != image.shape[0]:
-        raise ValueError(
-            f"grid must have the image's batch size {image.shape[0]}, "
-            f"got {grid.shape[0]}"
-        )
-    if grid.device != image.device:
-        raise ValueError(
-            f"grid must be on the image's device {image.device}, got {grid.device}"
-        )
-    for name, value, known in (
-        ("interpolation", interpolation, INTERPOLATIONS),
-        ("padding", padding, PADDINGS),
-        ("backend", backend, BACKENDS),
-    ):
-        if value not in known:
-            raise ValueError(f"{name} must be one of {known}, got {value!r}")
-
-
-def _fill_of(
-    fill: float | Sequence[float] | Tensor, image: Tensor, padding: str
-) -> Tensor | float:
-    """`fill` as a number, or as a (C, 1, 1) tensor like the image."""
-    if isinstance(fill, (int, float)):
-        if not math.isfinite(fill):
-            raise ValueError(f"fill must be finite, got {fill}")
-    else:
-        try:
-            fill = torch.as_tensor(fill, dtype=image.dtype)
-        except (TypeError, ValueError, RuntimeError):
-            raise TypeError(f"fill must be numbers, got {fill!r}") from None
-        if not bool(fill.isfinite().all()):
-            raise ValueError(f"fill must be finite, got {fill.tolist()}")
-        if fill.shape not in ((), (image.shape[1],)):
-            raise ValueError(
-                f"fill must be one number or {image.shape[1]}, one a channel, "
-                f"got shape {tuple(fill.shape)}"
+    It is exactly zero where all neighbours are inside, and exactly one far outside.
+    """
+    inside = 1.0
+    for x, n in zip(points.unbind(dim=-1), reversed(shape[-2:])):
+        if interpolation == "bicubic":
+            before = x.detach().floor()
+            beyond = sum(
+                weight.where((before < -k) | (before > n - 1 - k), 0.0)
+                for k, weight in zip((-1, 0, 1, 2), kernel_weights(x - before))
             )
-        fill = fill.reshape(-1, 1, 1).to(image.device)
-    if padding != "zeros" and not _is_zero(fill):
-        raise ValueError(f"fill needs padding='zeros', got padding={padding!r}")
-    return fill
+        else:  # the way from the last pixel, or from the first
+            beyond = (x - (n - 1)).where(x >= n - 1, (-x).where(x < 0, 0.0))
+        inside = inside * (1 - beyond)
+    return (1 - inside)[:, None]
+
+
+def _in_batches(image: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
+    """One image for many grids, one grid for many images, or one of each: (N, ...)."""
+    image = image[None] if image.ndim == 3 else image
+    grid = grid[None] if grid.ndim == 3 else grid
+    if image.shape[0] != grid.shape[0]:
+        if grid.shape[0] == 1:
+            grid = grid.expand(image.shape[0], -1, -1, -1)
+        else:
+            image = image.expand(grid.shape[0], -1, -1, -1)
+    return image, grid
+
+
+def _check_image(image: Tensor, interpolation: str, antialias: bool) -> None:
+    check_tensor(image, "image")
+    if not image.is_floating_point():
+        if interpolation != "nearest" or antialias or image.is_complex():
+            raise TypeError(
+                "image must be floating unless interpolation is 'nearest' and "
+                f"antialias False, got {image.dtype}"
+            )
+    if image.ndim not in (3, 4) or 0 in image.shape[-3:]:
+        raise ValueError(
+            "image must be (N, C, H, W) or (C, H, W) with at least one channel and one "
+            f"pixel, got {tuple(image.shape)}"
+        )
+
+
+def _check_grid(grid: Tensor, image: Tensor) -> None:
+    check_floating(grid, "grid")
+    if grid.ndim not in (3, 4) or grid.shape[-1] != 2:
+        raise ValueError(
+            f"grid must be (N, H, W, 2) or (H, W, 2), got {tuple(grid.shape)}"
+        )
+    if image.ndim == grid.ndim == 4 and image.shape[0] != grid.shape[0]:
+        if 1 not in (image.shape[0], grid.shape[0]):
+            raise ValueError(
+                f"grid must have the image's batch size {image.shape[0]}, "
+                f"got {grid.shape[0]}"
+            )
+    check_same_device(grid, "grid", image, "image")
+
+
+def _fill_values(fill: Any) -> list[float] | None:
+    """The numbers of a fill, or None for a tensor whose values nobody knows."""
+    values = fill
+    if isinstance(fill, Tensor):
+        values = known_values(fill)
+        if values is None:
+            return None
+    elif isinstance(fill, np.ndarray):
+        values = fill.tolist()
+    if not isinstance(values, Sequence) or isinstance(values, str):
+        values = [values]
+    if not all(isinstance(value, numbers.Real) for value in values):
+        raise TypeError(f"fill must be numbers, got {fill!r}")
+    if not all(-math.inf < value < math.inf for value in values):
+        raise ValueError(f"fill must be finite, got {fill!r}")
+    return [int(v) if isinstance(v, numbers.Integral) else float(v) for v in values]
+
+
+def _fill_for(fill: Any, image: Tensor, values: Tensor) -> float | Tensor:
+    """The fill as a number, or as (C, 1, 1) of the dtype to compute in."""
+    shape = tuple(fill.shape) if isinstance(fill, Tensor) else np.shape(fill)
+    channels = image.shape[-3]
+    if shape not in ((), (channels,)):
+        raise ValueError(
+            f"fill must be one number or {channels}, one a channel, got shape {shape}"
+        )
+    known = _fill_values(fill)
+    for value in known or ():
+        if not _holds(image.dtype, value):
+            raise ValueError(
+                f"fill must be a number that {image.dtype} can hold, got {value}"
+            )
+    if known is not None and not any(known):
+        return 0
+    if isinstance(fill, Tensor):
+        return fill.to(values).reshape(-1, 1, 1)
+    if shape == ():
+        return float(known[0]) if values.is_floating_point() else int(known[0])
+    return vector(known, values).view(-1, 1, 1)
+
+
+def _holds(dtype: torch.dtype, value: float) -> bool:
+    """Whether a dtype can hold a number, up to rounding."""
+    if dtype.is_floating_point:
+        return abs(value) <= torch.finfo(dtype).max
+    low, high = 0, 1
+    if dtype != torch.bool:
+        low, high = torch.iinfo(dtype).min, torch.iinfo(dtype).max
+    return low <= value <= high and value == int(value)

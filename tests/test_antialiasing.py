@@ -1,9 +1,10 @@
-"""Reading while shrinking: against area means, and as smooth as before."""
+"""Sampling while shrinking: against area means, and as smooth as before."""
 
 from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -11,7 +12,7 @@ from torch import Tensor
 from torch.autograd import gradcheck
 
 from stn_tutorial import Affine, Projective, base_grid, sample
-from stn_tutorial.antialiasing import finer_grid, readings_for
+from stn_tutorial.antialiasing import finer_grid, samples_per_side
 
 PADDINGS = ("zeros", "border", "reflection")
 BACKENDS = ("native", "manual")
@@ -46,7 +47,7 @@ def test_the_identity_stays_what_it_is(padding, backend):
     assert torch.equal(sample(image, grid, antialias=True, **options), plain)
 
 
-def test_a_picture_that_grows_is_read_as_before():
+def test_a_picture_that_grows_is_sampled_as_before():
     image = noise(1, 1, 8, 8)
     grid = affine(0.4, 0.1, 0.2, -0.1, 0.4, 0.0, size=(8, 8), dtype=torch.float32)
     assert torch.equal(sample(image, grid, antialias=True), sample(image, grid))
@@ -54,7 +55,9 @@ def test_a_picture_that_grows_is_read_as_before():
 
 @pytest.mark.parametrize("angle", [0.0, 0.3, 0.8])
 @pytest.mark.parametrize("zoom", [1.5, 2.7, 4.0])
-def test_a_shrunk_and_turned_picture_is_near_the_integral_over_its_patches(angle, zoom):
+def test_a_shrunk_and_rotated_picture_is_near_the_integral_over_its_patches(
+    angle, zoom
+):
     image = noise(1, 1, 40, 40, dtype=torch.float64)
     a, b = zoom * math.cos(angle), zoom * math.sin(angle)
     grid = affine(a, -b, 0.1, b, a, 0.0, size=(20, 20)) * 0.5
@@ -88,36 +91,95 @@ def test_the_finer_grid_of_an_affine_grid_is_that_of_a_larger_output(size, n):
         torch.testing.assert_close(finer, larger)
 
 
-def test_as_many_readings_as_the_longest_step_has_pixels():
-    def found(zoom_x: float, zoom_y: float) -> int:
-        grid = affine(zoom_x, 0, 0, 0, zoom_y, 0, size=(20, 20))
-        return readings_for(grid, (20, 20))
-
-    assert found(1, 1) == found(0.3, 0.2) == 1
-    assert found(1.01, 1) == found(1, 2) == found(2, 0.1) == 2
-    assert found(3.2, 1) == 4
-    assert found(100, 1) == 8
+def test_as_many_samples_as_the_longest_step_has_pixels():
+    zooms = [(1, 1), (0.3, 0.2), (1.01, 1), (1, 2), (2, 0.1), (3.2, 1), (100, 1)]
+    grids = [affine(x, 0, 0, 0, y, 0, size=(20, 20)) for x, y in zooms]
+    found = samples_per_side(torch.cat(grids), (20, 20))
+    assert found.tolist() == [1, 1, 2, 2, 2, 4, 8]
 
 
 def test_the_other_convention_has_steps_of_its_own():
     grid = base_grid((5, 5), align_corners=True)[None]
-    assert readings_for(grid, (9, 9), align_corners=True) == 2
+    assert samples_per_side(grid, (9, 9), align_corners=True).tolist() == [2]
     small = sample(noise(1, 1, 9, 9), grid, align_corners=True, antialias=True)
     assert small.isfinite().all()
 
 
-def test_a_number_is_the_number_of_readings():
+def test_a_number_is_the_number_of_samples_a_side():
     image, grid = noise(1, 1, 8, 8), base_grid((8, 8))[None]
-    three = sample(image, finer_grid(grid, 3))
-    expected = F.avg_pool2d(three, 3)
+    expected = F.avg_pool2d(sample(image, finer_grid(grid, 3)), 3)
     torch.testing.assert_close(sample(image, grid, antialias=3), expected)
-    assert torch.equal(sample(image, grid, antialias=1), sample(image, grid))
+    torch.testing.assert_close(sample(image, grid, antialias=np.int64(3)), expected)
 
 
-@pytest.mark.parametrize("wrong", [-1, 1.5])
+@pytest.mark.parametrize("wrong", [-1, 0, 1, 1.5, 2.0, "yes", None])
 def test_another_number_is_refused(wrong):
-    with pytest.raises(ValueError, match="^antialias must be a whole number >= 0, got"):
+    with pytest.raises(ValueError, match="^antialias must be True, False or a whole"):
         sample(noise(1, 1, 4, 4), base_grid((4, 4))[None], antialias=wrong)
+
+
+ZOOMS = (1.0, 3.4, 0.5, 2.0, 1e3)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic"])
+def test_an_image_gives_the_same_alone_and_in_any_batch(interpolation, backend):
+    images = noise(len(ZOOMS), 2, 16, 12)
+    grids = torch.cat([affine(z, 0.1, 0, 0, z, 0, size=(9, 7)) for z in ZOOMS]).float()
+    options = {"antialias": True, "interpolation": interpolation, "backend": backend}
+    together = sample(images, grids, fill=0.3, **options)
+    for k in range(len(ZOOMS)):
+        alone = sample(images[k], grids[k], fill=0.3, **options)
+        torch.testing.assert_close(together[k], alone, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_gradients_of_an_image_do_not_depend_on_its_batch(backend):
+    images = noise(len(ZOOMS), 2, 16, 12, dtype=torch.float64)
+    grids = torch.cat([affine(z, 0.1, 0, 0, z, 0, size=(9, 7)) for z in ZOOMS])
+
+    def gradients(image: Tensor, grid: Tensor) -> tuple[Tensor, ...]:
+        inputs = (image.clone().requires_grad_(), grid.clone().requires_grad_())
+        out = sample(*inputs, antialias=True, backend=backend)
+        return torch.autograd.grad(out.square().sum(), inputs)
+
+    together = gradients(images, grids)
+    for k in range(len(ZOOMS)):
+        alone = gradients(images[k], grids[k])
+        for one, of_all in zip(alone, together):
+            torch.testing.assert_close(of_all[k], one, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("n", [True, 3])
+@pytest.mark.parametrize("shape", [(0, 4, 5), (2, 0, 5), (2, 4, 0)])
+def test_an_empty_batch_or_output_is_empty(shape, n):
+    got = sample(noise(shape[0], 3, 6, 6), torch.zeros(*shape, 2), antialias=n)
+    assert got.shape == (shape[0], 3, *shape[1:])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("zoom", [1e10, 1e19, 1e30, 1e38, math.inf, math.nan])
+def test_grids_as_wide_as_numbers_go_read_the_fill(zoom, backend):
+    grid = (base_grid((4, 5)) * zoom).requires_grad_()
+    image = noise(2, 6, 6).requires_grad_()
+    read = sample(image, grid, fill=-2.0, antialias=True, backend=backend)
+    assert torch.equal(read, torch.full_like(read, -2.0))
+    for gradient in torch.autograd.grad(read.sum(), (image, grid)):
+        assert not gradient.any()
+
+
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic"])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_each_channel_has_its_own_fill(interpolation, backend):
+    grid = base_grid((4, 5)) * 4  # its patches are 8 pixels by 6
+    options = {"interpolation": interpolation, "backend": backend}
+    fills = (0.25, -3.0, 1e6)
+    read = sample(noise(3, 12, 12), grid, fill=fills, antialias=True, **options)
+    for channel, fill in enumerate(fills):
+        alone = sample(
+            noise(3, 12, 12)[channel, None], grid, fill=fill, antialias=True, **options
+        )
+        torch.testing.assert_close(read[channel, None], alone)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

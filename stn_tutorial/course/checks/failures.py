@@ -113,7 +113,7 @@ def averaged_samples(attempt: Callable[[Tensor, Tensor, int, int], Tensor]) -> N
 
     def cases() -> Iterator[tuple[Tensor, Tensor, int, int]]:
         start = Affine().identity()
-        for count, size, n in ((1, 6, 1), (2, 5, 2), (3, 7, 4)):
+        for count, size, n in ((1, 6, 3), (2, 5, 2), (3, 7, 4)):
             theta = start + 0.3 * torch.randn(count, 6, generator=draw)
             yield torch.rand(count, 1, 24, 24, generator=draw), theta, size, n
 
