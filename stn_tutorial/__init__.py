@@ -1,7 +1,7 @@
 """Spatial transformers from the grid up: the package behind the book.
 
 The modules are named after the parts of a spatial transformer (Jaderberg et al. 2015):
-`localization` predicts the parameters of a warp, `coordinates` and `transforms` make
+`localization` predicts the parameters of a warp, `coordinates` and `families` make
 the grid of them, `sampling` reads the image at it; `transformer` is all three in one.
 `coordconv` has convolutions that know where they are (Liu et al. 2018).
 """
@@ -16,6 +16,8 @@ from stn_tutorial.coordconv import (
 )
 from stn_tutorial.coordinates import (
     base_grid,
+    homography,
+    rotation,
     theta_from_pixels,
     theta_to_pixels,
     to_normalized,
@@ -24,9 +26,13 @@ from stn_tutorial.coordinates import (
 from stn_tutorial.families import (
     Affine,
     Attention,
+    Crop,
+    Family,
+    MatrixFamily,
     Projective,
     Similarity,
     Translation,
+    convert,
 )
 from stn_tutorial.sampling import sample
 from stn_tutorial.thin_plate_spline import ThinPlateSpline
@@ -41,6 +47,9 @@ __all__ = [
     "CoordConv2d",
     "CoordConv3d",
     "CoordConvTranspose2d",
+    "Crop",
+    "Family",
+    "MatrixFamily",
     "Projective",
     "Similarity",
     "SpatialTransformer",
@@ -48,7 +57,10 @@ __all__ = [
     "Translation",
     "add_coordinates",
     "base_grid",
+    "convert",
     "convert_to_coordconv",
+    "homography",
+    "rotation",
     "sample",
     "theta_from_pixels",
     "theta_to_pixels",

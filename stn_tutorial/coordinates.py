@@ -19,19 +19,38 @@ Points are ``(x, y)`` (or ``(x, y, z)``) although sizes are ``(H, W)`` (or
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+from stn_tutorial._validate import (
+    check_flag,
+    check_floating,
+    check_size,
+    known_values,
+    product,
+    vector,
+    working_dtype,
+)
 
 __all__ = [
     "base_grid",
+    "homography",
+    "invert",
+    "refuse_where",
+    "rotation",
     "theta_from_pixels",
     "theta_to_pixels",
     "to_normalized",
     "to_pixels",
+    "to_square",
 ]
+
+SIZES = "(W,) or (H, W) or (D, H, W)"
 
 
 def base_grid(
@@ -61,7 +80,8 @@ def base_grid(
         TypeError: if `size` is not made of integers or `dtype` is not floating.
         ValueError: if `size` has no or more than three entries, or one below 1.
     """
-    size = _check_size(size, "size")
+    size = check_size(size, "size", SIZES)
+    check_flag(align_corners, "align_corners")
     dtype = dtype or torch.get_default_dtype()
     if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
         raise TypeError(f"dtype must be a floating type, got {dtype}")
@@ -94,9 +114,7 @@ def to_pixels(
         TypeError: if `points` is not a floating tensor or `size` not integers.
         ValueError: if the last dimension of `points` is not ``len(size)``.
     """
-    size = _check_size(size, "size")
-    _check_points(points, size)
-    middle, reach = _middle_and_reach(size, align_corners, points)
+    middle, reach = _middle_and_reach(points, size, align_corners)
     return points * reach + middle
 
 
@@ -119,9 +137,7 @@ def to_normalized(
         TypeError: if `points` is not a floating tensor or `size` not integers.
         ValueError: if the last dimension of `points` is not ``len(size)``.
     """
-    size = _check_size(size, "size")
-    _check_points(points, size)
-    middle, reach = _middle_and_reach(size, align_corners, points)
+    middle, reach = _middle_and_reach(points, size, align_corners)
     return (points - middle) / reach.where(reach > 0, math.inf)
 
 
@@ -154,10 +170,10 @@ def theta_from_pixels(
         TypeError: if `matrix` is not a floating tensor.
         ValueError: if its shape is neither 2×3 nor 3×3, or it has no inverse.
     """
-    inward = _invert(_to_square(matrix, "matrix"), "matrix")
-    to_in = _pixel_to_normalized(in_size, "in_size", align_corners, matrix)
-    to_out = _pixel_to_normalized(out_size, "out_size", align_corners, matrix)
-    theta = _product(_product(to_in, inward), _invert(to_out, "out_size"))
+    inward = invert(to_square(matrix, "matrix"), "matrix")
+    to_in, _ = _to_normalized_matrix(in_size, "in_size", align_corners, inward)
+    _, from_out = _to_normalized_matrix(out_size, "out_size", align_corners, inward)
+    theta = product(product(to_in, inward), from_out)
     return theta[..., : matrix.shape[-2], :].to(matrix.dtype)
 
 
@@ -188,25 +204,156 @@ def theta_to_pixels(
         TypeError: if `theta` is not a floating tensor.
         ValueError: if its shape is neither 2×3 nor 3×3, or it has no inverse.
     """
-    square = _to_square(theta, "theta")
-    to_in = _pixel_to_normalized(in_size, "in_size", align_corners, theta)
-    to_out = _pixel_to_normalized(out_size, "out_size", align_corners, theta)
-    inward = _product(_product(_invert(to_in, "in_size"), square), to_out)
-    return _invert(inward, "theta")[..., : theta.shape[-2], :].to(theta.dtype)
+    check_floating(theta, "theta")
+    if theta.ndim in (1, 2) and theta.shape[-1] == 6:  # the parameters of Affine
+        theta = theta.unflatten(-1, (2, 3))
+    elif theta.ndim in (1, 2) and theta.shape[-1] == 8:  # those of Projective
+        theta = F.pad(theta, (0, 1), value=1.0).unflatten(-1, (3, 3))
+    square = to_square(theta, "theta")
+    _, from_in = _to_normalized_matrix(in_size, "in_size", align_corners, square)
+    to_out, _ = _to_normalized_matrix(out_size, "out_size", align_corners, square)
+    inward = product(product(from_in, square), to_out)
+    return invert(inward, "theta")[..., : theta.shape[-2], :].to(theta.dtype)
 
 
-def _check_size(size: Sequence[int], name: str) -> tuple[int, ...]:
-    """Return `size` as a tuple of one to three positive integers, or raise."""
-    if torch.jit.is_tracing():  # the sizes are tensors, to be followed, not compared
-        return tuple(size)
-    if not isinstance(size, Sequence) or not all(
-        type(n) in (int, torch.SymInt) for n in size
-    ):
-        raise TypeError(f"{name} must be integers such as (H, W), got {size!r}")
-    size = tuple(size)
-    if not 1 <= len(size) <= 3 or min(size) < 1:
-        raise ValueError(f"{name} must be one to three integers >= 1, got {size}")
-    return size
+def rotation(
+    angle: Tensor | float,
+    scale: Tensor | float = 1.0,
+    shift: Tensor | Sequence[float] = (0.0, 0.0),
+    *,
+    center: Tensor | Sequence[float] = (0.0, 0.0),
+) -> Tensor:
+    r"""Return the matrix that rotates and scales about a point, and then shifts.
+
+    A point p becomes :math:`s R (p - c) + c + t`. The matrix is in the coordinates of
+    `shift` and `center`, whose units must be the same along x and y: pixels, or the
+    normalized coordinates of a square image. A matrix in pixels that leads from the
+    input to the output becomes a theta by `theta_from_pixels`.
+
+    >>> quarter = rotation(math.pi / 2, center=(1.0, 1.0))  # of a full rotation
+    >>> [round(v, 3) + 0.0 for v in (quarter @ torch.tensor([2.0, 1.0, 1.0])).tolist()]
+    [1.0, 2.0]
+    >>> rotation(torch.zeros(5), torch.linspace(0.5, 1, 5)).shape
+    torch.Size([5, 2, 3])
+
+    Args:
+        angle: ``(...)`` radians from x towards y, which is clockwise on the screen.
+        scale: ``(...)``.
+        shift: ``(..., 2)``, added after everything else, ``(x, y)`` order.
+        center: ``(..., 2)``, the point that is not moved but for the shift.
+
+    Returns:
+        ``(..., 2, 3)``, of the widest floating type among the tensors that are given.
+
+    Raises:
+        TypeError: if an argument is neither numbers nor a floating tensor.
+        ValueError: if `shift` or `center` is not ``(..., 2)``.
+    """
+    given = {"angle": angle, "scale": scale, "shift": shift, "center": center}
+    tensors = [value for value in given.values() if isinstance(value, Tensor)]
+    for name, value in given.items():
+        if isinstance(value, Tensor):
+            check_floating(value, name)
+    dtype, device = torch.get_default_dtype(), None
+    if tensors:
+        device = tensors[0].device
+        dtype = functools.reduce(torch.promote_types, [t.dtype for t in tensors])
+    values = {}
+    for name, value in given.items():
+        try:
+            values[name] = torch.as_tensor(value, dtype=dtype, device=device)
+        except (TypeError, ValueError, RuntimeError):
+            raise TypeError(f"{name} must be numbers, got {value!r}") from None
+    for name in ("shift", "center"):
+        if values[name].shape[-1:] != (2,):
+            raise ValueError(
+                f"{name} must be (..., 2), got {tuple(values[name].shape)}"
+            )
+    cosine = values["scale"] * values["angle"].cos()
+    sine = values["scale"] * values["angle"].sin()
+    (tx, ty), (cx, cy) = values["shift"].unbind(-1), values["center"].unbind(-1)
+    entries = (
+        (cosine, -sine, cx - cosine * cx + sine * cy + tx),
+        (sine, cosine, cy - sine * cx - cosine * cy + ty),
+    )
+    flat = torch.broadcast_tensors(*entries[0], *entries[1])
+    return torch.stack(flat, dim=-1).unflatten(-1, (2, 3))
+
+
+def homography(from_points: Tensor, to_points: Tensor) -> Tensor:
+    r"""Return the projective matrix that takes four points to four others.
+
+    The points are in whatever coordinates: the matrix leads from those of
+    `from_points` to those of `to_points`. From input pixels to output pixels, it
+    becomes a theta by `theta_from_pixels`; from normalized points of the output to
+    normalized points of the input, it is one.
+
+    Four points in homogeneous coordinates, of which no three lie on a line, are
+    multiples of the columns of a matrix and their sum,
+    :math:`P = (p_1, p_2, p_3) \, \mathrm{diag}(\lambda)`, with
+    :math:`(p_1, p_2, p_3) \, \lambda = p_4`. With Q for the other four, the matrix is
+    :math:`Q P^{-1}`.
+
+    >>> square = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
+    >>> homography(square, 2 * square + 3).tolist()
+    [[2.0, 0.0, 3.0], [0.0, 2.0, 3.0], [0.0, 0.0, 1.0]]
+
+    Args:
+        from_points: ``(..., 4, 2)``, floating, ``(x, y)`` order.
+        to_points: ``(..., 4, 2)``.
+
+    Returns:
+        ``(..., 3, 3)``. A point ``(x, y, 1)`` becomes a positive multiple of
+        ``(x', y', 1)``. The last entry is 1 wherever ``(0, 0)`` is ahead of the
+        horizon, as the four points are.
+
+    Raises:
+        TypeError: if the points are not floating tensors.
+        ValueError: if they are not ``(..., 4, 2)``, if three of four lie on a line, or
+            if the horizon would have to pass between them: then they don't stand in the
+            same order around both quadrilaterals.
+    """
+    for name, points in (("from_points", from_points), ("to_points", to_points)):
+        check_floating(points, name)
+        if points.shape[-2:] != (4, 2):
+            raise ValueError(f"{name} must be (..., 4, 2), got {tuple(points.shape)}")
+    dtype = working_dtype(from_points, to_points)
+    start, start_factors = _projective_frame(from_points.to(dtype), "from_points")
+    end, end_factors = _projective_frame(to_points.to(dtype), "to_points")
+    factors = end_factors / start_factors
+    both = torch.cat(torch.broadcast_tensors(from_points, to_points), dim=-1)
+    refuse_where(
+        (factors <= 0).any(dim=-1),
+        both,
+        "from_points and to_points must stand in the same order, as (x, y, x', y')",
+    )
+    matrix = product(end * factors[..., None, :], invert(start, "from_points"))
+    corner = matrix[..., 2:, 2:]
+    matrix = matrix / corner.where(corner > torch.finfo(dtype).eps, 1.0)
+    return matrix.to(torch.promote_types(from_points.dtype, to_points.dtype))
+
+
+def _projective_frame(points: Tensor, name: str) -> tuple[Tensor, Tensor]:
+    """The first three of four points as columns (..., 3, 3), and the λ of the fourth.
+
+    They are solved for about the points' mean, where little is lost to rounding.
+    """
+    columns = F.pad(points, (0, 1), value=1.0).mT  # (..., 3, 4)
+    middle = points.mean(dim=-2, keepdim=True)
+    spread = (points - middle).abs().amax(dim=(-2, -1), keepdim=True)
+    near = F.pad((points - middle) / spread, (0, 1), value=1.0).mT
+    triples = torch.stack([_without_column(near, k) for k in range(4)], dim=-3)
+    refuse_where(
+        _is_singular(triples).any(dim=-1),
+        points,
+        f"{name} must be four points, no three of them on a line",
+    )
+    inverse, _ = torch.linalg.inv_ex(near[..., :3])
+    return columns[..., :3], product(inverse, near[..., 3:])[..., 0]
+
+
+def _without_column(matrix: Tensor, k: int) -> Tensor:
+    return torch.cat([matrix[..., :k], matrix[..., k + 1 :]], dim=-1)
 
 
 def _reach(n: int, align_corners: bool) -> float:
@@ -215,71 +362,115 @@ def _reach(n: int, align_corners: bool) -> float:
 
 
 def _middle_and_reach(
-    size: tuple[int, ...], align_corners: bool, like: Tensor
+    points: Tensor, size: Sequence[int], align_corners: bool
 ) -> tuple[Tensor, Tensor]:
     """The pixel at normalized 0, and the pixels from 0 to 1, in (x, y, ...) order."""
-    middle = like.new_tensor([(n - 1) / 2 for n in reversed(size)])
-    reach = like.new_tensor([_reach(n, align_corners) for n in reversed(size)])
-    return middle, reach
-
-
-def _check_points(points: Tensor, size: tuple[int, ...]) -> None:
-    if not isinstance(points, Tensor) or not points.is_floating_point():
-        kind = points.dtype if isinstance(points, Tensor) else type(points).__name__
-        raise TypeError(f"points must be a floating tensor, got {kind}")
+    size = check_size(size, "size", SIZES)
+    check_flag(align_corners, "align_corners")
+    check_floating(points, "points")
     if points.ndim == 0 or points.shape[-1] != len(size):
         raise ValueError(
             f"points must be (..., {len(size)}) for a size {size}, "
             f"got {tuple(points.shape)}"
         )
+    middle = vector([(n - 1) / 2 for n in reversed(size)], points)
+    return middle, vector([_reach(n, align_corners) for n in reversed(size)], points)
 
 
-def _to_square(matrix: Tensor, name: str) -> Tensor:
-    """(..., 2, 3) or (..., 3, 3) -> (..., 3, 3), in at least float32."""
-    if not isinstance(matrix, Tensor) or not matrix.is_floating_point():
-        kind = matrix.dtype if isinstance(matrix, Tensor) else type(matrix).__name__
-        raise TypeError(f"{name} must be a floating tensor, got {kind}")
-    if matrix.shape[-2:] not in ((2, 3), (3, 3)):
-        raise ValueError(
-            f"{name} must be (..., 2, 3) or (..., 3, 3), got {tuple(matrix.shape)}"
-        )
-    matrix = matrix.to(torch.promote_types(matrix.dtype, torch.float32))
-    if matrix.shape[-2] == 3:
-        return matrix
-    last_row = matrix.new_tensor([0.0, 0.0, 1.0]).expand(*matrix.shape[:-2], 1, 3)
-    return torch.cat([matrix, last_row], dim=-2)
-
-
-def _pixel_to_normalized(
+def _to_normalized_matrix(
     size: Sequence[int], name: str, align_corners: bool, like: Tensor
-) -> Tensor:
-    size = _check_size(size, name)
-    if len(size) != 2:
-        raise ValueError(f"{name} must be (H, W), got {size}")
-    if align_corners and min(size) == 1:
+) -> tuple[Tensor, Tensor]:
+    """The matrix from an image's pixel to its normalized coordinates, and back."""
+    height, width = size = check_size(size, name)
+    check_flag(align_corners, "align_corners")
+    if align_corners and not torch.jit.is_tracing() and min(size) == 1:
         raise ValueError(
             f"{name} must be at least 2 along each axis with align_corners=True, "
             f"got {size}"
         )
-    dtype = torch.promote_types(like.dtype, torch.float32)
-    (x, y), (rx, ry) = _middle_and_reach(size, align_corners, like.to(dtype))
-    matrix = torch.eye(3, dtype=dtype, device=like.device)
-    matrix[0, 0], matrix[0, 2] = 1 / rx, -x / rx
-    matrix[1, 1], matrix[1, 2] = 1 / ry, -y / ry
-    return matrix
+    x, y = (width - 1) / 2, (height - 1) / 2
+    rx, ry = _reach(width, align_corners), _reach(height, align_corners)
+    there = vector((1 / rx, 0, -x / rx, 0, 1 / ry, -y / ry, 0, 0, 1), like)
+    back = vector((rx, 0, x, 0, ry, y, 0, 0, 1), like)
+    return there.view(3, 3), back.view(3, 3)
 
 
-def _product(a: Tensor, b: Tensor) -> Tensor:
-    """``a @ b``, which would be rounded to half precision under autocast."""
-    return (a[..., :, :, None] * b[..., None, :, :]).sum(dim=-2)
+def to_square(matrix: Tensor, name: str) -> Tensor:
+    """Return matrices as 3×3, in float32 at least.
+
+    >>> to_square(torch.eye(2, 3), "theta").tolist()
+    [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+
+    Args:
+        matrix: ``(..., 2, 3)`` or ``(..., 3, 3)``.
+        name: of the argument, for the error.
+
+    Returns:
+        ``(..., 3, 3)``.
+
+    Raises:
+        TypeError: if `matrix` is not a floating tensor.
+        ValueError: if its shape is neither 2×3 nor 3×3.
+    """
+    check_floating(matrix, name)
+    if matrix.shape[-2:] not in ((2, 3), (3, 3)):
+        raise ValueError(
+            f"{name} must be (..., 2, 3) or (..., 3, 3), got {tuple(matrix.shape)}"
+        )
+    matrix = matrix.to(working_dtype(matrix))
+    if matrix.shape[-2] == 3:
+        return matrix
+    last_row = vector((0, 0, 1), matrix).expand(*matrix.shape[:-2], 1, 3)
+    return torch.cat([matrix, last_row], dim=-2)
 
 
-def _invert(matrix: Tensor, name: str) -> Tensor:
+def invert(matrix: Tensor, name: str) -> Tensor:
+    """Return the inverses of matrices, which must have some, whatever rounding says.
+
+    >>> invert(torch.tensor([[0.5, 0.0], [0.0, 2.0]]), "matrix").tolist()
+    [[2.0, 0.0], [0.0, 0.5]]
+
+    Args:
+        matrix: ``(..., n, n)``, float32 at least.
+        name: of the argument, for the error.
+
+    Returns:
+        ``(..., n, n)``.
+
+    Raises:
+        ValueError: if a matrix is singular, or so nearly that only rounding tells.
+    """
     inverse, failed = torch.linalg.inv_ex(matrix)
     exact = (failed == 0) & inverse.isfinite().all(dim=(-2, -1))
-    if not bool((exact & ~_is_singular(matrix)).all()):
-        raise ValueError(f"{name} has no inverse: {matrix.tolist()}")
+    singular = ~exact | _is_singular(matrix)
+    refuse_where(singular, matrix, f"{name} must have an inverse")
     return inverse
+
+
+def refuse_where(wrong: Tensor, values: Tensor, message: str) -> None:
+    """Raise for the first of a batch that is wrong, if it can be known.
+
+    >>> refuse_where(torch.tensor([False, True]), torch.tensor([1.0, 2.0]), "no twos")
+    Traceback (most recent call last):
+        ...
+    ValueError: no twos, got 2.0 at index 1
+
+    Args:
+        wrong: ``()`` or ``(...)``, boolean.
+        values: ``(...)`` and more dimensions: what the message shows.
+        message: what is asked for.
+
+    Raises:
+        ValueError: if one is wrong. Nothing is raised where `wrong` has no values yet:
+            in a compiler, an export, a trace or under `torch.vmap`.
+    """
+    known = known_values(wrong.flatten())
+    if not known or not any(known):
+        return
+    first = known.index(True)
+    shown = values.reshape(len(known), *values.shape[wrong.ndim :])[first].tolist()
+    where = f" at index {first}" if wrong.ndim else ""
+    raise ValueError(f"{message}, got {shown}{where}")
 
 
 def _is_singular(matrix: Tensor) -> Tensor:

@@ -1,44 +1,152 @@
 """Families of warps: from a few parameters to a sampling grid (the grid generator).
 
-A family is a small object with ``n_params``, ``identity()`` and ``grid()``. The grid it
-makes holds, for every *output* pixel, the normalized *input* coordinates to read: the
-inverse warp, as in §3.2 of Jaderberg et al. (2015). The families of this module are
-matrices, each family contained in the next::
+A family is a small object with ``n_params``, ``identity()`` and ``grid()``: see
+`Family`. The grid it makes holds, for every *output* pixel, the normalized *input*
+coordinates to sample: the inverse warp, as in §3.2 of Jaderberg et al. (2015). The
+families of this module are matrices, each family contained in the next::
 
     Translation < Attention < Similarity < Affine < Projective
 
 They are groups, the last one while the output's middle stays ahead of the horizon.
-The thin plate spline is none; it is in `stn_tutorial.thin_plate_spline`.
+`Crop` is a part of `Attention`. The thin plate spline is no matrix; it is in
+`stn_tutorial.thin_plate_spline`.
+
+Wherever a family of matrices takes parameters, ``(N, n_params)``, it takes its matrices
+as well, ``(N, 2, 3)`` or ``(N, 3, 3)``. One warp may come without the batch: what is
+made of it has none either. (A lone matrix can't come so to a family of three
+parameters: there, ``(2, 3)`` are the parameters of two warps.) A matrix that isn't one
+of the family is refused, wherever its numbers are known: not while a function is
+compiled, exported or traced, and not under `torch.vmap`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
-from stn_tutorial.coordinates import base_grid
+from stn_tutorial._validate import (
+    check_floating,
+    check_number,
+    check_size,
+    kind_of,
+    product,
+    vector,
+    working_dtype,
+)
+from stn_tutorial.coordinates import base_grid, invert, refuse_where, to_square
 
 __all__ = [
     "Affine",
     "Attention",
+    "Crop",
+    "Described",
+    "Family",
     "MatrixFamily",
     "Projective",
     "Similarity",
     "Translation",
+    "check_family",
     "check_params",
     "convert",
     "output_points",
 ]
 
+#: Divisors up to here are on the horizon of a perspective, or behind it.
+HORIZON = 1e-6
+#: What rounding may make of a matrix's entries, over its largest entry.
+ROUNDING = 1e-4
 
-class MatrixFamily:
+
+@runtime_checkable
+class Family(Protocol):
+    """What is asked of a family of warps. Any object that has it will do.
+
+    >>> class Mirror:
+    ...     n_params = 0
+    ...
+    ...     def identity(self):
+    ...         return torch.zeros(0)
+    ...
+    ...     def grid(self, params, size, *, align_corners=False):
+    ...         grid = base_grid(size, align_corners=align_corners)
+    ...         mirrored = grid * torch.tensor([-1.0, 1.0])
+    ...         return mirrored.expand(len(params), -1, -1, -1)
+    >>> isinstance(Mirror(), Family)
+    True
+    """
+
+    @property
+    def n_params(self) -> int:
+        """How many numbers a warp of this family has."""
+        ...
+
+    def identity(self) -> Tensor:
+        """Return the ``(n_params,)`` parameters at which a localization network starts.
+
+        They leave an image as it is, wherever the family has a warp that does.
+        """
+        ...
+
+    def grid(
+        self, params: Tensor, size: Sequence[int], *, align_corners: bool = False
+    ) -> Tensor:
+        """Return the input coordinates to sample for every output pixel.
+
+        Args:
+            params: ``(N, n_params)``.
+            size: ``(H, W)`` of the output.
+            align_corners: the convention of the normalized coordinates.
+
+        Returns:
+            ``(N, H, W, 2)`` normalized input points.
+        """
+        ...
+
+
+class Described:
+    """Gives a family `repr` and equality: both look at its public attributes.
+
+    >>> Affine(), Crop(scale=0.25)
+    (Affine(), Crop(scale=0.25))
+    >>> Affine() == Affine(), Crop(scale=0.25) == Crop(scale=0.5)
+    (True, False)
+    """
+
+    def __repr__(self) -> str:
+        options = (f"{name}={value!r}" for name, value in self._options().items())
+        return f"{type(self).__name__}({', '.join(options)})"
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return self._options() == other._options()
+
+    def __hash__(self) -> int:
+        return hash(repr(self))
+
+    def _options(self) -> dict[str, Any]:
+        given = vars(self).items()
+        return {k: v for k, v in given if not k.startswith("_") and v is not None}
+
+
+class MatrixFamily(Described):
     """What the families of matrices share: everything but the picture of the matrix.
 
-    A family is defined by `entries`, its 3×3 matrix as one would write it down; the
-    parameters are the letters in the order of `letters`. Everything is computed in
-    float32 at least: a grid in half precision can't tell neighbouring pixels apart.
+    A family is defined by `entries`, its 3×3 matrix as one would write it down. The
+    parameters are the letters in it, in the order of `letters`; what is no letter is a
+    number or the name of an attribute. So one can write a family of one's own:
+
+    >>> class Stretch(MatrixFamily):
+    ...     entries = ("s 0 0", "0 1 0", "0 0 1")
+    ...     letters = "s"
+    >>> Stretch().grid(torch.tensor([[0.5]]), (1, 4))[..., 0].tolist()
+    [[[-0.375, -0.125, 0.125, 0.375]]]
+
+    Everything is computed in float32 at least: a grid in half precision can't tell
+    neighbouring pixels apart.
     """
 
     entries: tuple[str, str, str]
@@ -50,50 +158,62 @@ class MatrixFamily:
         return len(self.letters)
 
     def identity(self) -> Tensor:
-        """Return the ``(n_params,)`` parameters that leave an image as it is."""
-        return self.params_of(torch.eye(3)[None])[0]
+        """Return the ``(n_params,)`` parameters that leave an image as it is.
+
+        >>> Similarity().identity().tolist()
+        [1.0, 0.0, 0.0, 0.0]
+        """
+        return self._params_of(torch.eye(3), "the identity")
 
     def matrix(self, params: Tensor) -> Tensor:
         """Return the matrices, normalized output to normalized input.
 
+        >>> Attention().matrix(torch.tensor([[0.5, 0.1, 0.2]])).shape
+        torch.Size([1, 3, 3])
+
         Args:
-            params: ``(N, n_params)``.
+            params: ``(N, n_params)``, or matrices of the family.
 
         Returns:
             ``(N, 3, 3)``, of the parameters' dtype, float32 at least.
 
         Raises:
             TypeError: if `params` is not a floating tensor.
-            ValueError: if `params` is not ``(N, n_params)``.
+            ValueError: if `params` has another shape, or a matrix isn't of the family.
         """
-        params = check_params(params, self.n_params)
-        zero = torch.zeros_like(params[:, 0])
-        known = {"0": zero, "1": zero + 1}
-        for letter, value in zip(self.letters, params.unbind(dim=1), strict=True):
-            known[letter], known["-" + letter] = value, -value
-        rows = [[known[entry] for entry in row.split()] for row in self.entries]
-        return torch.stack([torch.stack(row, dim=-1) for row in rows], dim=-2)
+        return self._write(self._params(params, "params"))
 
     def params_of(self, matrix: Tensor) -> Tensor:
         """Return the parameters of matrices of this family; undoes `matrix`.
 
+        >>> theta = torch.tensor([[0.5, 0.0, 0.1], [0.0, 0.5, 0.2]])
+        >>> [round(p, 3) for p in Attention().params_of(theta).tolist()]
+        [0.5, 0.1, 0.2]
+
         Args:
-            matrix: ``(N, 3, 3)``, up to a factor.
+            matrix: ``(N, 2, 3)`` or ``(N, 3, 3)``, or one without the batch; those of
+                `Projective` up to a positive factor.
 
         Returns:
-            ``(N, n_params)``.
+            ``(N, n_params)``, of the matrix's dtype, float32 at least.
+
+        Raises:
+            TypeError: if `matrix` is not a floating tensor.
+            ValueError: if it has another shape, or isn't of the family.
         """
-        matrix = matrix / matrix[:, 2:, 2:]
-        flat = " ".join(self.entries).split()
-        return matrix.flatten(1)[:, [flat.index(letter) for letter in self.letters]]
+        return self._params_of(matrix, "matrix")
 
     def grid(
         self, params: Tensor, size: Sequence[int], *, align_corners: bool = False
     ) -> Tensor:
-        """Return the input coordinates to read for every output pixel.
+        """Return the input coordinates to sample for every output pixel.
+
+        >>> Translation().grid(torch.tensor([[1.0, 0.0]]), (1, 2)).tolist()
+        [[[[0.5, 0.0], [1.5, 0.0]]]]
 
         Args:
-            params: ``(N, n_params)``, normalized output to normalized input.
+            params: ``(N, n_params)``, normalized output to normalized input, or
+                matrices of the family.
             size: ``(H, W)`` of the output.
             align_corners: the convention of the normalized coordinates.
 
@@ -103,9 +223,10 @@ class MatrixFamily:
 
         Raises:
             TypeError: if `params` is not a floating tensor.
-            ValueError: if `params` is not ``(N, n_params)`` or `size` not ``(H, W)``.
+            ValueError: if `params` has another shape, a matrix isn't of the family, or
+                `size` is not ``(H, W)``.
         """
-        matrix = self.matrix(params)[:, None, None]  # (N, 1, 1, 3, 3)
+        matrix = self.matrix(params)[..., None, None, :, :]  # (N, 1, 1, 3, 3)
         x, y = output_points(size, matrix, align_corners).split(1, dim=-1)
         # Products and sums rather than a matrix product: the latter is rounded to half
         # precision under autocast and to TF32 on some GPUs, and a grid can't bear that.
@@ -118,76 +239,298 @@ class MatrixFamily:
         `first`: the matrices multiply in the order ``first @ second``. (A point behind
         the horizons of two projective warps lies ahead of that of their product.)
 
+        >>> zoom, shift = torch.tensor([[0.5, 0.0, 0.0], [1.0, 0.4, 0.0]])
+        >>> [round(p, 3) for p in Attention().compose(zoom, shift).tolist()]
+        [0.5, 0.2, 0.0]
+
         Args:
-            first: ``(N, n_params)``, the warp applied to the image first.
-            second: ``(N, n_params)``, the warp applied to the result.
+            first: ``(N, n_params)`` or matrices, the warp applied to the image first.
+            second: ``(N, n_params)`` or matrices, the warp applied to the result. One
+                warp is composed with every one of a batch.
 
         Returns:
             ``(N, n_params)`` parameters, normalized output to normalized input.
 
         Raises:
             TypeError: if `first` or `second` is not a floating tensor.
-            ValueError: if they are not both ``(N, n_params)``, or do not compose.
+            ValueError: if they have other shapes, or their composition isn't of the
+                family.
         """
-        check_params(first, self.n_params, "first")
-        check_params(second, self.n_params, "second")
-        if first.shape != second.shape:
+        a = self._write(self._params(first, "first"))
+        b = self._write(self._params(second, "second"))
+        if a.ndim == b.ndim == 3 and len(a) != len(b) and 1 not in (len(a), len(b)):
             raise ValueError(
-                f"second must be {tuple(first.shape)} like first, "
-                f"got {tuple(second.shape)}"
+                f"second must have the batch size {len(a)} of first, got {len(b)}"
             )
-        a, b = self.matrix(first), self.matrix(second)
-        product = (a[..., None] * b[:, None]).sum(dim=-2)  # as in `grid`
-        _check_corner(product, "first and second")
-        return self.params_of(product).to(first.dtype)
+        composed = self._read(product(a, b), "the composition of first and second")
+        return composed.to(first.dtype)
 
     def inverse(self, params: Tensor) -> Tensor:
         """Return the warp that undoes this one.
 
+        >>> Attention().inverse(torch.tensor([[0.5, 0.0, 0.25]])).tolist()
+        [[2.0, 0.0, -0.5]]
+
         Args:
-            params: ``(N, n_params)``, normalized output to normalized input.
+            params: ``(N, n_params)``, normalized output to normalized input, or
+                matrices of the family.
 
         Returns:
             ``(N, n_params)`` parameters, again normalized output to normalized input.
 
         Raises:
-            ValueError: if a warp has no inverse, since it flattens the image.
+            ValueError: if a warp has no inverse, since it flattens the image, or none
+                in the family.
         """
-        inverse, failed = torch.linalg.inv_ex(self.matrix(params))
-        if bool((failed != 0).any()) or not bool(inverse.isfinite().all()):
-            raise ValueError(f"params have no inverse: {params.tolist()}")
-        _check_corner(inverse, "params")
-        return self.params_of(inverse).to(params.dtype)
+        inverse = invert(self._write(self._params(params, "params")), "params")
+        return self._read(inverse, "the inverse of params").to(params.dtype)
+
+    def _params(self, params: Tensor, name: str) -> Tensor:
+        """Parameters, or those of matrices, in float32 at least; or an error."""
+        check_floating(params, name)
+        n = self.n_params
+        if params.ndim in (1, 2) and params.shape[-1] == n:
+            return params.to(working_dtype(params))
+        if params.ndim not in (2, 3) or params.shape[-2:] not in ((2, 3), (3, 3)):
+            raise ValueError(
+                f"{name} must be (N, {n}), (N, 2, 3) or (N, 3, 3) for {self!r}, "
+                f"got {tuple(params.shape)}"
+            )
+        return self._params_of(params, name)
+
+    def _write(self, params: Tensor) -> Tensor:
+        """Put parameters (N, n_params) into the picture: (N, 3, 3)."""
+        entries = [each for row in self.entries for each in row.split()]
+        values = [self._entry(each, params) for each in entries]
+        return torch.stack(values, dim=-1).unflatten(-1, (3, 3))
+
+    def _entry(self, entry: str, params: Tensor) -> Tensor:
+        name = entry.removeprefix("-")
+        if name in self.letters:
+            value = params[..., self.letters.index(name)]
+        else:
+            number = getattr(self, name) if hasattr(self, name) else float(name)
+            value = params.new_full(params.shape[:-1], number)
+        return value if name == entry else -value
+
+    def _params_of(self, matrix: Tensor, name: str) -> Tensor:
+        """`params_of` of an argument that is called so."""
+        square = to_square(matrix, name)
+        if matrix.ndim > 3:
+            raise ValueError(
+                f"{name} must be (N, 2, 3) or (N, 3, 3), got {tuple(matrix.shape)}"
+            )
+        rounding = max(ROUNDING, 16 * torch.finfo(matrix.dtype).eps)
+        return self._read(square, name, rounding)
+
+    def _read(self, square: Tensor, name: str, rounding: float = ROUNDING) -> Tensor:
+        """Take the parameters out of (N, 3, 3), if that is the family's picture."""
+        if self.entries[2] != "0 0 1":
+            square = _without_factor(square, name)
+        flat, entries = square.flatten(-2), " ".join(self.entries).split()
+        params = torch.stack(
+            [
+                flat[..., entries.index(letter)]
+                if letter in entries
+                else -flat[..., entries.index("-" + letter)]
+                for letter in self.letters
+            ],
+            dim=-1,
+        )
+        away = (self._write(params) - square).abs().amax(dim=(-2, -1))
+        largest = square.abs().amax(dim=(-2, -1))
+        wrong = away > rounding * largest  # NaN may pass, as it may in parameters
+        refuse_where(wrong, square, f"{name} must be a warp of {self!r}")
+        return params
+
+
+def _without_factor(square: Tensor, name: str) -> Tensor:
+    """Make the last entry 1, if the middle of the output is ahead of the horizon.
+
+    Dividing would otherwise divide by 0, or swap ahead and behind.
+    """
+    corner = square[..., 2, 2]
+    largest = square[..., 2, :].abs().amax(dim=-1)
+    behind = corner <= HORIZON * largest
+    refuse_where(
+        behind, square, f"{name} must have the output's middle ahead of its horizon"
+    )
+    return square / corner[..., None, None]
 
 
 class Translation(MatrixFamily):
-    """A shift by (x, y) of the place that is read."""
+    """A shift by (x, y) of the location that is sampled.
+
+    >>> Translation().n_params
+    2
+    """
 
     entries = ("1 0 x", "0 1 y", "0 0 1")
     letters = "xy"
 
 
+class Crop(MatrixFamily):
+    """A crop of a fixed size, which can only move: its middle is (x, y).
+
+    There is no identity warp among the crops, unless the scale is 1: `identity` returns
+    the crop from the middle, at which a localization network starts.
+
+    >>> image = torch.arange(16.0).view(1, 1, 4, 4)
+    >>> grid = Crop(scale=0.5).grid(torch.tensor([[0.5, -0.5]]), (2, 2))
+    >>> torch.nn.functional.grid_sample(image, grid, align_corners=False).tolist()
+    [[[[2.0, 3.0], [6.0, 7.0]]]]
+
+    Args:
+        scale: side of the crop over that of the image.
+
+    Raises:
+        ValueError: if `scale` is not positive and finite.
+    """
+
+    entries = ("scale 0 x", "0 scale y", "0 0 1")
+    letters = "xy"
+
+    def __init__(self, scale: float = 0.5) -> None:
+        self.scale = _positive(scale, "scale")
+
+    def identity(self) -> Tensor:
+        """Return the ``(2,)`` parameters of the crop from the middle: zeros.
+
+        >>> Crop().identity().tolist()
+        [0.0, 0.0]
+        """
+        return torch.zeros(2)
+
+
 class Attention(MatrixFamily):
-    """A window: isotropic scale s and shift (x, y). Equation (2) of the paper."""
+    """A crop of any size: isotropic scale s and shift (x, y). Equation (2) of §3.2.
+
+    >>> Attention().matrix(torch.tensor([0.5, 0.1, 0.2])).shape
+    torch.Size([3, 3])
+    """
 
     entries = ("s 0 x", "0 s y", "0 0 1")
     letters = "sxy"
 
 
 class Similarity(MatrixFamily):
-    """A turn, an isotropic scale and a shift.
+    r"""A rotation, an isotropic scale and a shift.
 
     With a scale s and an angle α, clockwise on the screen, ``a = s cos α`` and
     ``b = s sin α``: unlike s and α themselves, these two are smooth everywhere. They
-    are in normalized units, so that a turn shears an image that is not square.
+    rotate and scale the *picture*. In normalized coordinates of an image that is not
+    square, whose units along x and y differ, a rotation would be a shear; so this
+    family measures x and y, and its shift, in half the image's height along both axes.
+    Its matrix in normalized coordinates depends on the `aspect` r, width over height:
+
+    .. math:: \begin{pmatrix} a & -b/r & x/r \\ b\,r & a & y \\ 0 & 0 & 1 \end{pmatrix}
+
+    On a square image r is 1, and all units are the normalized ones.
+
+    >>> quarter = torch.tensor([0.0, 1.0, 0.0, 0.0])  # of a full rotation
+    >>> to_pixels = torch.tensor([32.0, 16.0])  # the reaches of an image of 32×64
+    >>> grid = Similarity().grid(quarter, (32, 64)) * to_pixels
+    >>> (grid[0, 1] - grid[0, 0]).tolist(), (grid[1, 0] - grid[0, 0]).tolist()
+    ([0.0, 1.0], [-1.0, 0.0])
+
+    Args:
+        aspect: width over height of the image that is sampled (with
+            ``align_corners=True``, ``(W - 1) / (H - 1)``). With None, `grid` takes that
+            of the output's size, which is right unless input and output have different
+            shapes; `compose` and `inverse` do not need to know; where a matrix is given
+            or asked for, an error says that it must be known.
+
+    Raises:
+        ValueError: if `aspect` is not positive and finite.
     """
 
     entries = ("a -b x", "b a y", "0 0 1")
     letters = "abxy"
 
+    def __init__(self, aspect: float | None = None) -> None:
+        self.aspect = None if aspect is None else _positive(aspect, "aspect")
+
+    def identity(self) -> Tensor:
+        """Return the ``(4,)`` parameters that leave an image as it is.
+
+        >>> Similarity().identity().tolist()
+        [1.0, 0.0, 0.0, 0.0]
+        """
+        return torch.tensor([1.0, 0.0, 0.0, 0.0])
+
+    def matrix(self, params: Tensor) -> Tensor:
+        """Return the matrices, normalized output to normalized input.
+
+        >>> Similarity(aspect=2.0).matrix(torch.tensor([0.0, 1.0, 0.0, 0.0])).tolist()
+        [[0.0, -0.5, 0.0], [2.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
+
+        Args:
+            params: ``(N, 4)``, or matrices of the family.
+
+        Returns:
+            ``(N, 3, 3)``, of the parameters' dtype, float32 at least.
+
+        Raises:
+            TypeError: if `params` is not a floating tensor.
+            ValueError: if `params` has another shape, a matrix isn't of the family, or
+                the aspect is not known.
+        """
+        own = super().matrix(params)
+        return own * self._units("a matrix of Similarity()", own)
+
+    def grid(
+        self, params: Tensor, size: Sequence[int], *, align_corners: bool = False
+    ) -> Tensor:
+        """Return the input coordinates to sample for every output pixel.
+
+        >>> Similarity().grid(torch.tensor([[1.0, 0.0, 0.0, 0.0]]), (3, 5)).shape
+        torch.Size([1, 3, 5, 2])
+
+        Args:
+            params: ``(N, 4)``, output to input, or matrices of the family.
+            size: ``(H, W)`` of the output. The input is taken to have the same shape,
+                unless the family knows the input's `aspect`.
+            align_corners: the convention of the normalized coordinates.
+
+        Returns:
+            ``(N, H, W, 2)`` normalized input points, of the parameters' dtype, float32
+            at least.
+
+        Raises:
+            TypeError: if `params` is not a floating tensor.
+            ValueError: if `params` has another shape, a matrix isn't of the family, or
+                `size` is not ``(H, W)``.
+        """
+        if self.aspect is not None:
+            return super().grid(params, size, align_corners=align_corners)
+        height, width = check_size(size, "size")
+        if align_corners:  # the reach is n - 1 pixels, but a single pixel has none
+            height, width = (n - 1 + 1 // n for n in (height, width))
+        known = Similarity(width / height)
+        return known.grid(params, size, align_corners=align_corners)
+
+    def _params_of(self, matrix: Tensor, name: str) -> Tensor:
+        square = to_square(matrix, name)
+        return super()._params_of(square / self._units(name, square), name)
+
+    def _units(self, name: str, like: Tensor) -> Tensor:
+        """What the family's own units make of each entry in normalized ones: (3, 3)."""
+        if self.aspect is None:
+            raise ValueError(
+                f"{name} depends on the image's width over height, which Similarity() "
+                f"does not know: make it, say, Similarity(aspect=1.0)"
+            )
+        r = self.aspect
+        return vector((1, 1 / r, 1 / r, r, 1, 1, 1, 1, 1), like).view(3, 3)
+
 
 class Affine(MatrixFamily):
-    """Every affine warp: the six numbers of theta, row by row. Equation (1)."""
+    """Every affine warp: the six numbers of theta, row by row. Equation (1) of §3.2.
+
+    >>> theta = torch.eye(2, 3)[None]
+    >>> Affine().grid(theta, (4, 5)).shape
+    torch.Size([1, 4, 5, 2])
+    """
 
     entries = ("a b c", "d e f", "0 0 1")
     letters = "abcdef"
@@ -198,8 +541,15 @@ class Projective(MatrixFamily):
 
     The output point (x, y) reads ``(a x + b y + c, d x + e y + f) / (g x + h y + 1)``.
     Where the divisor is not positive, the point lies on or behind the horizon and has
-    no place in the input: its coordinates are infinite, and `stn_tutorial.sample` reads
-    it as outside.
+    no location in the input: its coordinates are infinite, and `stn_tutorial.sample`
+    takes it as outside.
+
+    A matrix is one of this family up to a positive factor, if the middle of the output
+    is ahead of the horizon: if its last entry is positive.
+
+    >>> lean = torch.tensor([[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 2.0, 0.0]])
+    >>> Projective().grid(lean, (1, 2))[..., 0].tolist()
+    [[[inf, 0.25]]]
     """
 
     entries = ("a b c", "d e f", "g h 1")
@@ -208,58 +558,93 @@ class Projective(MatrixFamily):
     def grid(
         self, params: Tensor, size: Sequence[int], *, align_corners: bool = False
     ) -> Tensor:
-        """Return the input coordinates to read for every output pixel.
+        """Return the input coordinates to sample for every output pixel.
+
+        >>> Projective().grid(torch.eye(3), (4, 5)).shape
+        torch.Size([4, 5, 2])
 
         Args:
-            params: ``(N, 8)``, normalized output to normalized input.
+            params: ``(N, 8)``, normalized output to normalized input, or matrices.
             size: ``(H, W)`` of the output.
             align_corners: the convention of the normalized coordinates.
 
         Returns:
             ``(N, H, W, 2)`` normalized input points; infinite behind the horizon.
+
+        Raises:
+            TypeError: if `params` is not a floating tensor.
+            ValueError: if `params` has another shape, the middle of the output lies
+                behind the horizon, or `size` is not ``(H, W)``.
         """
+        params = self._params(params, "params")
         above = super().grid(params, size, align_corners=align_corners)
-        matrix = self.matrix(params)[:, None, None]
+        matrix = self._write(params)[..., None, None, :, :]
         x, y = output_points(size, matrix, align_corners).split(1, dim=-1)
         below = matrix[..., 2:, 0] * x + matrix[..., 2:, 1] * y + matrix[..., 2:, 2]
         ahead = below > HORIZON
         return torch.where(ahead, above / below.where(ahead, 1.0), torch.inf)
 
 
-HORIZON = 1e-6  # divisors up to here are on or behind it
-CHAIN = (Translation, Attention, Similarity, Affine, Projective)
-
-
 def convert(params: Tensor, source: MatrixFamily, target: MatrixFamily) -> Tensor:
-    """Return the parameters of the same warp in a larger family.
+    """Return the parameters of the same warp in another family.
+
+    >>> crop = torch.tensor([[0.2, -0.1]])
+    >>> convert(crop, Crop(scale=0.5), Affine()).shape
+    torch.Size([1, 6])
 
     Args:
-        params: ``(N, source.n_params)``.
+        params: ``(N, source.n_params)``, or matrices of `source`.
         source: the family of `params`.
-        target: `source` itself, or a family that contains it.
+        target: a family that has these warps: a larger one has them all.
 
     Returns:
         ``(N, target.n_params)``: both make the same grid.
 
     Raises:
-        ValueError: if `target` does not contain `source`, or one is no such family.
+        TypeError: if `source` or `target` is no family of matrices.
+        ValueError: if a warp isn't in `target`.
     """
     for name, family in (("source", source), ("target", target)):
-        if type(family) not in CHAIN:
-            kind = type(family).__name__
-            raise ValueError(f"{name} must be a family of matrices, got {kind}")
-    if CHAIN.index(type(target)) < CHAIN.index(type(source)):
-        raise ValueError(
-            f"target must contain {type(source).__name__}, got {type(target).__name__}"
+        check_family(family, name)
+        if not isinstance(family, MatrixFamily):
+            raise TypeError(f"{name} must be a family of matrices, got {family!r}")
+    return target._params_of(source.matrix(params), "params").to(params.dtype)
+
+
+def check_family(family: Any, name: str = "family") -> None:
+    """Raise unless an object is a family of warps, and no class.
+
+    >>> check_family(Affine, "family")
+    Traceback (most recent call last):
+        ...
+    TypeError: family must be an instance such as Affine(), got the class Affine
+
+    Args:
+        family: anything.
+        name: of the argument, for the error.
+
+    Raises:
+        TypeError: if it is not a `Family`.
+    """
+    if isinstance(family, type):
+        raise TypeError(
+            f"{name} must be an instance such as Affine(), got {kind_of(family)}"
         )
-    return target.params_of(source.matrix(params))
+    if not isinstance(family, Family):
+        raise TypeError(
+            f"{name} must be a family of warps such as Affine(), with n_params, "
+            f"identity() and grid(), got {kind_of(family)}"
+        )
 
 
 def check_params(params: Tensor, n_params: int, name: str = "params") -> Tensor:
     """Return parameters in float32 at least, once they are known to be parameters.
 
+    >>> check_params(torch.zeros(3, 6, dtype=torch.bfloat16), 6).dtype
+    torch.float32
+
     Args:
-        params: should be ``(N, n_params)``, floating.
+        params: should be ``(N, n_params)`` or ``(n_params,)``, floating.
         n_params: of the family.
         name: of the argument, for the error.
 
@@ -270,26 +655,17 @@ def check_params(params: Tensor, n_params: int, name: str = "params") -> Tensor:
         TypeError: if `params` is not a floating tensor.
         ValueError: if `params` is not ``(N, n_params)``.
     """
-    if not isinstance(params, Tensor):
-        raise TypeError(f"{name} must be a tensor, got {type(params).__name__}")
-    if not params.is_floating_point():
-        raise TypeError(f"{name} must be floating, got {params.dtype}")
-    if params.ndim != 2 or params.shape[-1] != n_params:
+    check_floating(params, name)
+    if params.ndim not in (1, 2) or params.shape[-1] != n_params:
         raise ValueError(f"{name} must be (N, {n_params}), got {tuple(params.shape)}")
-    return params.to(torch.promote_types(params.dtype, torch.float32))
-
-
-def _check_corner(matrix: Tensor, name: str) -> None:
-    """Raise if the middle of the output lies on or behind the horizon.
-
-    Dividing by the last entry would then divide by 0, or swap ahead and behind.
-    """
-    if bool((matrix[:, 2, 2] <= HORIZON).any()):
-        raise ValueError(f"{name} make a warp whose middle is not ahead of the horizon")
+    return params.to(working_dtype(params))
 
 
 def output_points(size: Sequence[int], like: Tensor, align_corners: bool) -> Tensor:
     """Return the base grid of an output, on the device and of the dtype of a tensor.
+
+    >>> output_points((3, 4), torch.zeros(1, dtype=torch.float64), False).dtype
+    torch.float64
 
     Args:
         size: ``(H, W)`` of the output.
@@ -302,9 +678,18 @@ def output_points(size: Sequence[int], like: Tensor, align_corners: bool) -> Ten
     Raises:
         ValueError: if `size` is not ``(H, W)``.
     """
-    base = base_grid(
-        size, align_corners=align_corners, dtype=like.dtype, device=like.device
+    return base_grid(
+        check_size(size, "size"),
+        align_corners=align_corners,
+        dtype=like.dtype,
+        device=like.device,
     )
-    if base.ndim != 3:
-        raise ValueError(f"size must be (H, W), got {tuple(size)}")
-    return base
+
+
+def _positive(value: float, name: str) -> float:
+    if isinstance(value, (torch.SymFloat, Tensor)):  # traced: computed from a size
+        return value
+    number = check_number(value, name)
+    if number <= 0:
+        raise ValueError(f"{name} must be positive, got {value}")
+    return number

@@ -9,29 +9,20 @@ are the paper's two (§4.1) and a small modern one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+
+from stn_tutorial.families import Family, check_family
 
 __all__ = [
     "ConvLocalization",
-    "FixedScale",
     "FullyConnectedLocalization",
     "ModernLocalization",
     "flat_features",
     "normalized_convolution",
     "start_at_identity",
 ]
-
-
-class Family(Protocol):
-    """What a localization network asks of a family of warps."""
-
-    @property
-    def n_params(self) -> int: ...
-
-    def identity(self) -> Tensor: ...
 
 
 def start_at_identity(
@@ -54,6 +45,7 @@ def start_at_identity(
         ValueError: if the layer is not ``n_params`` wide or has no bias, or the
             perturbation is negative.
     """
+    check_family(family)
     if last.out_features != family.n_params:
         raise ValueError(
             f"last must have {family.n_params} outputs, got {last.out_features}"
@@ -85,6 +77,7 @@ class FullyConnectedLocalization(nn.Sequential):
         hidden: Sequence[int] = (32, 32),
         perturbation: float = 0.0,
     ) -> None:
+        check_family(family)
         widths = [flat_features(nn.Flatten(), in_shape), *hidden]
         layers: list[nn.Module] = [nn.Flatten()]
         for n_in, n_out in zip(widths, widths[1:]):
@@ -116,6 +109,7 @@ class ConvLocalization(nn.Sequential):
         hidden: int = 20,
         perturbation: float = 0.0,
     ) -> None:
+        check_family(family)
         features = nn.Sequential(
             nn.MaxPool2d(2),
             nn.Conv2d(in_shape[0], channels, 5),
@@ -163,6 +157,7 @@ class ModernLocalization(nn.Sequential):
         pooled: bool = False,
         perturbation: float = 0.0,
     ) -> None:
+        check_family(family)
         widths = [in_shape[0], *channels]
         layers: list[nn.Module] = []
         for n_in, n_out in zip(widths, widths[1:]):
@@ -178,41 +173,6 @@ class ModernLocalization(nn.Sequential):
             nn.Linear(hidden, family.n_params),
         )
         start_at_identity(self[-1], family, perturbation=perturbation)
-
-
-class FixedScale(nn.Module):
-    """Makes a shift into a window of a fixed size: `Attention` that can only move.
-
-    It goes behind a localization network of `Translation`. What starts at the identity
-    then starts with the window in the middle of the image.
-
-    Args:
-        scale: side of the window over that of the image.
-
-    Raises:
-        ValueError: if `scale` is not positive.
-    """
-
-    def __init__(self, scale: float) -> None:
-        super().__init__()
-        if not scale > 0:
-            raise ValueError(f"scale must be positive, got {scale}")
-        self.scale = scale
-
-    def forward(self, shift: Tensor) -> Tensor:
-        """Put the scale in front.
-
-        Args:
-            shift: ``(N, 2)`` parameters of `Translation`.
-
-        Returns:
-            ``(N, 3)`` parameters of `Attention`.
-        """
-        return torch.cat([torch.full_like(shift[:, :1], self.scale), shift], dim=1)
-
-    def extra_repr(self) -> str:
-        """The scale."""
-        return f"scale={self.scale}"
 
 
 def normalized_convolution(

@@ -19,12 +19,12 @@ import torch
 from torch import Tensor
 
 from stn_tutorial.coordinates import base_grid
-from stn_tutorial.families import check_params, output_points
+from stn_tutorial.families import Described, check_params, output_points
 
 __all__ = ["ThinPlateSpline"]
 
 
-class ThinPlateSpline:
+class ThinPlateSpline(Described):
     """A smooth bending, given by how far a lattice of control points is moved.
 
     The control points form a lattice over the output that reaches its ends, ±1. The
@@ -94,10 +94,10 @@ class ThinPlateSpline:
             TypeError: if `params` is not a floating tensor.
             ValueError: if `params` is not ``(N, n_params)`` or `size` not ``(H, W)``.
         """
-        offsets = check_params(params, self.n_params).unflatten(1, (-1, 2))
+        offsets = check_params(params, self.n_params).unflatten(-1, (-1, 2))
         base = output_points(size, offsets, align_corners)
         basis = self._basis(tuple(size), align_corners, offsets)
-        return base + _product(basis, offsets).unflatten(1, base.shape[:2])
+        return base + _product(basis, offsets).unflatten(-2, base.shape[:2])
 
     def at(self, params: Tensor, points: Tensor) -> Tensor:
         """Return where single output points read the input.
@@ -109,7 +109,7 @@ class ThinPlateSpline:
         Returns:
             ``(N, P, 2)`` normalized input points.
         """
-        offsets = check_params(params, self.n_params).unflatten(1, (-1, 2))
+        offsets = check_params(params, self.n_params).unflatten(-1, (-1, 2))
         moved = _product(self._bumps(points).to(offsets), offsets)
         return points.to(offsets) + moved
 
@@ -125,11 +125,11 @@ class ThinPlateSpline:
         Returns:
             ``(N,)``.
         """
-        offsets = check_params(params, self.n_params).unflatten(1, (-1, 2))
+        offsets = check_params(params, self.n_params).unflatten(-1, (-1, 2))
         weights = self._solution[: len(self._points)]  # from offsets to w
         phi = _phi(self._points, self._points)
         energy = (weights.T @ phi @ weights).to(offsets)
-        return (offsets * _product(energy, offsets)).sum(dim=(1, 2))
+        return (offsets * _product(energy, offsets)).sum(dim=(-2, -1))
 
     def _solve(self) -> Tensor:
         """The (K + 3, K) matrix from the offsets to the coefficients w and v."""

@@ -8,9 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stn_tutorial.families import Affine, MatrixFamily
+from stn_tutorial.families import Affine, Family, check_family
 from stn_tutorial.sampling import sample
-from stn_tutorial.thin_plate_spline import ThinPlateSpline
 
 __all__ = ["SpatialTransformer"]
 
@@ -38,7 +37,7 @@ class SpatialTransformer(nn.Module):
     def __init__(
         self,
         localization: nn.Module,
-        family: MatrixFamily | ThinPlateSpline | None = None,
+        family: Family | None = None,
         out_size: Sequence[int] | None = None,
         **options: Any,
     ) -> None:
@@ -48,7 +47,8 @@ class SpatialTransformer(nn.Module):
         if out_size is not None and not _is_size(out_size):
             raise ValueError(f"out_size must be (H, W), each >= 1, got {out_size!r}")
         self.localization = localization
-        self.family = Affine() if family is None else family
+        self.family: Family = Affine() if family is None else family
+        check_family(self.family)
         self.out_size = None if out_size is None else tuple(out_size)
         self.options = options
 
@@ -79,7 +79,7 @@ class SpatialTransformer(nn.Module):
         if params.shape != (x.shape[0], self.family.n_params):
             raise ValueError(
                 f"localization must return (N, {self.family.n_params}) for "
-                f"{type(self.family).__name__}, got {tuple(params.shape)}"
+                f"{self.family!r}, got {tuple(params.shape)}"
             )
         return params
 
@@ -111,7 +111,7 @@ class SpatialTransformer(nn.Module):
 
     def extra_repr(self) -> str:
         """What `print` shows besides the localization network."""
-        parts = [type(self.family).__name__]
+        parts = [repr(self.family)]
         parts += [f"out_size={self.out_size}"] if self.out_size else []
         return ", ".join(parts + [f"{k}={v!r}" for k, v in self.options.items()])
 

@@ -94,16 +94,16 @@ def test_base_grid_takes_every_kind_of_size():
 
 
 SIZE_ERRORS = [
-    (5, TypeError, "size must be integers such as"),
-    ((4, 5.0), TypeError, "size must be integers such as"),
-    ((True, 5), TypeError, "size must be integers such as"),
-    ("45", TypeError, "size must be integers such as"),
-    (None, TypeError, "size must be integers such as"),
-    (torch.tensor([4, 5]), TypeError, "size must be integers such as"),
-    ((), ValueError, r"size must be one to three integers >= 1, got \(\)"),
-    ((0, 5), ValueError, r"size must be one to three integers >= 1, got \(0, 5\)"),
-    ((4, -5), ValueError, "size must be one to three integers"),
-    ((2, 3, 4, 5), ValueError, "size must be one to three integers"),
+    (5, TypeError, "size must be integers"),
+    ((4, 5.0), TypeError, "size must be integers"),
+    ((True, 5), TypeError, "size must be integers"),
+    ("45", TypeError, "size must be integers"),
+    (None, TypeError, "size must be integers"),
+    (torch.tensor([4, 5]), TypeError, "size must be integers"),
+    ((), ValueError, r"size must be .* with entries >= 1, got \(\)"),
+    ((0, 5), ValueError, r"size must be .* with entries >= 1, got \(0, 5\)"),
+    ((4, -5), ValueError, r"size must be \(W,\) or"),
+    ((2, 3, 4, 5), ValueError, r"size must be \(W,\) or"),
 ]
 
 
@@ -411,15 +411,19 @@ def test_one_pixel_along_an_axis_is_enough_between_edges():
 def test_a_wrong_matrix_is_named(function, name):
     good = torch.eye(2, 3)
     for wrong, error, message in (
-        (AFFINE, TypeError, "must be a floating tensor, got ndarray"),
+        (AFFINE, TypeError, "must be a floating tensor, got numpy.ndarray"),
         (good.int(), TypeError, "must be a floating tensor, got torch.int32"),
-        (torch.zeros(6), ValueError, r"must be .*2, 3.*3, 3.*got \(6,\)"),
+        (torch.zeros(5), ValueError, r"must be .*2, 3.*3, 3.*got \(5,\)"),
         (torch.zeros(3, 2), ValueError, r"must be .*got \(3, 2\)"),
-        (torch.zeros(2, 3), ValueError, "has no inverse"),
-        (torch.tensor([[1.0, 2, 0], [2, 4, 1]]), ValueError, "has no inverse"),
-        (torch.stack([good, 0 * good]), ValueError, "has no inverse"),
-        (torch.zeros(3, 3), ValueError, "has no inverse"),
-        (torch.full((2, 3), torch.nan), ValueError, "has no inverse"),
+        (torch.zeros(2, 3), ValueError, "must have an inverse"),
+        (
+            torch.tensor([[1.0, 2, 0], [2, 4, 1]]),
+            ValueError,
+            "must have an inverse",
+        ),
+        (torch.stack([good, 0 * good]), ValueError, "must have an inverse"),
+        (torch.zeros(3, 3), ValueError, "must have an inverse"),
+        (torch.full((2, 3), torch.nan), ValueError, "must have an inverse"),
     ):
         with pytest.raises(error, match=f"^{name} {message}"):
             function(wrong, IN, OUT)

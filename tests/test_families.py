@@ -6,6 +6,9 @@ what is its own is in ``test_thin_plate_spline.py``.
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import cv2
 import numpy as np
 import pytest
@@ -13,24 +16,28 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import gradcheck
 
 from stn_tutorial import (
     Affine,
     Attention,
+    Crop,
+    Family,
+    MatrixFamily,
     Projective,
     Similarity,
     ThinPlateSpline,
     Translation,
     base_grid,
+    convert,
     sample,
 )
-from stn_tutorial.families import convert
+from stn_tutorial.families import check_family
 
 CONVENTIONS = (False, True)
 CHAIN = [Translation(), Attention(), Similarity(), Affine(), Projective()]
-FAMILIES = [*CHAIN, ThinPlateSpline((3, 4))]
+FAMILIES = [*CHAIN, ThinPlateSpline((3, 4)), Crop(1.0)]
 groups = pytest.mark.parametrize("family", CHAIN, ids=lambda f: type(f).__name__)
 families = pytest.mark.parametrize("family", FAMILIES, ids=lambda f: type(f).__name__)
 # PyTorch warns of one-pixel grids with align_corners=True: that is what is compared.
@@ -47,14 +54,29 @@ def near_identity(seed: int, n: int = 3, spread: float = 0.3, family=FAMILIES[3]
     return family.identity().double() + torch.from_numpy(away)
 
 
-def square(params: Tensor, family=FAMILIES[3]) -> np.ndarray:
+def aspect(size: tuple[int, int], align_corners: bool) -> float:
+    """Units along x over units along y, in pixels of an image of this size."""
+    height, width = size
+    return (width - 1) / (height - 1) if align_corners else width / height
+
+
+def of_shape(family, size: tuple[int, int], align_corners: bool = False):
+    """The family, for images of a shape that it may have to know."""
+    if type(family) is Similarity:
+        return Similarity(aspect(size, align_corners))
+    return family
+
+
+def square(params: Tensor, family=FAMILIES[3], r: float = 1.0) -> np.ndarray:
     """(N, n_params) -> (N, 3, 3), the matrices as one would write them down."""
     zero, one = np.zeros(len(params)), np.ones(len(params))
     p = params.detach().double().numpy().T
     rows = {
         "Translation": lambda x, y: [one, zero, x, zero, one, y, zero, zero, one],
         "Attention": lambda s, x, y: [s, zero, x, zero, s, y, zero, zero, one],
-        "Similarity": lambda a, b, x, y: [a, -b, x, b, a, y, zero, zero, one],
+        "Similarity": lambda a, b, x, y: [
+            *(a, -b / r, x / r, b * r, a, y, zero, zero, one)
+        ],
         "Affine": lambda *six: [*six, zero, zero, one],
         "Projective": lambda *eight: [*eight, one],
     }
@@ -151,7 +173,7 @@ def test_identity_leaves_points_where_they_are():
     assert Similarity().identity().tolist() == [1.0, 0.0, 0.0, 0.0]
     assert Affine().identity().tolist() == [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]
     assert Projective().identity().tolist() == [1, 0, 0, 0, 1, 0, 0, 0]
-    assert [family.n_params for family in FAMILIES] == [2, 3, 4, 6, 8, 24]
+    assert [family.n_params for family in FAMILIES] == [2, 3, 4, 6, 8, 24, 2]
 
 
 @families
@@ -257,8 +279,9 @@ def test_the_grid_is_that_of_the_matrix_one_would_write_down(
 ):
     params = near_identity(seed, family=family)
     points = centres((4, 6), align_corners)
-    ahead = np.einsum("nij,hwj->nhwi", square(params, family)[..., :2], points)
-    above = ahead + square(params, family)[:, None, None, :, 2]
+    matrix = square(params, family, aspect((4, 6), align_corners))
+    ahead = np.einsum("nij,hwj->nhwi", matrix[..., :2], points)
+    above = ahead + matrix[:, None, None, :, 2]
     got = family.grid(params, (4, 6), align_corners=align_corners).numpy()
     # Here |g x + h y| <= 0.6: no point is near the horizon.
     np.testing.assert_allclose(got, above[..., :2] / above[..., 2:], atol=1e-13)
@@ -266,9 +289,11 @@ def test_the_grid_is_that_of_the_matrix_one_would_write_down(
 
 @groups
 def test_the_matrix_is_the_one_that_one_would_write_down(family):
+    family = of_shape(family, (2, 3))
     params = near_identity(13, family=family)
-    assert np.array_equal(family.matrix(params).numpy(), square(params, family))
-    back = family.params_of(family.matrix(params) * 3.0)
+    expected = square(params, family, 1.5)
+    np.testing.assert_allclose(family.matrix(params), expected, rtol=0, atol=1e-15)
+    back = family.params_of(family.matrix(params))
     torch.testing.assert_close(back, params, rtol=0, atol=1e-15)
 
 
@@ -297,33 +322,49 @@ PAIRS = [(a, b) for i, a in enumerate(CHAIN) for b in CHAIN[i:]]
     ("small", "large"), PAIRS, ids=lambda family: type(family).__name__
 )
 def test_a_warp_is_the_same_warp_in_a_larger_family(small, large, dtype, align_corners):
+    small, large = (of_shape(f, (5, 7), align_corners) for f in (small, large))
     params = near_identity(14, family=small).to(dtype)
     upward = convert(params, small, large)
     assert upward.shape == (3, large.n_params) and upward.dtype == dtype
     options = {"size": (5, 7), "align_corners": align_corners}
-    assert torch.equal(large.grid(upward, **options), small.grid(params, **options))
+    expected = small.grid(params, **options)
+    torch.testing.assert_close(
+        large.grid(upward, **options), expected, rtol=0, atol=8 * torch.finfo(dtype).eps
+    )
     assert torch.equal(
         convert(small.identity()[None], small, large)[0], large.identity()
     )
 
 
 def test_conversion_passes_gradients():
-    params = near_identity(15, 2, family=Similarity()).requires_grad_()
-    assert gradcheck(lambda p: convert(p, Similarity(), Projective()), params)
+    small = Similarity(aspect=0.5)
+    params = near_identity(15, 2, family=small).requires_grad_()
+    assert gradcheck(lambda p: convert(p, small, Projective()), params)
 
 
-@pytest.mark.parametrize(
-    ("source", "target", "message"),
-    [
-        (Affine(), Similarity(), "^target must contain Affine, got Similarity"),
-        (Projective(), Translation(), "^target must contain Projective"),
-        (Affine(), ThinPlateSpline(), "^target must be.*got ThinPlateSpline"),
-        (ThinPlateSpline(), Affine(), "^source must be.*got ThinPlateSpline"),
-    ],
-)
-def test_there_is_no_conversion_downward_or_aside(source, target, message):
-    with pytest.raises(ValueError, match=message):
-        convert(source.identity()[None], source, target)
+def test_a_warp_is_converted_to_a_smaller_family_that_has_it():
+    affine = torch.tensor([[0.6, -0.8, 0.1, 0.8, 0.6, 0.2]])
+    expected = torch.tensor([[0.6, 0.8, 0.1, 0.2]])
+    found = convert(affine, Affine(), Similarity(aspect=1))
+    torch.testing.assert_close(found, expected)
+    with pytest.raises(ValueError, match=r"^params must be a warp of Attention"):
+        convert(affine, Affine(), Attention())
+
+
+@pytest.mark.parametrize("dtype", [*HALVES, *FLOATS])
+def test_a_conversion_keeps_the_type(dtype):
+    params = torch.tensor([[0.5, 0.0, 0.25]], dtype=dtype)
+    assert convert(params, Attention(), Affine()).dtype == dtype
+
+
+def test_only_families_of_matrices_are_converted():
+    spline = ThinPlateSpline()
+    with pytest.raises(TypeError, match="^target must be.*got ThinPlateSpline"):
+        convert(Affine().identity(), Affine(), spline)
+    with pytest.raises(TypeError, match="^source must be.*got ThinPlateSpline"):
+        convert(spline.identity(), spline, Affine())
+    with pytest.raises(TypeError, match="^source must be.*got the class Affine"):
+        convert(GOOD, Affine, Affine())
 
 
 def test_matrix_is_the_parameters_row_by_row():
@@ -355,7 +396,7 @@ def test_composition_multiplies_the_matrices_first_by_second(family, one, other,
 TWICE = {
     Translation: ([0.1, -0.05], [-0.07, 0.12]),
     Attention: ([0.7, 0.1, -0.05], [0.9, -0.07, 0.08]),
-    Similarity: ([0.75, 0.25, 0.05, -0.1], [0.8, -0.1, 0.1, 0.05]),
+    Similarity: ([0.7, 0.3, 0.05, -0.15], [0.8, -0.1, 0.15, 0.1]),
     Affine: ([0.8, -0.3, 0.05, 0.2, 0.85, -0.1], [0.6, 0.1, 0.1, 0.0, 0.9, 0.05]),
     Projective: (
         [0.8, -0.2, 0.05, 0.2, 0.7, -0.1, 0.15, -0.1],
@@ -431,12 +472,13 @@ def test_composition_and_inverse_keep_type_and_device(family, dtype, device):
 @groups
 def test_autocast_changes_no_coordinate(family, device):
     params = near_identity(9, family=family).to(device, torch.float32)
+    known = of_shape(family, (3, 4))
 
     def everything() -> list[Tensor]:
         return [
             family.compose(params, params.flip(0)),
             family.inverse(params),
-            convert(params, family, Projective()),
+            convert(params, known, Projective()),
         ]
 
     expected = everything()
@@ -537,7 +579,7 @@ def test_gradients_come_from_the_points_ahead_alone():
 def test_lines_stay_lines(seed, angle, offset):
     """A row of points, turned and shifted onto any line: its picture is straight."""
     onto_line = torch.tensor([[np.cos(angle), np.sin(angle), 0.0, offset]]).double()
-    line = convert(onto_line, Similarity(), Projective())
+    line = convert(onto_line, Similarity(aspect=1), Projective())
     view = near_identity(seed, 1, family=Projective())
     line_then_view = Projective().compose(view, line)
     seen = Projective().grid(line_then_view, (1, 9))[0, 0].numpy()
@@ -557,12 +599,12 @@ def test_a_perspective_without_parameters_is_refused():
     """Eight numbers and a last 1 can't hold a view whose middle is not ahead."""
     family = Projective()
     swaps = torch.tensor([[0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0]])  # det = -1
-    with pytest.raises(ValueError, match="^params make a warp whose middle"):
+    with pytest.raises(ValueError, match="^the inverse of params must have the output"):
         family.inverse(torch.cat([family.identity()[None], swaps]))
     leans = torch.tensor([[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 1.0, 0.0]])
     for shift in (-1.0, -2.0):  # the middle goes onto the horizon, and behind it
         moves = torch.tensor([[1.0, 0.0, shift, 0.0, 1.0, 0.0, 0.0, 0.0]])
-        with pytest.raises(ValueError, match="^first and second make a warp"):
+        with pytest.raises(ValueError, match="^the composition of first and second"):
             family.compose(leans, moves)
         assert family.compose(moves, leans).isfinite().all()
 
@@ -585,7 +627,8 @@ def test_the_grid_is_where_opencv_takes_the_points(family, align_corners):
     params = near_identity(20, 1, family=family)
     grid = family.grid(params, OUT, align_corners=align_corners)[0]
     points = centres(OUT, align_corners).reshape(1, -1, 2)
-    expected = cv2.perspectiveTransform(points, square(params, family)[0])
+    matrix = square(params, family, aspect(OUT, align_corners))[0]
+    expected = cv2.perspectiveTransform(points, matrix)
     np.testing.assert_allclose(grid.reshape(1, -1, 2), expected, atol=1e-12)
 
 
@@ -603,9 +646,8 @@ def test_images_are_warped_as_opencv_does(family, align_corners):
     )
     # From output pixels to input pixels: what WARP_INVERSE_MAP asks for.
     to_in = np.linalg.inv(to_normalized_matrix(IN, align_corners))
-    matrix = (
-        to_in @ square(params, family)[0] @ to_normalized_matrix(OUT, align_corners)
-    )
+    theta = square(params, family, aspect(OUT, align_corners))[0]
+    matrix = to_in @ theta @ to_normalized_matrix(OUT, align_corners)
     expected = cv2.warpPerspective(
         image,
         matrix,
@@ -635,7 +677,7 @@ def test_images_are_warped_as_kornia_does(family, align_corners, padding):
     # kornia calls it source from destination; it is normalized output to input.
     expected = kornia.homography_warp(
         image,
-        torch.from_numpy(square(params, family)),
+        torch.from_numpy(square(params, family, aspect((9, 14), align_corners))),
         (9, 14),
         padding_mode=padding,
         align_corners=align_corners,
@@ -668,11 +710,11 @@ def test_pixel_homographies_are_those_of_kornia(align_corners):
 
 GOOD = torch.tensor([[1.0, 0.0, 0.0, 0.0, 1.0, 0.0]])
 WRONG = [
-    ([1.0, 0.0], TypeError, "must be a tensor, got list"),
-    (GOOD.long(), TypeError, "must be floating, got torch.int64"),
-    (GOOD[0], ValueError, r"must be \(N, 6\), got \(6,\)"),
-    (GOOD.view(1, 2, 3), ValueError, r"must be \(N, 6\), got \(1, 2, 3\)"),
-    (GOOD[:, :4], ValueError, r"must be \(N, 6\), got \(1, 4\)"),
+    ([1.0, 0.0], TypeError, "must be a floating tensor, got list"),
+    (np.zeros((1, 6)), TypeError, "must be a floating tensor, got numpy.ndarray"),
+    (GOOD.long(), TypeError, "must be a floating tensor, got torch.int64"),
+    (GOOD[:, :4], ValueError, r"must be \(N, 6\), \(N, 2, 3\) or.*got \(1, 4\)"),
+    (GOOD[None], ValueError, r"must be \(N, 6\), \(N, 2, 3\) or.*got \(1, 1, 6\)"),
 ]
 
 
@@ -684,6 +726,7 @@ def test_wrong_parameters_are_named(wrong, error, message):
         ("params", lambda: family.grid(wrong, (3, 4))),
         ("params", lambda: family.matrix(wrong)),
         ("params", lambda: family.inverse(wrong)),
+        ("params", lambda: convert(wrong, family, Projective())),
         ("first", lambda: family.compose(wrong, GOOD)),
         ("second", lambda: family.compose(GOOD, wrong)),
     ):
@@ -694,17 +737,13 @@ def test_wrong_parameters_are_named(wrong, error, message):
 @families
 def test_every_family_names_the_shape_it_wants(family):
     n = family.n_params
-    for shape in [(n,), (1, n + 1), (1, n - 1), (1, n, 1)]:
-        with pytest.raises(ValueError, match=rf"^params must be \(N, {n}\), got"):
+    for shape in [(), (1, n + 1), (1, n - 1), (1, n, 1), (1, 1, n)]:
+        with pytest.raises(ValueError, match=rf"^params must be \(N, {n}\).*got"):
             family.grid(torch.zeros(shape), (3, 4))
-    with pytest.raises(TypeError, match="^params must be floating, got torch.int64"):
-        family.grid(torch.zeros(1, n, dtype=torch.long), (3, 4))
-    with pytest.raises(TypeError, match="^params must be a tensor, got ndarray"):
-        family.grid(np.zeros((1, n)), (3, 4))
 
 
 def test_warps_of_two_batch_sizes_are_not_composed():
-    with pytest.raises(ValueError, match=r"^second must be \(2, 6\).*got \(3, 6\)"):
+    with pytest.raises(ValueError, match="^second must have the batch size 2.*got 3"):
         Affine().compose(GOOD.expand(2, 6), GOOD.expand(3, 6))
 
 
@@ -729,16 +768,137 @@ def test_a_wrong_output_size_is_named(family, size, error):
 )
 def test_a_warp_that_flattens_the_image_has_no_inverse(flat):
     params = torch.cat([GOOD, torch.tensor([flat])])
-    with pytest.raises(ValueError, match="^params have no inverse"):
+    with pytest.raises(ValueError, match="^params must have an inverse, got"):
         Affine().inverse(params)
 
 
 @groups
 def test_no_inverse_is_a_clear_error_in_every_family(family):
     nan = torch.full((1, family.n_params), float("nan"))
-    with pytest.raises(ValueError, match="^params have no inverse"):
+    with pytest.raises(ValueError, match="^params must have an inverse, got"):
         family.inverse(nan)
     if type(family) is not Translation:  # which has no point to flatten an image to
         flat = torch.zeros(1, family.n_params)
-        with pytest.raises(ValueError, match="^params have no inverse"):
+        with pytest.raises(ValueError, match="^params must have an inverse, got"):
             family.inverse(flat)
+
+
+# ----------------------------------------------------------- what a family is
+
+
+def test_families_show_how_they_are_made():
+    shown = [repr(family) for family in (*CHAIN, Crop(0.25), Similarity(aspect=2))]
+    assert shown == [
+        *("Translation()", "Attention()", "Similarity()", "Affine()", "Projective()"),
+        *("Crop(scale=0.25)", "Similarity(aspect=2.0)"),
+    ]
+    spline = ThinPlateSpline((3, 4), stiffness=0.5)
+    assert repr(spline) == "ThinPlateSpline(control_points=(3, 4), stiffness=0.5)"
+
+
+def test_families_are_equal_that_make_the_same_warps():
+    spline = ThinPlateSpline((3, 4))
+    spline.grid(spline.identity(), (5, 6))  # what it keeps is no difference
+    pairs = [
+        (Affine(), Affine()),
+        (Crop(0.5), Crop()),
+        (spline, ThinPlateSpline((3, 4))),
+    ]
+    for one, other in pairs:
+        assert one == other and hash(one) == hash(other)
+        assert one == pickle.loads(pickle.dumps(other)) == copy.deepcopy(other)
+    different = [*CHAIN, Crop(0.5), Crop(0.25), Similarity(aspect=1), spline]
+    different += [ThinPlateSpline((4, 3)), ThinPlateSpline((3, 4), stiffness=1)]
+    assert len(set(different)) == len(different)
+
+
+class Stretch(MatrixFamily):
+    """A user's own family of matrices, with a number and a sign in it."""
+
+    entries = ("s 0 0", "0 factor -t", "0 0 1")
+    letters = "st"
+
+    def __init__(self, factor: float = 1.0) -> None:
+        self.factor = factor
+
+
+class Mirror:
+    """A user's own family that is no matrix."""
+
+    n_params = 1
+
+    def identity(self) -> Tensor:
+        return torch.ones(1)
+
+    def grid(self, params, size, *, align_corners=False) -> Tensor:
+        points = base_grid(size, align_corners=align_corners)
+        return points * params[:, None, None, :]
+
+
+def test_a_family_of_ones_own_is_a_family():
+    own = Stretch()
+    assert own.n_params == 2 and own.identity().tolist() == [1.0, 0.0]
+    params = torch.tensor([[2.0, 0.5]])
+    expected = [[2.0, 0.0, 0.0], [0.0, 1.0, -0.5], [0.0, 0.0, 1.0]]
+    assert own.matrix(params).tolist() == [expected]
+    assert own.params_of(own.matrix(params)).tolist() == params.tolist()
+    there_and_back = own.compose(params, own.inverse(params))
+    assert there_and_back.tolist() == [[1.0, 0.0]]
+    affine = convert(params, own, Affine())
+    assert torch.equal(own.grid(params, (4, 5)), Affine().grid(affine, (4, 5)))
+    assert convert(affine, Affine(), own).tolist() == params.tolist()
+    assert Stretch(2.0) != own and repr(own) == "Stretch(factor=1.0)"
+    assert isinstance(own, Family) and isinstance(Mirror(), Family)
+
+
+def test_what_is_no_family_is_named():
+    check_family(Mirror())
+    with pytest.raises(
+        TypeError, match="^family must be an instance.*the class Affine"
+    ):
+        check_family(Affine)
+    for wrong in ("affine", None, nn.Identity()):
+        with pytest.raises(TypeError, match="^target must be a family of warps"):
+            check_family(wrong, "target")
+
+
+# ---------------------------------------------------------------------------- the crop
+
+
+def test_a_crop_is_a_part_of_the_image():
+    image = torch.arange(64.0).view(1, 1, 8, 8)
+    for at, expected in (
+        ([0.0, 0.0], image[..., 2:6, 2:6]),
+        ([0.5, -0.5], image[..., :4, 4:]),
+        ([-0.25, 0.25], image[..., 3:7, 1:5]),
+    ):
+        grid = Crop(scale=0.5).grid(torch.tensor([at]), (4, 4))
+        assert torch.equal(sample(image, grid, backend="manual"), expected)
+    middle = Crop(0.5).grid(Crop(0.5).identity()[None], (4, 4))
+    assert torch.equal(sample(image, middle, backend="manual"), image[..., 2:6, 2:6])
+
+
+def test_a_crop_is_the_attention_of_its_scale():
+    params = near_identity(30, family=Crop(0.3))
+    scale = torch.full((3, 1), 0.3, dtype=torch.float64)
+    expected = torch.cat([scale, params], dim=1)
+    torch.testing.assert_close(convert(params, Crop(0.3), Attention()), expected)
+    assert torch.equal(convert(expected, Attention(), Crop(0.3)), params)
+    with pytest.raises(ValueError, match=r"^params must be a warp of Crop\(scale=0.5"):
+        convert(expected, Attention(), Crop(0.5))
+
+
+def test_the_crop_of_a_crop_is_none_of_the_family():
+    family = Crop(0.5)
+    with pytest.raises(ValueError, match="^the composition of first and second must"):
+        family.compose(family.identity(), family.identity())
+    with pytest.raises(ValueError, match="^the inverse of params must be a warp of Cr"):
+        family.inverse(family.identity())
+
+
+@pytest.mark.parametrize("scale", [0, -0.5, float("nan"), float("inf")])
+def test_a_scale_that_is_not_positive_is_named(scale):
+    with pytest.raises(ValueError, match="^scale must be (positive|finite), got"):
+        Crop(scale)
+    with pytest.raises(ValueError, match="^aspect must be (positive|finite), got"):
+        Similarity(aspect=scale)

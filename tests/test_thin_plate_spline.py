@@ -457,5 +457,5 @@ def test_wrong_parameters_are_named_by_every_method():
     ):
         with pytest.raises(ValueError, match=r"^params must be \(N, 18\), got \(1, 9"):
             call(torch.zeros(1, 9))
-        with pytest.raises(TypeError, match="^params must be floating"):
+        with pytest.raises(TypeError, match="^params must be a floating tensor"):
             call(torch.zeros(1, 18, dtype=torch.long))

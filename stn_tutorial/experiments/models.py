@@ -19,13 +19,13 @@ from stn_tutorial.coordconv import CoordConv2d, convert_to_coordconv
 from stn_tutorial.families import (
     Affine,
     Attention,
+    Crop,
     Projective,
     Similarity,
     Translation,
 )
 from stn_tutorial.localization import (
     ConvLocalization,
-    FixedScale,
     FullyConnectedLocalization,
     ModernLocalization,
     flat_features,
@@ -52,6 +52,7 @@ __all__ = [
 FAMILIES = {
     "translation": Translation,
     "attention": Attention,
+    "crop": Crop,
     "similarity": Similarity,
     "affine": Affine,
     "projective": Projective,
@@ -169,8 +170,7 @@ def build(
     Args:
         name: one of `MODELS`.
         in_shape: ``(C, H, W)`` of the images.
-        family: one of `FAMILIES`, for the ST- variants, or crop: a window of
-            half the images' height and width, which can only move.
+        family: one of `FAMILIES`, for the ST- variants.
         budget: the number of parameters aimed at.
         out_size: ``(H, W)`` of an ST- variant's output; the default is the input's.
         coordinates: one of `COORDINATES`, for the ST- variants.
@@ -186,8 +186,8 @@ def build(
     """
     if name not in MODELS:
         raise ValueError(f"name must be one of {tuple(MODELS)}, got {name!r}")
-    if family not in (*FAMILIES, "crop"):
-        raise ValueError(f"family must be one of {(*FAMILIES, 'crop')}, got {family!r}")
+    if family not in FAMILIES:
+        raise ValueError(f"family must be one of {tuple(FAMILIES)}, got {family!r}")
     if coordinates not in COORDINATES:
         raise ValueError(
             f"coordinates must be one of {COORDINATES}, got {coordinates!r}"
@@ -200,13 +200,11 @@ def build(
     in_shape = tuple(in_shape)
     transformer, inner = None, in_shape
     if localization is not None:
-        crop = family == "crop"
-        warp = Attention() if crop else FAMILIES[family]()
-        network = localization(in_shape, Translation() if crop else warp)
+        warp = FAMILIES[family]()
+        network = localization(in_shape, warp)
         if coordinates != "none":
             every = coordinates in ("everywhere", "radius")
             use_coordconv(network, first=not every, radius=coordinates == "radius")
-        network = nn.Sequential(*network, FixedScale(0.5)) if crop else network
         transformer = SpatialTransformer(network, warp, out_size, **options)
         inner = (in_shape[0], *(out_size or in_shape[1:]))
 

@@ -48,7 +48,7 @@ def inverse_of_a_distortion(attempt: Callable[..., Tensor]) -> None:
         digit_to_picture = torch.cat([linear, shift[..., None]], dim=-1)
         made = theta_from_pixels(digit_to_picture, (n_out, n_out), (n_in, n_in))
         last_row = made.new_tensor([0, 0, 1]).expand(len(made), 1, 3)
-        return Similarity().params_of(
+        return Similarity(aspect=1).params_of(
             torch.linalg.inv(torch.cat([made, last_row], dim=1))
         )
 
