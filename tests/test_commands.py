@@ -251,8 +251,8 @@ WRONG = {
     "train --model vgg": "invalid choice 'vgg' for argument '--model'. Expected one of "
     "('fcn', 'cnn', 'modern', 'st-fcn', 'st-cnn', 'st-modern', 'st-pooled').",
     "train --epochs many": "--epochs: invalid literal for int() with base 10: 'many'",
-    "train --epochs 0": "epochs must be positive, got 0",
-    "train --limit -1": "limit must be >= 0, got -1",
+    "train --epochs 0": "epochs must be an integer >= 1, got 0",
+    "train --limit -1": "limit must be an integer >= 0, got -1",
     "train --lr": "Missing value for argument '--lr'. Expected 1 values.",
     "train stray": "Unrecognized options: stray",
     "evaluate": "Missing from python -m stn_tutorial evaluate: PATH Of the run. "
