@@ -17,8 +17,8 @@ from stn_tutorial.data.digits import load_digits
 TEST = load_digits("test", "embedded")
 
 
-def turned(images, angle):
-    """All pictures turned by one angle, with PyTorch alone."""
+def rotated(images, angle):
+    """All pictures rotated by one angle, with PyTorch alone."""
     c, s = math.cos(angle), math.sin(angle)
     theta = torch.tensor([[c, s, 0.0], [-s, c, 0.0]]).expand(len(images), 2, 3)
     grid = functional.affine_grid(theta, images.shape, align_corners=False)
@@ -26,12 +26,12 @@ def turned(images, angle):
 
 
 class KnowsHalfACircle(nn.Module):
-    """Knows the test digits turned by up to 90°, and reads what is most alike."""
+    """Knows the test digits rotated by up to 90°, and names what is most alike."""
 
     def __init__(self):
         super().__init__()
         angles = [math.radians(degrees) for degrees in range(-90, 91, 15)]
-        known = torch.cat([turned(TEST.images, angle) for angle in angles]).flatten(1)
+        known = torch.cat([rotated(TEST.images, angle) for angle in angles]).flatten(1)
         self.known = functional.normalize(known, dim=1)
         self.labels = TEST.labels.repeat(len(angles))
 
@@ -46,7 +46,7 @@ class KnowsNothing(nn.Module):
 
 
 def right_zoom(theta):
-    """The zoom and turn whose matrix is closest, as a point (p, q) in the plane."""
+    """The similarity whose matrix is closest, as a point (p, q) in the plane."""
     p, q = (theta[:, 0] + theta[:, 4]) / 2, (theta[:, 3] - theta[:, 1]) / 2
     return (p**2 + q**2).sqrt()
 

@@ -32,7 +32,7 @@ def true_radius(attempt: Callable[[int, int], Tensor]) -> None:
 
 
 def coordinates_averaged(answer: str) -> None:
-    """Check what is left of a place behind a linear layer and a mean over places."""
+    """Check what a mean over all pixels keeps of a location, behind a linear layer."""
     draw = torch.Generator().manual_seed(0)
     with seeded(0):
         layer = CoordConv2d(1, 4, 1, bias=False)
@@ -66,7 +66,7 @@ def twice_as_wide(answer: str) -> None:
 
 
 def bias_of_coordinates(attempt: Callable[[CoordConv2d, int, int], Tensor]) -> None:
-    """Check ``attempt(layer, height, width)``: what places add to a convolution.
+    """Check ``attempt(layer, height, width)``: what coordinates add to a convolution.
 
     That is the layer's output minus that of the plain convolution with its other
     weights, without the bias: ``(out_channels, height, width)``.

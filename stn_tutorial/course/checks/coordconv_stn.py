@@ -66,7 +66,7 @@ def paired_interval(attempt: Callable[[Tensor, Tensor, float], Tensor]) -> None:
 
 
 def all_rotated_alike(answer: str) -> None:
-    """Check what a common turn of all digits does to the spread of their poses."""
+    """Check what a common rotation of all digits does to the spread of their poses."""
     # Imported here: it brings SciPy and Accelerate, which no other check needs.
     from stn_tutorial.experiments.coordconv_stn import pose_spread
 
@@ -74,10 +74,10 @@ def all_rotated_alike(answer: str) -> None:
     draw = torch.Generator().manual_seed(2)
     params = Affine().identity() + 0.2 * torch.randn(200, 6, generator=draw)
     still = Affine().identity().view(2, 3).expand(200, 2, 3)
-    turn = torch.tensor([[0.8, 0.6, 0.0, -0.6, 0.8, 0.0]]).expand(200, 6)
+    rotation = torch.tensor([[0.8, 0.6, 0.0, -0.6, 0.8, 0.0]]).expand(200, 6)
     before, after = (
         pose_spread(each, still, labels)["angle_deg"]
-        for each in (params, Affine().compose(turn, params))
+        for each in (params, Affine().compose(rotation, params))
     )
     right = "it stays"
     if abs(after / before - 1) > 0.02:
@@ -86,7 +86,7 @@ def all_rotated_alike(answer: str) -> None:
         answer,
         right,
         ("it grows", "it stays", "it shrinks"),
-        hint="the spread is taken about the mean of a class, and that turns as well.",
+        hint="the spread is taken about the mean of a class, which is rotated as well.",
     )
 
 
@@ -105,5 +105,5 @@ def shifted_by_a_stride(answer: str) -> None:
         "the same theta" if same else "a theta that follows",
         ("the same theta", "a theta that follows", "the identity"),
         hint="three convolutions with a stride of 2 move their features by 2 when the "
-        "picture moves by 16. What does the maximum over all places notice of it?",
+        "picture moves by 16. What does the maximum over all pixels notice of it?",
     )

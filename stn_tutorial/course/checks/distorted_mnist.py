@@ -53,8 +53,8 @@ def standard_error(attempt: Callable[[Tensor, Tensor], Tensor]) -> None:
         attempt,
         reference,
         cases(),
-        hint="turn percent into a probability, take the root of p (1 - p) / n, and "
-        "turn back.",
+        hint="convert percent into a probability, take the root of p (1 - p) / n, and "
+        "convert back.",
     )
 
 
@@ -62,8 +62,8 @@ def best_of_twenty(answer: str) -> None:
     """Check how far the lowest of twenty errors lies below the truth of 0.6%."""
     draw = torch.Generator().manual_seed(2)
     counts = torch.full((5_000, 20), 10_000.0)
-    misread = torch.binomial(counts, torch.tensor(0.006), generator=draw)
-    below = 0.6 - (100 * misread / 10_000).amin(dim=1).mean().item()
+    wrong = torch.binomial(counts, torch.tensor(0.006), generator=draw)
+    below = 0.6 - (100 * wrong / 10_000).amin(dim=1).mean().item()
     options = {
         "0 points": 0.001,
         "0.01 points": 0.01,
@@ -79,7 +79,7 @@ def best_of_twenty(answer: str) -> None:
 
 
 def paired_or_not(answer: str) -> None:
-    """Check which test tells 70 from 52 misread digits of 10,000, 50 of them shared."""
+    """Check which test tells 70 from 52 errors on 10,000 digits, 50 of them shared."""
     n, both, alone = 10_000, 50, (20, 2)
     draw = torch.Generator().manual_seed(3)
     coins = torch.rand(200_000, sum(alone), generator=draw).round().sum(dim=1)
@@ -98,7 +98,7 @@ def paired_or_not(answer: str) -> None:
         answer,
         names[paired, unpaired],
         tuple(names.values()),
-        hint="A alone misreads 20 digits, B alone 2. Call mcnemar, and put both "
+        hint="A alone misclassifies 20 digits, B alone 2. Call mcnemar, and put both "
         "standard errors under one root.",
     )
 

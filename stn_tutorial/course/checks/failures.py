@@ -108,7 +108,7 @@ def fill_of_a_negative(answer: str) -> None:
 
 
 def averaged_samples(attempt: Callable[[Tensor, Tensor, int, int], Tensor]) -> None:
-    """Check ``attempt(image, theta, size, n)``: n×n readings a pixel, averaged."""
+    """Check ``attempt(image, theta, size, n)``: n×n samples a pixel, averaged."""
     draw = torch.Generator().manual_seed(2)
 
     def cases() -> Iterator[tuple[Tensor, Tensor, int, int]]:
@@ -126,12 +126,12 @@ def averaged_samples(attempt: Callable[[Tensor, Tensor, int, int], Tensor]) -> N
         reference,
         cases(),
         hint="an affine grid for an output of n * size pixels a side has n×n points in "
-        "each pixel of the output of size. Read there, then take means of n×n.",
+        "each pixel of the output of size. Sample there, then take means of n×n.",
     )
 
 
 def conventions_swapped(answer: str) -> None:
-    """Check what an edge grid read by a centre sampler does, eight times over."""
+    """Check what grids of one convention do under the other, eight times in a row."""
 
     class Mixed(SpatialTransformer):
         def forward(self, x: Tensor) -> Tensor:
@@ -139,10 +139,10 @@ def conventions_swapped(answer: str) -> None:
             return sample(x, grid, align_corners=True)
 
     mixed = Mixed(FullyConnectedLocalization((1, 28, 28), Affine()))
-    places = torch.arange(28.0).expand(1, 1, 28, 28)
+    ramp = torch.arange(28.0).expand(1, 1, 28, 28)
     with torch.no_grad():
-        read = nn.Sequential(*[mixed] * 8)(places)[0, 0, 14]
-    span = (read[20] - read[7]).item() / 13  # input pixels between two outputs
+        sampled = nn.Sequential(*[mixed] * 8)(ramp)[0, 0, 14]
+    span = (sampled[20] - sampled[7]).item() / 13  # input pixels between two outputs
     right = "it stays"
     if abs(span - 1) > 0.05:
         right = "it shrinks" if span > 1 else "it grows"
@@ -159,7 +159,7 @@ def pair_that_commutes(answer: str) -> None:
     """Check which pair of warps may be composed in either order."""
 
     def about(factor: complex, point: complex) -> Tensor:
-        """The turn and zoom by a complex factor about a fixed point."""
+        """The rotation and scaling by a complex factor about a fixed point."""
         shift = point - factor * point
         return torch.tensor([[factor.real, factor.imag, shift.real, shift.imag]])
 

@@ -86,13 +86,13 @@ def similarities_multiplied(attempt: Callable[..., Tensor]) -> None:
 
 def spline_with_negated_offsets(answer: str) -> None:
     """Check how there-and-back with negated offsets errs when offsets are halved."""
-    plate = ThinPlateSpline((4, 4))
+    spline = ThinPlateSpline((4, 4))
     draw = torch.Generator().manual_seed(3)
     offsets = 0.02 * torch.randn(1, 32, generator=draw, dtype=torch.float64)
     points = base_grid((9, 9), dtype=torch.float64).flatten(0, 1)
 
     def error(bend: Tensor) -> float:
-        return float((plate.at(-bend, plate.at(bend, points)[0]) - points).norm())
+        return float((spline.at(-bend, spline.at(bend, points)[0]) - points).norm())
 
     ratio = error(offsets / 2) / error(offsets)
     falls = {

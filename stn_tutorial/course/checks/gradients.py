@@ -1,4 +1,4 @@
-"""Checks for chapter 3: gradients of a reading, and where they go."""
+"""Checks for chapter 3: gradients of a sample, and where they go."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ __all__ = [
 
 
 def scattered(attempt: Callable[..., Tensor]) -> None:
-    """Check ``attempt(g, index, weights, n_pixels)``: the adjoint of a reading."""
+    """Check ``attempt(g, index, weights, n_pixels)``: the adjoint of sampling."""
     draw = torch.Generator().manual_seed(1)
 
     def cases() -> Iterator[tuple[Tensor, Tensor, Tensor, int]]:
         for outputs, n_pixels in ((3, 9), (12, 20), (200, 30)):
             g = torch.randn(outputs, generator=draw)
             index = torch.randint(0, n_pixels, (outputs, 4), generator=draw)
-            index[0] = index[-1]  # two outputs that read the same pixels
+            index[0] = index[-1]  # two outputs that sample the same pixels
             weights = torch.rand(outputs, 4, generator=draw)
             yield g, index, weights, n_pixels
 
@@ -42,15 +42,15 @@ def scattered(attempt: Callable[..., Tensor]) -> None:
         attempt,
         reference,
         cases(),
-        hint="every output pixel pays g times its weight into each of its four "
-        "pixels, and a pixel that is read twice is paid twice: add, never assign.",
+        hint="every output pixel adds g times its weight to each of its four "
+        "pixels, and a pixel that is sampled twice gets two parts: add, never assign.",
     )
 
 
 def angle_gradient(attempt: Callable[..., Tensor]) -> None:
     """Check ``attempt(grad_grid, angle, base)``: from the grid's gradient to an angle.
 
-    The grid is ``base`` turned by ``angle``: ``x' = x cos - y sin``,
+    The grid is ``base`` rotated by ``angle``: ``x' = x cos - y sin``,
     ``y' = x sin + y cos``.
     """
     draw = torch.Generator().manual_seed(2)
@@ -78,7 +78,7 @@ def angle_gradient(attempt: Callable[..., Tensor]) -> None:
 
 
 def hessian_by_theta(attempt: Callable[..., Tensor]) -> None:
-    """Check ``attempt(U, theta, place)``: a reading's (6, 6) Hessian by theta."""
+    """Check ``attempt(U, theta, location)``: a sample's (6, 6) Hessian by theta."""
     draw = torch.Generator().manual_seed(3)
 
     def cases() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
@@ -87,30 +87,32 @@ def hessian_by_theta(attempt: Callable[..., Tensor]) -> None:
             for _ in range(3):
                 u = torch.rand(2, 3, generator=draw, dtype=torch.float64)
                 theta = 0.4 * torch.eye(2, 3, dtype=torch.float64) + 0.2 * (u - 0.5)
-                place = torch.rand(2, generator=draw, dtype=torch.float64) * 1.8 - 0.9
-                yield image, theta, place
+                location = (
+                    torch.rand(2, generator=draw, dtype=torch.float64) * 1.8 - 0.9
+                )
+                yield image, theta, location
 
-    def reference(image: Tensor, theta: Tensor, place: Tensor) -> Tensor:
-        def read(numbers: Tensor) -> Tensor:
-            grid = numbers.view(2, 3) @ F.pad(place, (0, 1), value=1.0)
+    def reference(image: Tensor, theta: Tensor, location: Tensor) -> Tensor:
+        def value(numbers: Tensor) -> Tensor:
+            grid = numbers.view(2, 3) @ F.pad(location, (0, 1), value=1.0)
             grid = grid.view(1, 1, 1, 2)
             return sample(image[None, None], grid, backend="manual").sum()
 
-        return torch.autograd.functional.hessian(read, theta.flatten())
+        return torch.autograd.functional.hessian(value, theta.flatten())
 
     compare(
         attempt,
         reference,
         cases(),
-        hint="theta's first three numbers move x, the others y, by the place's "
-        "(x, y, 1) times the reach; and only x with y has a second derivative.",
+        hint="theta's first three numbers move x, the others y, by (x, y, 1) "
+        "of the location times the reach; and only x with y has a second derivative.",
     )
 
 
 def gradient_through_nearest(answer: str) -> None:
-    """Check what gradient theta gets through a nearest-neighbour reading."""
-    nearest = _pull_on_theta(_texture(), 0.8, 0.1, interpolation="nearest")
-    bilinear = _pull_on_theta(_texture(), 0.8, 0.1)
+    """Check what gradient theta gets through nearest-neighbour sampling."""
+    nearest = _gradient_of_theta(_texture(), 0.8, 0.1, interpolation="nearest")
+    bilinear = _gradient_of_theta(_texture(), 0.8, 0.1)
     options = {
         "the same as bilinear": torch.allclose(nearest, bilinear),
         "zero": not bool(nearest.any()),
@@ -127,30 +129,34 @@ def gradient_through_nearest(answer: str) -> None:
 def gradient_of_a_constant(answer: str) -> None:
     """Check which warp of a constant image passes a gradient to theta."""
     ones = torch.ones(1, 1, 8, 8)
-    pulls = {
-        "zoomed in": _pull_on_theta(ones, 0.5, 0.0),
-        "shifted, border": _pull_on_theta(ones, 1.0, 0.55, padding="border"),
-        "shifted, zeros": _pull_on_theta(ones, 1.0, 0.55),
+    gradients = {
+        "zoomed in": _gradient_of_theta(ones, 0.5, 0.0),
+        "shifted, border": _gradient_of_theta(ones, 1.0, 0.55, padding="border"),
+        "shifted, zeros": _gradient_of_theta(ones, 1.0, 0.55),
     }
-    pulling = [name for name, pull in pulls.items() if pull.abs().max() > 1e-6]
+    passing = [
+        name for name, gradient in gradients.items() if gradient.abs().max() > 1e-6
+    ]
     choose(
         answer,
-        pulling[0] if len(pulling) == 1 else "none",
-        (*pulls, "none"),
+        passing[0] if len(passing) == 1 else "none",
+        (*gradients, "none"),
         hint="a slope is a difference of neighbours; where does a neighbour differ?",
     )
 
 
 def gradient_outside(answer: str) -> None:
-    """Check which padding pulls on a shift when every point is outside the image."""
+    """Check which padding passes a gradient to a shift that has left the image."""
     paddings = ("zeros", "border", "reflection")
-    pulls = {p: _pull_on_theta(_texture(), 1.0, 2.6, padding=p) for p in paddings}
-    pulling = [name for name, pull in pulls.items() if pull[0, 2] != 0]
+    gradients = {
+        p: _gradient_of_theta(_texture(), 1.0, 2.6, padding=p) for p in paddings
+    }
+    passing = [name for name, gradient in gradients.items() if gradient[0, 2] != 0]
     choose(
         answer,
-        pulling[0] if len(pulling) == 1 else "none",
+        passing[0] if len(passing) == 1 else "none",
         (*paddings, "none"),
-        hint="walk to the right, out of the image: what does the point read?",
+        hint="walk to the right, out of the image: what does the point sample?",
     )
 
 
@@ -158,11 +164,13 @@ def _texture() -> Tensor:
     return torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(4))
 
 
-def _pull_on_theta(image: Tensor, zoom: float, shift: float, **options: str) -> Tensor:
+def _gradient_of_theta(
+    image: Tensor, zoom: float, shift: float, **options: str
+) -> Tensor:
     """The gradient (2, 3) of a loss on theta, for a zoom and a shift along x."""
     theta = torch.tensor([[zoom, 0.0, shift], [0.0, zoom, 0.0]], requires_grad=True)
     size = image.shape[-2:]
-    places = F.pad(base_grid(size), (0, 1), value=1.0)
+    points = F.pad(base_grid(size), (0, 1), value=1.0)
     weights = torch.rand(size, generator=torch.Generator().manual_seed(5))
-    V = sample(image, (places @ theta.T)[None], **options)
+    V = sample(image, (points @ theta.T)[None], **options)
     return torch.autograd.grad((V * weights).sum(), theta)[0]

@@ -47,14 +47,14 @@ def one_axis_to_normalized(attempt: Callable[..., Tensor]) -> None:
 
 
 def rotation_about(attempt: Callable[..., Tensor]) -> None:
-    """Check ``attempt(angle, centre, size)``: theta that turns about a pixel."""
+    """Check ``attempt(angle, centre, size)``: theta that rotates about a pixel."""
     draw = torch.Generator().manual_seed(2)
 
     def cases() -> Iterator[tuple[float, tuple[float, float], tuple[int, int]]]:
         for size in ((28, 28), (120, 180), (50, 31)):
             for _ in range(3):
-                x, y, turn = torch.rand(3, generator=draw).tolist()
-                yield turn * 6 - 3, (x * size[1], y * size[0]), size
+                x, y, share = torch.rand(3, generator=draw).tolist()
+                yield share * 6 - 3, (x * size[1], y * size[0]), size
 
     def reference(
         angle: float, centre: tuple[float, float], size: tuple[int, int]
@@ -69,9 +69,9 @@ def rotation_about(attempt: Callable[..., Tensor]) -> None:
         attempt,
         reference,
         cases(),
-        hint="write the turn in pixels first (move the centre to 0, turn, move back), "
-        "and let theta_from_pixels do the rest. If the signs are off: a theta that "
-        "turns the grid clockwise turns the picture the other way.",
+        hint="write the rotation in pixels first (move the centre to 0, rotate, move "
+        "back), and let theta_from_pixels do the rest. If the signs are off: a theta "
+        "that rotates the grid clockwise rotates the picture counterclockwise.",
         tolerance=1e-4,
     )
 
@@ -122,7 +122,7 @@ def after_swapping_coordinates(answer: str) -> None:
         answer,
         _which(swapped, pictures),
         tuple(pictures),
-        hint="read torch.arange(9.0).view(1, 1, 3, 3) at grid.flip(-1).",
+        hint="sample torch.arange(9.0).view(1, 1, 3, 3) at grid.flip(-1).",
     )
 
 
@@ -140,12 +140,12 @@ def after_a_negative_a(answer: str) -> None:
         answer,
         _which(sample(image, Affine().grid(params, (6, 6))), pictures),
         tuple(pictures),
-        hint="which input pixel does the output pixel at (1, y) read?",
+        hint="which input pixel does the output pixel at (1, y) sample?",
     )
 
 
 def after_mixing_conventions(answer: str) -> None:
-    """Check what a base grid of one convention does when read with the other."""
+    """Check what a base grid of one convention does when sampled with the other."""
     disc = (base_grid((65, 65)).norm(dim=-1) < 0.5).float()[None, None]
     mixed = sample(disc, base_grid((65, 65), align_corners=True)[None])
     change = float(mixed.sum() - disc.sum())

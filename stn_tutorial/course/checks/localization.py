@@ -56,7 +56,7 @@ def inverse_of_a_distortion(attempt: Callable[..., Tensor]) -> None:
         attempt,
         reference,
         cases(),
-        hint="the window follows the digit: it has its turn, its scale and its place. "
+        hint="the crop follows the digit: it has its angle, scale and location. "
         "Then change units: an output's unit is n_out / 2 pixels, an input's n_in / 2.",
     )
 
@@ -77,7 +77,7 @@ def output_of_zero_parameters(answer: str) -> None:
         answer,
         next(name for name, holds in options.items() if holds),
         tuple(options),
-        hint="put a = b = x = y = 0 into the similarity: where is each pixel read?",
+        hint="put a = b = x = y = 0 into the similarity: where is each pixel sampled?",
     )
 
 
@@ -102,7 +102,7 @@ def mean_angle(attempt: Callable[[Tensor], Tensor]) -> None:
 
 
 def crop_inside(attempt: Callable[[Tensor], Tensor]) -> None:
-    """Check ``attempt(u)``: scales and shifts of windows that stay in the picture."""
+    """Check ``attempt(u)``: scales and shifts of crops that stay in the picture."""
     draw = torch.Generator().manual_seed(4)
     sizes = (1, 5, 40)
     cases = [
@@ -112,31 +112,31 @@ def crop_inside(attempt: Callable[[Tensor], Tensor]) -> None:
 
     def reference(u: Tensor) -> Tensor:
         s = torch.sigmoid(u[:, 0])
-        window = torch.stack([s, *((1 - s) * torch.tanh(u[:, k]) for k in (1, 2))], 1)
-        corners = Attention().grid(window, (2, 2), align_corners=True)
+        crop = torch.stack([s, *((1 - s) * torch.tanh(u[:, k]) for k in (1, 2))], 1)
+        corners = Attention().grid(crop, (2, 2), align_corners=True)
         assert bool((corners.abs() <= 1 + 1e-12).all())
-        return window
+        return crop
 
     compare(
         attempt,
         reference,
         cases,
-        hint="the window reaches from x - s to x + s, and the picture from -1 to 1: "
+        hint="the crop reaches from x - s to x + s, and the picture from -1 to 1: "
         "how far can x go?",
     )
 
 
 def trained_on_rotated_digits(answer: str) -> None:
-    """Check how outputs stand when what reads them has learned digits that lean."""
+    """Check how outputs stand when their classifier has learned digits that lean."""
     images, labels = embedded_digits()
     seven = images[labels == 7][:1]
 
     def lean(degrees: float) -> Tensor:
-        turn = math.radians(-degrees)  # the grid turns the other way
+        angle = math.radians(-degrees)  # the grid rotates the other way
         return sample(
             seven,
             Similarity().grid(
-                torch.tensor([[math.cos(turn), math.sin(turn), 0, 0]]), (28, 28)
+                torch.tensor([[math.cos(angle), math.sin(angle), 0, 0]]), (28, 28)
             ),
         )
 
@@ -152,7 +152,7 @@ def trained_on_rotated_digits(answer: str) -> None:
 
 
 def expected_location(attempt: Callable[[Tensor], Tensor]) -> None:
-    """Check ``attempt(maps)``: the mean place of each map under its softmax."""
+    """Check ``attempt(maps)``: the mean location of each map under its softmax."""
     draw = torch.Generator().manual_seed(5)
     shapes = ((1, 1, 3, 3), (2, 3, 4, 7), (3, 2, 9, 5))
     cases = [

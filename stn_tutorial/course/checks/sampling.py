@@ -1,4 +1,4 @@
-"""Checks for chapter 2: reading an image between its pixels."""
+"""Checks for chapter 2: sampling an image between its pixels."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ __all__ = [
 
 
 def at_the_right_edge(answers: Mapping[str, Any]) -> None:
-    """Check predictions of what is read half a pixel right of the last centre.
+    """Check predictions of what is sampled half a pixel right of the last centre.
 
     Args:
         answers: for ``"zeros"``, ``"border"``, ``"reflection"`` and
-            ``"reflection, align_corners=True"``, the value read at ``x = W - 0.5`` in a
+            ``"reflection, align_corners=True"``, the value at ``x = W - 0.5`` in a
             row that ends with 2 and 6.
 
     Raises:
-        Wrong: if a key is missing, or a value is no number or not what `sample` reads.
+        Wrong: if a key is missing, or a value is no number or not that of `sample`.
     """
     row = torch.tensor([[4.0, 2.0, 6.0]]).expand(3, 3)[None, None]
     for key in ("zeros", "border", "reflection", "reflection, align_corners=True"):
@@ -50,22 +50,22 @@ def at_the_right_edge(answers: Mapping[str, Any]) -> None:
             print(f"{OPEN}: {key}.")
             return
         padding, align_corners = key.split(",")[0], key.endswith("True")
-        right = _read(row, 2.5, 1.0, padding, align_corners)
+        right = _value(row, 2.5, 1.0, padding, align_corners)
         try:
             number = float(answer)
         except (TypeError, ValueError):
             raise Wrong(f"with {key}: answer with a number, not {answer!r}") from None
         if not abs(number - right) <= 1e-3:
             raise Wrong(
-                f"with {key}, {answer} is not what is read.\nHint: "
+                f"with {key}, {answer} is not the value there.\nHint: "
                 "find the two columns on either side of x = W - 0.5, and ask the "
                 "padding for the value of the one that is outside."
             )
-    print("Correct, on 4 readings.")
+    print("Correct, on 4 samples.")
 
 
 def reflected(attempt: Callable[..., Tensor]) -> None:
-    """Check ``attempt(x, n, align_corners)``: where a mirrored axis is read."""
+    """Check ``attempt(x, n, align_corners)``: where a mirrored axis is sampled."""
     draw = torch.Generator().manual_seed(1)
 
     def cases() -> Iterator[tuple[Tensor, int, bool]]:
@@ -75,7 +75,7 @@ def reflected(attempt: Callable[..., Tensor]) -> None:
                 yield x, n, align_corners
 
     def reference(x: Tensor, n: int, align_corners: bool) -> Tensor:
-        # A ramp's values are its coordinates, so what is read says where.
+        # A ramp's values are its coordinates, so the values say where.
         ramp = torch.arange(n, dtype=torch.float64).expand(n, n)[None, None]
         middle = torch.full_like(x, (n - 1) / 2)
         points = torch.stack([x, middle], dim=-1).double()
@@ -94,10 +94,10 @@ def reflected(attempt: Callable[..., Tensor]) -> None:
 
 
 def contrast_after_shift(attempt: Callable[[float], float]) -> None:
-    """Check ``attempt(shift)``: the contrast of a chequerboard read `shift` pixels on.
+    """Check ``attempt(shift)``: the contrast of a chequerboard, `shift` pixels on.
 
     The chequerboard is -1 and 1 in turn; its contrast is the largest absolute value
-    read, away from the edges.
+    sampled, away from the edges.
     """
     rows, columns = torch.meshgrid(torch.arange(16), torch.arange(16), indexing="ij")
     board = ((rows + columns) % 2 * 2.0 - 1)[None, None].double()
@@ -136,7 +136,7 @@ def white_fill(attempt: Callable[..., Any]) -> None:
 
 
 def repaired_sampler(attempt: Callable[..., Tensor]) -> None:
-    """Check ``attempt(image, points)``: bilinear reading of (H, W), zeros outside."""
+    """Check ``attempt(image, points)``: bilinear sampling of (H, W), zeros outside."""
     draw = torch.Generator().manual_seed(3)
 
     def cases() -> Iterator[tuple[Tensor, Tensor]]:
@@ -153,7 +153,7 @@ def repaired_sampler(attempt: Callable[..., Tensor]) -> None:
         attempt,
         reference,
         cases(),
-        hint="read a ramp that rises along x alone, then one along y alone: which "
+        hint="sample a ramp that rises along x alone, then one along y alone: which "
         "fraction belongs to which direction?",
     )
 
@@ -184,7 +184,7 @@ def upsampled(attempt: Callable[..., Tensor]) -> None:
         reference,
         cases(),
         hint="the base grid of the *output* size, in the given convention, once for "
-        "each image of the batch; and think of what is read outside the centres.",
+        "each image of the batch; and think of what is sampled outside the centres.",
     )
 
 
@@ -206,10 +206,10 @@ def where_zeros_darken(answer: Any) -> None:
     )
 
 
-def _read(
+def _value(
     image: Tensor, x: float, y: float, padding: str, align_corners: bool
 ) -> float:
-    """What `sample` reads at one pixel point."""
+    """What `sample` returns at one pixel point."""
     points = torch.tensor([[[x, y]]])
     grid = to_normalized(points, image.shape[-2:], align_corners=align_corners)
     read = sample(image, grid[None], padding=padding, align_corners=align_corners)

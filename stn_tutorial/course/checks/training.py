@@ -26,15 +26,15 @@ __all__ = [
 
 
 def sampled_with_the_truth(answer: str) -> None:
-    """Check how a turned digit comes out, read with the distortion's own theta."""
+    """Check how a rotated digit comes out, sampled with the distortion's own theta."""
     digits = load_digits("test", "embedded").images[:50]
-    turned = distort(digits, "R", torch.Generator().manual_seed(1))
-    theta = turned.truth["theta"].flatten(1)
-    output = sample(turned.images, Affine().grid(theta, (28, 28)))
+    rotated = distort(digits, "R", torch.Generator().manual_seed(1))
+    theta = rotated.truth["theta"].flatten(1)
+    output = sample(rotated.images, Affine().grid(theta, (28, 28)))
     candidates = {
         "upright": digits,
-        "as they came": turned.images,
-        "turned twice as far": _rotate(digits, 2 * turned.truth["angle"]),
+        "as they came": rotated.images,
+        "turned twice as far": _rotate(digits, 2 * rotated.truth["angle"]),
     }
     distances = {
         name: (output - picture).abs().mean().item()
@@ -44,7 +44,7 @@ def sampled_with_the_truth(answer: str) -> None:
         answer,
         min(distances, key=distances.get),
         tuple(candidates),
-        hint="the turned picture was made by reading the digit with this very theta.",
+        hint="the rotated picture was made by sampling the digit with this very theta.",
     )
 
 
@@ -76,7 +76,7 @@ def scale_of(attempt: Callable[[Tensor], Tensor]) -> None:
 def rotated_once(answer: str) -> None:
     """Check what turning the training digits once, not each time, does to the errors.
 
-    A fully connected network learns 1,000 turned digits for thirty epochs, twice.
+    A fully connected network learns 1,000 rotated digits for thirty epochs, twice.
     """
     options = (
         "both lower",
@@ -96,12 +96,12 @@ def rotated_once(answer: str) -> None:
 
 
 def rotated_too_far(answer: str, model: nn.Module, digits: DigitSet) -> None:
-    """Check a model's error on digits turned by 90° to 180°, against within ±90°.
+    """Check a model's error on digits rotated by 90° to 180°, against within ±90°.
 
     Args:
         answer: the reader's.
-        model: trained on digits turned within ±90°, on the CPU.
-        digits: to test it on; the first 1,000 are turned.
+        model: trained on digits rotated within ±90°, on the CPU.
+        digits: to test it on; the first 1,000 are rotated.
     """
     images, labels = digits.images[:1000], digits.labels[:1000]
     draw = torch.Generator().manual_seed(3)
@@ -117,14 +117,14 @@ def rotated_too_far(answer: str, model: nn.Module, digits: DigitSet) -> None:
         answer,
         right,
         ("about the same", "lower", "more than twice as high"),
-        hint="turn the test digits farther and count: checks use the model you pass.",
+        hint="rotate the test digits farther and count: checks use the model you pass.",
     )
 
 
 def composed_thetas(attempt: Callable[[Tensor, Tensor], Tensor]) -> None:
-    """Check ``attempt(first, second)``: one theta for two readings in a row.
+    """Check ``attempt(first, second)``: one theta for two warps in a row.
 
-    Each is (N, 2, 3), and `first` is read first.
+    Each is (N, 2, 3), and `first` is sampled first.
     """
     draw = torch.Generator().manual_seed(4)
 
@@ -165,7 +165,7 @@ def _rotate(images: Tensor, angle: Tensor) -> Tensor:
 
 @lru_cache(maxsize=1)
 def _errors_once_and_afresh() -> tuple[tuple[float, float], tuple[float, float]]:
-    """(training, test) error in percent: turned once, and turned afresh."""
+    """(training, test) error in percent: rotated once, and rotated afresh."""
     digits = load_digits("train", "embedded").first(1000)
     test = load_digits("test", "embedded")
     turned_test = distort(test.images, "R", torch.Generator().manual_seed(5)).images
