@@ -148,18 +148,20 @@ def _project(digits: Tensor, generator: torch.Generator) -> Distorted:
     square = moves.new_tensor([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
     start = square.expand(n, 4, 2)
     end = start * scale[:, None, None] + moves * (2 / 42)
-    back = Projective().matrix(_homography(end, start))  # to the picture before
+    back = Projective().matrix(_projective_params(end, start))  # to the picture before
     zoom = torch.tensor([42 / 28, 42 / 28, 1.0])  # the digit is smaller
     theta = zoom.to(back)[:, None] * back
     images = sample(digits, Projective().grid(Projective().params_of(theta), size))
     return Distorted(images, {"theta": theta, "scale": scale, "corners_px": moves})
 
 
-def _homography(source: Tensor, target: Tensor) -> Tensor:
+def _projective_params(source: Tensor, target: Tensor) -> Tensor:
     """The 8 numbers of the projective map that takes four points to four others.
 
     Each pair gives two equations that are linear in the numbers,
     ``a x + b y + c - u (g x + h y) = u`` and the like for v. Points are (N, 4, 2).
+    Corners at random may cross (a few in 100,000 do): then the picture is seen from
+    behind, in part, where a function for four given points would rather complain.
     """
     x, y = source.double().unbind(-1)
     u, v = target.double().unbind(-1)

@@ -65,9 +65,10 @@ def scatter(digits: Tensor, generator: torch.Generator) -> Scene:
     if len(digits) % COUNT:
         raise ValueError(f"digits must be a multiple of {COUNT}, got {len(digits)}")
     n, side = len(digits), CANVAS // 2
-    on = {"generator": generator, "device": generator.device}
-    frame = 14 + 12 * torch.rand(n, 1, **on)
-    shift = (torch.rand(n, 2, **on) * 2 - 1) * (1 - frame / side)
+    source = generator.device
+    frame = 14 + 12 * torch.rand(n, 1, generator=generator, device=source)
+    shift = torch.rand(n, 2, generator=generator, device=source) * 2 - 1
+    shift = shift * (1 - frame / side)
     # From the quarter to the digit: what `shift` moved and `frame` shrank.
     params = torch.cat([side / frame, -shift * side / frame], dim=1)
     params = params.to(digits.device, working_dtype(digits))
