@@ -75,6 +75,12 @@ def test_without_ink_the_box_is_the_quarter():
     assert scene.boxes.tolist() == [quarters] and not scene.images.any()
 
 
+def test_no_digits_are_no_canvases():
+    scene = scatter(torch.zeros(0, 1, 28, 28), seeded())
+    assert scene.images.shape == (0, 1, CANVAS, CANVAS)
+    assert scene.boxes.shape == (0, 4, 4)
+
+
 def test_precision_and_device_are_the_digits(device):
     digits = some_digits(8).double().to(device)
     scene = scatter(digits, seeded())

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from stn_tutorial._validate import check_choice, working_dtype
-from stn_tutorial.coordinates import theta_from_pixels
+from stn_tutorial.coordinates import rotation, theta_from_pixels
 from stn_tutorial.data._checks import check_digits, check_whole
 from stn_tutorial.families import Affine, Projective
 from stn_tutorial.sampling import sample
@@ -95,12 +95,10 @@ def _similarity_truth(
     angle, scale = _parameters(angle, digits), _parameters(scale, digits)
     shift_px = _parameters(shift_px, digits)
     height, width = digits.shape[-2:]
-    start = shift_px.new_tensor([(width - 1) / 2, (height - 1) / 2])
-    end = shift_px.new_tensor([(size[1] - 1) / 2, (size[0] - 1) / 2]) + shift_px
-    c, s = scale * angle.cos(), scale * angle.sin()
-    linear = torch.stack([c, -s, s, c], dim=-1).unflatten(-1, (2, 2))
-    shift = end - (linear @ start)
-    matrix = torch.cat([linear, shift[..., None]], dim=-1)  # digit pixels to picture's
+    middle = shift_px.new_tensor([(width - 1) / 2, (height - 1) / 2])
+    move = shift_px.new_tensor([(size[1] - width) / 2, (size[0] - height) / 2])
+    # From the pixels of the digit to those of the picture.
+    matrix = rotation(angle, scale, move + shift_px, center=middle)
     theta = theta_from_pixels(matrix, (height, width), size)
     return {"theta": theta, "angle": angle, "scale": scale, "shift_px": shift_px}
 
@@ -114,7 +112,7 @@ def _similarity(
 ) -> Distorted:
     """Rotate, scale and shift digits about their middle into pictures of `size`."""
     truth = _similarity_truth(digits, angle, scale, shift_px, size)
-    images = sample(digits, Affine().grid(truth["theta"].flatten(1), size))
+    images = sample(digits, Affine().grid(truth["theta"], size))
     return Distorted(images, truth)
 
 
@@ -151,7 +149,7 @@ def _project(digits: Tensor, generator: torch.Generator) -> Distorted:
     back = Projective().matrix(_projective_params(end, start))  # to the picture before
     zoom = torch.tensor([42 / 28, 42 / 28, 1.0])  # the digit is smaller
     theta = zoom.to(back)[:, None] * back
-    images = sample(digits, Projective().grid(Projective().params_of(theta), size))
+    images = sample(digits, Projective().grid(theta, size))
     return Distorted(images, {"theta": theta, "scale": scale, "corners_px": moves})
 
 
