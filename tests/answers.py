@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable
 
 import pytest
@@ -39,7 +40,8 @@ class Answers:
         check(...)
         printed = capsys.readouterr().out
         assert printed.startswith("Not answered yet")
-        options = printed.split("'")[1::2]
+        _, _, listed = printed.partition("one of ")
+        options = ast.literal_eval(f"[{listed.rstrip().removesuffix('.')}]")
         assert answer in options
         others = [option for option in options if option != answer]
         assert len(others) >= 2

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
+from answers import Answers
 from scipy import stats
 
-from stn_tutorial.course.checks import Wrong
 from stn_tutorial.course.checks import distorted_mnist as checks
 
 
@@ -16,63 +15,23 @@ def right_error(percent, n):
     return torch.from_numpy(100 * spread / n.double().numpy()).to(percent.dtype)
 
 
-WRONG = [
-    lambda percent, n: right_error(percent, n) ** 2,
-    lambda percent, n: right_error(percent, n) / 100,
-    lambda percent, n: right_error(percent, n + 1),
-    lambda percent, n: (percent / n).sqrt(),
-    lambda percent, n: 100 * (percent / 100 / n).sqrt(),  # without 1 - p
-    lambda percent, n: right_error(percent, n)[:1],
-]
-CHOICES = [
-    (checks.share_of_the_steps, "about 3%"),
-    (checks.best_of_twenty, "0.1 points"),
-    (checks.paired_or_not, "McNemar's"),
-    (checks.twenty_comparisons, "about two thirds"),
-]
-
-
-def test_the_right_function_is_accepted(capsys):
-    checks.standard_error(right_error)
-    assert capsys.readouterr().out.startswith("Correct")
-
-
-@pytest.mark.parametrize("attempt", WRONG)
-def test_a_wrong_function_is_rejected_with_a_hint(attempt):
-    with pytest.raises(Wrong, match="Hint"):
-        checks.standard_error(attempt)
-
-
-def test_a_stub_is_open(capsys):
-    checks.standard_error(lambda percent, n: None)
-    assert capsys.readouterr().out.startswith("Not answered yet")
-
-
-@pytest.mark.parametrize(("check", "right"), CHOICES)
-def test_the_right_prediction_is_accepted(check, right, capsys):
-    check(right)
-    assert capsys.readouterr().out.startswith("Correct")
-
-
-@pytest.mark.parametrize(
-    ("check", "others"),
-    [
-        (checks.share_of_the_steps, ["about 13%", "about 30%"]),
-        (checks.best_of_twenty, ["0 points", "0.01 points", "1 point"]),
-        (checks.paired_or_not, ["both", "the other", "neither"]),
-        (checks.twenty_comparisons, ["5%", "about a third"]),
-    ],
-)
-def test_every_other_prediction_is_rejected(check, others, capsys):
-    check(...)
-    printed = capsys.readouterr().out
-    assert printed.startswith("Not answered yet")
-    for other in others:
-        assert repr(other) in printed
-        with pytest.raises(Wrong, match="Hint"):
-            check(other)
-    with pytest.raises(Wrong):
-        check("something else")
+class TestAnswers(Answers):
+    right = [(checks.standard_error, right_error)]
+    wrong = [
+        (checks.standard_error, lambda percent, n: right_error(percent, n) ** 2),
+        (checks.standard_error, lambda percent, n: right_error(percent, n) / 100),
+        (checks.standard_error, lambda percent, n: right_error(percent, n + 1)),
+        (checks.standard_error, lambda percent, n: (percent / n).sqrt()),
+        # without 1 - p
+        (checks.standard_error, lambda percent, n: (100 * percent / n).sqrt()),
+        (checks.standard_error, lambda percent, n: right_error(percent, n)[:1]),
+    ]
+    choices = [
+        (checks.share_of_the_steps, "about 3%"),
+        (checks.best_of_twenty, "0.1 points"),
+        (checks.paired_or_not, "McNemar's"),
+        (checks.twenty_comparisons, "about two thirds"),
+    ]
 
 
 def test_the_answers_are_those_of_scipy():

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 
-import pytest
 import torch
+from answers import Answers
 
 from stn_tutorial import theta_from_pixels, to_normalized
-from stn_tutorial.course.checks import Wrong
 from stn_tutorial.course.checks import grid as checks
 
 
@@ -35,54 +34,28 @@ def right_crop(box, size):
     )
 
 
-RIGHT = [
-    (checks.one_axis_to_normalized, right_axis),
-    (checks.rotation_about, right_turn),
-    (checks.crop_theta, right_crop),
-]
-WRONG = [
-    (checks.one_axis_to_normalized, lambda p, n, a: 2 * p / (n - 1) - 1),
-    (checks.one_axis_to_normalized, lambda p, n, a: 2 * p / n - 1),
-    (checks.one_axis_to_normalized, lambda p, n, a: right_axis(p, n, not a)),
-    (checks.rotation_about, lambda angle, c, size: right_turn(-angle, c, size)),
-    (checks.rotation_about, lambda angle, c, size: right_turn(angle, c[::-1], size)),
-    (checks.rotation_about, lambda angle, c, size: right_turn(angle, (0, 0), size)),
-    (checks.crop_theta, lambda box, size: right_crop(box, size)[:, :2]),
-    (checks.crop_theta, lambda box, size: right_crop(box, size[::-1])),
-    (checks.crop_theta, lambda box, size: right_crop([p - 1 for p in box], size)),
-]
-CHOICES = [
-    (checks.after_swapping_coordinates, "a reflection in the diagonal"),
-    (checks.after_a_negative_a, "left and right change places"),
-    (checks.after_mixing_conventions, "it shrinks"),
-]
-
-
-@pytest.mark.parametrize(("check", "answer"), RIGHT + CHOICES)
-def test_right_answer_is_accepted(check, answer, capsys):
-    check(answer)
-    assert capsys.readouterr().out.startswith("Correct")
-
-
-@pytest.mark.parametrize(("check", "answer"), WRONG)
-def test_wrong_function_is_rejected_with_a_hint(check, answer):
-    with pytest.raises(Wrong, match="Hint"):
-        check(answer)
-
-
-@pytest.mark.parametrize(("check", "right"), CHOICES)
-def test_every_other_prediction_is_rejected(check, right, capsys):
-    check(...)
-    options = capsys.readouterr().out.partition("one of ")[2].strip(".\n")
-    others = [option.strip("'") for option in options.split(", ")]
-    others.remove(right)
-    assert len(others) >= 2
-    for other in [*others, "something else"]:
-        with pytest.raises(Wrong):
-            check(other)
-
-
-@pytest.mark.parametrize(("check", "_"), RIGHT)
-def test_a_stub_is_open(check, _, capsys):
-    check(lambda *arguments: None)
-    assert capsys.readouterr().out.startswith("Not answered yet")
+class TestAnswers(Answers):
+    right = [
+        (checks.one_axis_to_normalized, right_axis),
+        (checks.rotation_about, right_turn),
+        (checks.crop_theta, right_crop),
+    ]
+    wrong = [
+        (checks.one_axis_to_normalized, lambda p, n, a: 2 * p / (n - 1) - 1),
+        (checks.one_axis_to_normalized, lambda p, n, a: 2 * p / n - 1),
+        (checks.one_axis_to_normalized, lambda p, n, a: right_axis(p, n, not a)),
+        (checks.rotation_about, lambda angle, c, size: right_turn(-angle, c, size)),
+        (
+            checks.rotation_about,
+            lambda angle, c, size: right_turn(angle, c[::-1], size),
+        ),
+        (checks.rotation_about, lambda angle, c, size: right_turn(angle, (0, 0), size)),
+        (checks.crop_theta, lambda box, size: right_crop(box, size)[:, :2]),
+        (checks.crop_theta, lambda box, size: right_crop(box, size[::-1])),
+        (checks.crop_theta, lambda box, size: right_crop([p - 1 for p in box], size)),
+    ]
+    choices = [
+        (checks.after_swapping_coordinates, "a reflection in the diagonal"),
+        (checks.after_a_negative_a, "left and right change places"),
+        (checks.after_mixing_conventions, "it shrinks"),
+    ]
