@@ -80,9 +80,10 @@ def check_number(value: Any, name: str) -> float:
     """
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         raise TypeError(f"{name} must be a number, got {_shown(value)}")
-    if not -np.inf < value < np.inf:
+    number = float(value)
+    if not -np.inf < number < np.inf:
         raise ValueError(f"{name} must be finite, got {value}")
-    return float(value)
+    return number
 
 
 def check_flag(value: Any, name: str) -> None:

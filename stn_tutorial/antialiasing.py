@@ -86,7 +86,7 @@ def finer_grid(grid: Tensor, n: int | Tensor, most: int | None = None) -> Tensor
     >>> torch.allclose(finer, base_grid((6, 15)))
     True
     """
-    most = n if most is None else most
+    most = int(n) if most is None else most
     down, right = (step[:, :, None, :, None] for step in _steps(grid))
     parts = torch.arange(most, dtype=grid.dtype, device=grid.device) + 0.5
     n = n[:, None] if isinstance(n, Tensor) else n
@@ -115,7 +115,7 @@ def mean_of_patches(
     >>> mean_of_patches(samples, torch.ones(1), 2).item()
     1.0
     """
-    most = n if most is None else most
+    most = int(n) if most is None else most
     columns = samples.unflatten(3, (samples.shape[3] // most, most))
     rows = _mean(columns, n, 4).unflatten(2, (samples.shape[2] // most, most))
     return _mean(rows, n, 3)

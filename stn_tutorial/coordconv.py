@@ -39,6 +39,9 @@ __all__ = [
     "convert_to_coordconv",
 ]
 
+# A convolution of `torch.nn`, or one of these layers: they share no public class.
+Convolution = Any
+
 
 def add_coordinates(
     x: Tensor, *, radius: bool = False, align_corners: bool = False
@@ -93,7 +96,7 @@ def _append(x: Tensor, groups: int, radius: bool, align_corners: bool) -> Tensor
         device=x.device,
     ).unbind(-1)
     if radius:
-        coordinates += (sum(each.square() for each in coordinates).sqrt(),)
+        coordinates += (torch.stack(coordinates).square().sum(dim=0).sqrt(),)
     if x.ndim > 3 and x.stride(1) == 1 < x.stride(-1):  # channels-last in memory
         grouped = x.movedim(1, -1).unflatten(-1, (groups, -1))
         extra = torch.stack(coordinates, dim=-1).to(x.dtype).unsqueeze(-2)
@@ -101,8 +104,8 @@ def _append(x: Tensor, groups: int, radius: bool, align_corners: bool) -> Tensor
         return whole.flatten(-2).movedim(-1, 1)
     grouped = x.unflatten(1, (groups, -1))
     extra = torch.stack(coordinates).to(x.dtype)
-    whole = [grouped, extra.expand(*grouped.shape[:2], *extra.shape)]
-    return torch.cat(whole, dim=2).flatten(1, 2)
+    extra = extra.expand(*grouped.shape[:2], *extra.shape)
+    return torch.cat([grouped, extra], dim=2).flatten(1, 2)
 
 
 class _CoordConv(nn.Module):
@@ -110,6 +113,10 @@ class _CoordConv(nn.Module):
 
     plain: type[nn.Module]  # the convolution without coordinates
     ndim: int  # of space
+    in_channels: int  # without the coordinates
+    groups: int
+    transposed: bool
+    weight: Tensor
     radius: bool
     align_corners: bool
 
@@ -193,7 +200,7 @@ class _CoordConv(nn.Module):
         check_flag(radius, "radius")
         check_flag(align_corners, "align_corners")
         _check_convertible(layer, "layer")
-        coord = copy.deepcopy(layer)
+        coord: Convolution = copy.deepcopy(layer)
         cls._adopt(coord, radius, align_corners)
         _resize(coord.weight, coord._widen)
         return coord
@@ -219,14 +226,14 @@ class _CoordConv(nn.Module):
         _check_convertible(self, "layer")
         if self._by_group(self.weight)[:, self.in_channels // self.groups :].any():
             raise ValueError("coordinate weights must be zero, got some that are not")
-        layer = copy.deepcopy(self)
+        layer: Convolution = copy.deepcopy(self)
         _resize(layer.weight, layer._narrow)
         layer.__class__ = self.plain
         del layer.radius, layer.align_corners
         return layer
 
     @classmethod
-    def _adopt(cls, layer: nn.Module, radius: bool, align_corners: bool) -> None:
+    def _adopt(cls, layer: Convolution, radius: bool, align_corners: bool) -> None:
         """Make a convolution one of these layers, but for the size of its weight."""
         layer.__class__ = cls
         layer.radius, layer.align_corners = bool(radius), bool(align_corners)
@@ -311,7 +318,7 @@ class CoordConvTranspose2d(_CoordConv, nn.ConvTranspose2d):
     plain, ndim = nn.ConvTranspose2d, 2
 
 
-_LAYERS = {
+_LAYERS: dict[type, type[_CoordConv]] = {
     layer.plain: layer
     for layer in (CoordConv1d, CoordConv2d, CoordConv3d, CoordConvTranspose2d)
 }
@@ -384,13 +391,13 @@ def convert_to_coordconv(
     return module
 
 
-def _convolutions(module: nn.Module) -> dict[str, nn.Module]:
+def _convolutions(module: nn.Module) -> dict[str, Convolution]:
     """All convolutions by their names, in the order of `modules`."""
     kinds = (*_LAYERS, nn.ConvTranspose1d, nn.ConvTranspose3d)
     return {n: each for n, each in module.named_modules() if isinstance(each, kinds)}
 
 
-def _layers_to_convert(module: nn.Module, first: bool) -> dict[str, nn.Module]:
+def _layers_to_convert(module: nn.Module, first: bool) -> dict[str, Convolution]:
     """The convolutions that have a counterpart here, by their names in the module."""
     every = _convolutions(module)
     layers = {n: each for n, each in every.items() if _class_of(each) in _LAYERS}
@@ -418,7 +425,7 @@ def _class_of(layer: Any) -> type:
     return getattr(kind, "cls_to_become", None) or kind
 
 
-def _check_convertible(layer: nn.Module, name: str) -> None:
+def _check_convertible(layer: Convolution, name: str) -> None:
     """Raise a ValueError if more than a wider weight is needed to convert a layer."""
     own = [one for one in ("forward", "_conv_forward") if one in vars(layer)]
     if isinstance(layer, LazyModuleMixin):
@@ -437,7 +444,7 @@ def _check_convertible(layer: nn.Module, name: str) -> None:
     raise ValueError(f"{name} can't be converted: it {reason}")
 
 
-def _check_sharing(module: nn.Module, layers: dict[str, nn.Module]) -> None:
+def _check_sharing(module: nn.Module, layers: dict[str, Convolution]) -> None:
     """Raise a ValueError if something would lose its share in a weight that changes."""
     owners = defaultdict(list)
     for prefix, each in module.named_modules():
@@ -466,7 +473,7 @@ def _memory(parameter: nn.Parameter) -> int:
     return (strided and parameter.data_ptr()) or id(parameter)
 
 
-def _layout(layer: nn.Module) -> tuple:
+def _layout(layer: Convolution) -> tuple:
     """What decides where the coordinates' weights lie in the weight."""
     return layer.transposed, layer.transposed and layer.groups
 
