@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from stn_tutorial import Affine, sample
+from stn_tutorial import Affine, rotation, sample
 
 SHAPES = (
     (256, 1, 28, 28),
@@ -93,10 +93,8 @@ def inputs(shape: tuple[int, ...], device: torch.device) -> tuple[Tensor, Tensor
     """Random images, and for each the grid of a rotation that keeps most of it."""
     generator = torch.Generator().manual_seed(0)
     image = torch.rand(shape, generator=generator).to(device)
-    turn, shrink = 0.3, 0.9
-    c, s = shrink * math.cos(turn), shrink * math.sin(turn)
-    params = torch.tensor([[c, -s, 0.05, s, c, -0.05]], device=device)
-    grid = Affine().grid(params, shape[-2:]).repeat(shape[0], 1, 1, 1)
+    theta = rotation(0.3, 0.9, (0.05, -0.05)).to(device)
+    grid = Affine().grid(theta[None], shape[-2:]).repeat(shape[0], 1, 1, 1)
     return image.requires_grad_(), grid.requires_grad_()
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
-from stn_tutorial.coordinates import base_grid, theta_from_pixels, to_normalized
+from stn_tutorial.coordinates import (
+    base_grid,
+    rotation,
+    theta_from_pixels,
+    to_normalized,
+)
 from stn_tutorial.course.checks._grading import choose, compare
 from stn_tutorial.families import Affine
 from stn_tutorial.sampling import sample
@@ -59,10 +63,7 @@ def rotation_about(attempt: Callable[..., Tensor]) -> None:
     def reference(
         angle: float, centre: tuple[float, float], size: tuple[int, int]
     ) -> Tensor:
-        c, s = math.cos(angle), math.sin(angle)
-        x, y = centre
-        shift_x, shift_y = x - c * x + s * y, y - s * x - c * y
-        matrix = torch.tensor([[c, -s, shift_x], [s, c, shift_y]], dtype=torch.float64)
+        matrix = rotation(torch.tensor(angle, dtype=torch.float64), center=centre)
         return theta_from_pixels(matrix, size, size).float()
 
     compare(

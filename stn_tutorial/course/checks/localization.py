@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from stn_tutorial.coordinates import theta_from_pixels
+from stn_tutorial.coordinates import rotation, theta_from_pixels
 from stn_tutorial.course.checks._grading import choose, compare
 from stn_tutorial.data import embedded_digits
 from stn_tutorial.families import Attention, Similarity
@@ -38,14 +38,9 @@ def inverse_of_a_distortion(attempt: Callable[..., Tensor]) -> None:
     def reference(
         angle: Tensor, scale: Tensor, shift_px: Tensor, n_in: int, n_out: int
     ) -> Tensor:
-        c, s = scale * angle.cos(), scale * angle.sin()
-        linear = torch.stack([c, -s, s, c], dim=-1).unflatten(-1, (2, 2))
-        middle_in, middle_out = (
-            torch.full_like(shift_px, (n_in - 1) / 2),
-            (n_out - 1) / 2,
-        )
-        shift = middle_in + shift_px - linear.sum(dim=-1) * middle_out
-        digit_to_picture = torch.cat([linear, shift[..., None]], dim=-1)
+        middle = torch.full_like(shift_px, (n_out - 1) / 2)
+        shift = shift_px + (n_in - n_out) / 2
+        digit_to_picture = rotation(angle, scale, shift, center=middle)
         made = theta_from_pixels(digit_to_picture, (n_out, n_out), (n_in, n_in))
         last_row = made.new_tensor([0, 0, 1]).expand(len(made), 1, 3)
         return Similarity(aspect=1).params_of(

@@ -9,6 +9,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
+from stn_tutorial.coordinates import rotation
 from stn_tutorial.course.checks._grading import choose, compare, is_open
 from stn_tutorial.data.digits import DigitSet, load_digits
 from stn_tutorial.data.distortions import distort
@@ -158,8 +159,7 @@ def _error(model: nn.Module, images: Tensor, labels: Tensor) -> float:
 
 def _rotate(images: Tensor, angle: Tensor) -> Tensor:
     """Rotate images clockwise on the screen, one angle each."""
-    c, s, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
-    theta = torch.stack([c, s, zero, -s, c, zero], dim=-1)
+    theta = rotation(-angle)  # of the grid, counterclockwise
     return sample(images, Affine().grid(theta, images.shape[-2:]))
 
 
