@@ -125,6 +125,7 @@ def test_figures_are_closed():
         ({"captions": CAPTIONS[:2]}, "captions"),
         ({"alt": " "}, "alt"),
         ({"seconds": 0}, "seconds"),
+        ({"seconds": float("inf")}, "seconds"),
     ],
 )
 def test_bad_arguments_are_named(change, named):

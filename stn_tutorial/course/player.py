@@ -11,6 +11,7 @@ import base64
 import hashlib
 import io
 import json
+import math
 from collections.abc import Iterable, Sequence
 from html import escape
 
@@ -89,7 +90,7 @@ class Player:
 
     Raises:
         ValueError: if there are fewer than two figures, another number of captions, no
-            `alt`, or `seconds` is not positive.
+            `alt`, or `seconds` is not positive and finite.
     """
 
     def __init__(
@@ -103,8 +104,8 @@ class Player:
     ) -> None:
         if not alt.strip():
             raise ValueError("alt must say what the pictures show, got an empty text")
-        if not seconds > 0:
-            raise ValueError(f"seconds must be positive, got {seconds}")
+        if not 0 < seconds < math.inf:
+            raise ValueError(f"seconds must be positive and finite, got {seconds}")
         self.pictures = [_png(figure, dpi) for figure in figures]
         if len(self.pictures) < 2:
             raise ValueError(f"figures must be two or more, got {len(self.pictures)}")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 
 import check_notebooks
+import pytest
 import stamps
 
 
@@ -24,6 +27,12 @@ def test_the_longest_run_is_first(tmp_path):
     copies = check_notebooks.copy_notebooks(tmp_path)
     seconds = [stamps.seconds_taken(path) for path in copies]
     assert seconds == sorted(seconds, reverse=True)
+
+
+@pytest.mark.parametrize("path", stamps.notebook_paths(), ids=lambda path: path.stem)
+def test_no_code_reaches_out_of_its_folder(path):
+    code = "\n".join(stamps.code_of(json.loads(path.read_text(encoding="utf-8"))))
+    assert not re.findall(r"""["'/]\.\./.*""", code)
 
 
 def test_one_chapter_can_be_chosen(tmp_path):

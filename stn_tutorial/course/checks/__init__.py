@@ -1,7 +1,9 @@
 """The checks that the exercises call: one module a chapter, one function an exercise.
 
-A check prints whether the exercise is solved. A wrong answer raises `Wrong`, with the
-first case that shows it and a hint. Checks try random shapes, from a fixed seed.
+A check prints that the exercise is solved, or that it is open (*Not answered yet*). A
+wrong answer raises `Wrong`, with the first case that shows it and a hint. Checks try
+random shapes, from a fixed seed. Importing a module of checks loads no library but
+PyTorch and NumPy.
 """
 
 from stn_tutorial.course.checks._grading import Wrong
