@@ -34,7 +34,7 @@ from stn_tutorial.families import (
     Translation,
     convert,
 )
-from stn_tutorial.sampling import sample
+from stn_tutorial.sampling import sample, warp
 from stn_tutorial.thin_plate_spline import ThinPlateSpline
 from stn_tutorial.transformer import SpatialTransformer
 
@@ -66,4 +66,5 @@ __all__ = [
     "theta_to_pixels",
     "to_normalized",
     "to_pixels",
+    "warp",
 ]

@@ -7,9 +7,11 @@ what came. They look at types and shapes; what needs the *values* of a tensor as
 
 from __future__ import annotations
 
+import contextlib
 import numbers
 import operator
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -145,6 +147,18 @@ def working_dtype(*tensors: Tensor) -> torch.dtype:
     """
     wide = any(tensor.dtype == torch.float64 for tensor in tensors)
     return torch.float64 if wide else torch.float32
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager[Any]:
+    """Return a context in which autocast rounds nothing, on devices that have it.
+
+    >>> with without_autocast(torch.device("cpu")):
+    ...     (torch.ones(2, 2) @ torch.ones(2, 2)).dtype
+    torch.float32
+    """
+    if not torch.amp.is_autocast_available(device.type):
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, enabled=False)
 
 
 def vector(values: Sequence[float], like: Tensor) -> Tensor:

@@ -84,6 +84,7 @@ class FullyConnectedLocalization(nn.Sequential):
             layers += [nn.Linear(n_in, n_out), nn.ReLU()]
         layers.append(nn.Linear(widths[-1], family.n_params))
         super().__init__(*layers)
+        self.family = family
         start_at_identity(self[-1], family, perturbation=perturbation)
 
 
@@ -126,6 +127,7 @@ class ConvLocalization(nn.Sequential):
             nn.ReLU(),
             nn.Linear(hidden, family.n_params),
         )
+        self.family = family
         start_at_identity(self[-1], family, perturbation=perturbation)
 
 
@@ -172,6 +174,7 @@ class ModernLocalization(nn.Sequential):
             nn.ReLU(),
             nn.Linear(hidden, family.n_params),
         )
+        self.family = family
         start_at_identity(self[-1], family, perturbation=perturbation)
 
 

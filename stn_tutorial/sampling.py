@@ -1,7 +1,8 @@
 """Sampling an image at the points of a grid (the sampler: Jaderberg et al. 2015, §3.3).
 
-`sample` has two backends with the same meaning: ``"native"`` calls PyTorch's kernel,
-``"manual"`` is the lesson, in three steps:
+`sample` is the sampler; `warp` puts the grid generator in front. Of the two backends,
+which have the same meaning, ``"native"`` calls PyTorch's kernel, and ``"manual"`` is
+the lesson, in three steps:
 
 1. bring every point near the image, to where the padding says it is to be read;
 2. put a frame around the image, so that every point has all its neighbours;
@@ -26,6 +27,7 @@ from stn_tutorial._validate import (
     check_flag,
     check_floating,
     check_same_device,
+    check_size,
     check_tensor,
     known_values,
     vector,
@@ -40,8 +42,9 @@ from stn_tutorial.antialiasing import (
 from stn_tutorial.bicubic import Bicubic, kernel_weights
 from stn_tutorial.bilinear import Bilinear, Nearest
 from stn_tutorial.coordinates import to_pixels
+from stn_tutorial.families import Affine, Family, check_family
 
-__all__ = ["sample"]
+__all__ = ["sample", "warp"]
 
 PADDINGS = ("zeros", "border", "reflection")
 BACKENDS = ("native", "manual")
@@ -147,6 +150,71 @@ def sample(
         out = _sample(values, points, **options)
     out = out.to(image.dtype)
     return out[0] if image.ndim == grid.ndim == 3 else out
+
+
+def warp(
+    image: Tensor,
+    params: Tensor,
+    out_size: Sequence[int] | None = None,
+    *,
+    family: Family = Affine(),
+    interpolation: str = "bilinear",
+    padding: str = "zeros",
+    fill: float | Sequence[float] | Tensor = 0.0,
+    align_corners: bool = False,
+    backend: str = "native",
+    antialias: bool | int = False,
+) -> Tensor:
+    """Warp an image: sample it at the grid that a family makes of parameters.
+
+    It is `sample` at ``family.grid(params, out_size)``, with the convention of the
+    coordinates said once.
+
+    >>> mirror = torch.tensor([[-1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    >>> warp(torch.tensor([[[1.0, 2.0], [3.0, 4.0]]]), mirror).tolist()
+    [[[2.0, 1.0], [4.0, 3.0]]]
+
+    Args:
+        image: ``(N, C, H, W)``, or one image ``(C, H, W)``.
+        params: ``(N, n_params)``, or one warp ``(n_params,)`` for all images: of
+            output coordinates to input coordinates, both normalized. Of a family of
+            matrices, the matrices too: ``(N, 2, 3)``, ``(N, 3, 3)``, or one.
+        out_size: ``(H, W)`` of the output; the default is the input's.
+        family: the family of `params`.
+        interpolation: see `sample`, as for all that follow.
+        padding: what lies outside the image.
+        fill: with ``padding="zeros"``, the value outside.
+        align_corners: the convention of the coordinates, of grid and sampler alike.
+        backend: ``"native"`` or ``"manual"``.
+        antialias: take the mean of several samples in each output pixel's patch.
+
+    Returns:
+        ``(N, C, *out_size)``, of the image's dtype; ``(C, *out_size)`` for one image
+        and one warp without a batch.
+
+    Raises:
+        TypeError: if an argument has the wrong type, as a family's class has.
+        ValueError: if the shapes, devices or options do not fit, or a matrix isn't of
+            the family.
+    """
+    check_family(family)
+    check_tensor(image, "image")
+    if image.ndim not in (3, 4):
+        raise ValueError(
+            f"image must be (N, C, H, W) or (C, H, W), got {tuple(image.shape)}"
+        )
+    size = image.shape[-2:] if out_size is None else check_size(out_size, "out_size")
+    grid = family.grid(params, size, align_corners=align_corners)
+    return sample(
+        image,
+        grid,
+        interpolation=interpolation,
+        padding=padding,
+        fill=fill,
+        align_corners=align_corners,
+        backend=backend,
+        antialias=antialias,
+    )
 
 
 def _check_options(

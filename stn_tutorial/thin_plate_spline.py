@@ -2,26 +2,37 @@ r"""The thin plate spline: the smoothest warp through given points.
 
 A thin sheet, pinned at K control points and free elsewhere, settles in the shape of
 least bending energy :math:`\iint f_{xx}^2 + 2 f_{xy}^2 + f_{yy}^2`. Duchon (1977)
-showed that it is a sum of one bump a pin and a plane,
+showed that it is a sum of one bump for each point and a plane,
 
 .. math:: f(p) = \sum_k w_k \, \phi(|p - p_k|) + v_0 + v_1 x + v_2 y,
     \qquad \phi(r) = r^2 \log r^2,
 
-and the pins give a linear system for w and v whose matrix depends on the places of the
-pins alone. So it is solved once, and the warp is *linear* in its parameters.
+and the points give a linear system for w and v whose matrix depends on their locations
+alone. So it is solved once, and the warp is *linear* in its parameters.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from stn_tutorial._validate import (
+    check_flag,
+    check_floating,
+    check_number,
+    check_size,
+    without_autocast,
+)
 from stn_tutorial.coordinates import base_grid
 from stn_tutorial.families import Described, check_params, output_points
 
 __all__ = ["ThinPlateSpline"]
+
+#: Of so many sizes of the output a spline keeps what it has computed.
+KEPT = 4
 
 
 class ThinPlateSpline(Described):
@@ -29,7 +40,14 @@ class ThinPlateSpline(Described):
 
     The control points form a lattice over the output that reaches its ends, ±1. The
     parameters are ``(N, 2 K)``: for each control point, row by row, the offset (x, y)
-    from where it is to where the input is to be read, in normalized units.
+    from where it is to where the input is to be sampled, in normalized units.
+
+    >>> spline = ThinPlateSpline((2, 2))
+    >>> offsets = spline.identity()  # (x, y) of each of the four corners
+    >>> offsets[0] = 0.5  # the upper left corner looks to the right
+    >>> corners = torch.tensor([[-1.0, -1.0], [1.0, 1.0]])
+    >>> [[round(v, 3) for v in point] for point in spline.at(offsets, corners).tolist()]
+    [[-0.5, -1.0], [1.0, 1.0]]
 
     Args:
         control_points: rows and columns of the lattice, at least 2 each.
@@ -44,45 +62,50 @@ class ThinPlateSpline(Described):
     def __init__(
         self, control_points: Sequence[int] = (4, 4), *, stiffness: float = 0.0
     ) -> None:
-        lattice = control_points
-        if not isinstance(lattice, Sequence) or not all(
-            type(n) is int for n in lattice
-        ):
-            raise TypeError(
-                f"control_points must be integers (rows, columns), got {lattice!r}"
-            )
-        lattice = tuple(lattice)
-        if len(lattice) != 2 or min(lattice) < 2:
+        rows, columns = check_size(control_points, "control_points", "(rows, columns)")
+        if min(rows, columns) < 2:
             raise ValueError(
-                f"control_points must be (rows, columns) >= 2, got {lattice}"
+                f"control_points must be (rows, columns) >= 2, got {(rows, columns)}"
             )
-        if not isinstance(stiffness, (int, float)):
-            raise TypeError(f"stiffness must be a number, got {stiffness!r}")
-        if not 0 <= stiffness < float("inf"):
-            raise ValueError(f"stiffness must be finite and >= 0, got {stiffness}")
-        self.control_points = lattice
-        self.stiffness = float(stiffness)
-        points = _lattice(lattice, align_corners=True)
+        stiffness = check_number(stiffness, "stiffness")
+        if stiffness < 0:
+            raise ValueError(f"stiffness must be >= 0, got {stiffness}")
+        self.control_points = (rows, columns)
+        self.stiffness = stiffness
+        points = _lattice(self.control_points, align_corners=True)
         self._points = points.flatten(0, 1)
         self._solution = self._solve()
-        self._bases: dict = {}
+        self._bases: dict[tuple, Tensor] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is copied and pickled: not what is quickly computed again."""
+        return {**vars(self), "_bases": {}}
 
     @property
     def n_params(self) -> int:
         """Two for each control point."""
-        return 2 * len(self._points)
+        return 2 * self.control_points[0] * self.control_points[1]
 
     def identity(self) -> Tensor:
-        """Return the ``(n_params,)`` parameters that leave an image as it is: zeros."""
+        """Return the ``(n_params,)`` parameters that leave an image as it is: zeros.
+
+        >>> ThinPlateSpline((3, 4)).identity().shape
+        torch.Size([24])
+        """
         return torch.zeros(self.n_params)
 
     def grid(
         self, params: Tensor, size: Sequence[int], *, align_corners: bool = False
     ) -> Tensor:
-        """Return the input coordinates to read for every output pixel.
+        """Return the input coordinates to sample for every output pixel.
+
+        >>> spline = ThinPlateSpline((3, 4))
+        >>> spline.grid(torch.zeros(5, 24), (28, 28)).shape
+        torch.Size([5, 28, 28, 2])
 
         Args:
-            params: ``(N, n_params)`` offsets of the control points, normalized.
+            params: ``(N, n_params)`` offsets of the control points, normalized; those
+                of one warp without the batch, for a grid without it.
             size: ``(H, W)`` of the output.
             align_corners: the convention of the normalized coordinates.
 
@@ -95,21 +118,35 @@ class ThinPlateSpline(Described):
             ValueError: if `params` is not ``(N, n_params)`` or `size` not ``(H, W)``.
         """
         offsets = check_params(params, self.n_params).unflatten(-1, (-1, 2))
+        size = check_size(size, "size")
+        check_flag(align_corners, "align_corners")
         base = output_points(size, offsets, align_corners)
-        basis = self._basis(tuple(size), align_corners, offsets)
-        return base + _product(basis, offsets).unflatten(-2, base.shape[:2])
+        moved = _product(self._basis(size, align_corners, offsets), offsets)
+        return base + moved.unflatten(-2, base.shape[:2])
 
     def at(self, params: Tensor, points: Tensor) -> Tensor:
-        """Return where single output points read the input.
+        """Return where single output points sample the input.
+
+        >>> spline = ThinPlateSpline((2, 2))
+        >>> spline.at(spline.identity(), torch.tensor([[0.25, -0.5]])).tolist()
+        [[0.25, -0.5]]
 
         Args:
             params: ``(N, n_params)`` offsets of the control points.
-            points: ``(P, 2)`` normalized output points.
+            points: ``(P, 2)`` normalized output points: like those of the lattice,
+                whatever the convention, of which ±1 are the ends.
 
         Returns:
             ``(N, P, 2)`` normalized input points.
+
+        Raises:
+            TypeError: if `params` or `points` is not a floating tensor.
+            ValueError: if `params` is not ``(N, n_params)`` or `points` not ``(P, 2)``.
         """
         offsets = check_params(params, self.n_params).unflatten(-1, (-1, 2))
+        check_floating(points, "points")
+        if points.ndim != 2 or points.shape[-1] != 2:
+            raise ValueError(f"points must be (P, 2), got {tuple(points.shape)}")
         moved = _product(self._bumps(points).to(offsets), offsets)
         return points.to(offsets) + moved
 
@@ -119,11 +156,19 @@ class ThinPlateSpline(Described):
         It is :math:`\sum w^\top \Phi \, w` over both coordinates: zero for affine warps
         and positive for all others. A penalty on it keeps a learned warp smooth.
 
+        >>> spline = ThinPlateSpline((3, 3))
+        >>> spline.bending_energy(spline.identity()).item()
+        0.0
+
         Args:
             params: ``(N, n_params)``.
 
         Returns:
             ``(N,)``.
+
+        Raises:
+            TypeError: if `params` is not a floating tensor.
+            ValueError: if `params` is not ``(N, n_params)``.
         """
         offsets = check_params(params, self.n_params).unflatten(-1, (-1, 2))
         weights = self._solution[: len(self._points)]  # from offsets to w
@@ -153,16 +198,19 @@ class ThinPlateSpline(Described):
         self, size: tuple[int, ...], align_corners: bool, like: Tensor
     ) -> Tensor:
         """`_bumps` at every pixel of an output, (H W, K), computed once a size."""
-        key = (size, align_corners, like.dtype, like.device)
-        if key in self._bases:
-            return self._bases[key]
-        with torch.inference_mode(False):  # what is kept has to do for training, too
-            points = _lattice(size, align_corners).flatten(0, 1)
-            basis = self._bumps(points).to(like)
-        # An export puts something else in a tensor's place, which must not stay.
-        if type(basis) is Tensor and not torch.compiler.is_compiling():
+        if torch.compiler.is_compiling() or torch.jit.is_tracing():
+            return self._bumps(_lattice(size, align_corners).flatten(0, 1)).to(like)
+        key = (size, bool(align_corners), like.dtype, like.device)
+        if key not in self._bases:
+            with torch.inference_mode(False):  # what is kept has to do for training too
+                points = _lattice(size, align_corners).flatten(0, 1)
+                basis = self._bumps(points).to(like)
+            if type(basis) is not Tensor:  # a stand-in, which must not stay
+                return basis
+            while len(self._bases) >= KEPT:
+                del self._bases[next(iter(self._bases))]
             self._bases[key] = basis
-        return basis
+        return self._bases[key]
 
 
 def _lattice(size: tuple[int, ...], align_corners: bool) -> Tensor:
@@ -174,7 +222,7 @@ def _lattice(size: tuple[int, ...], align_corners: bool) -> Tensor:
 
 def _product(matrix: Tensor, offsets: Tensor) -> Tensor:
     """``matrix @ offsets`` outside autocast: half precision would blur the grid."""
-    with torch.autocast(offsets.device.type, enabled=False):
+    with without_autocast(offsets.device):
         return matrix @ offsets
 
 

@@ -5,57 +5,100 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
+import numpy as np
 from torch import Tensor, nn
 
-from stn_tutorial.families import Affine, Family, check_family
-from stn_tutorial.sampling import sample
+from stn_tutorial._validate import (
+    check_floating,
+    check_size,
+    kind_of,
+    without_autocast,
+)
+from stn_tutorial.families import Affine, Family, MatrixFamily, check_family
+from stn_tutorial.sampling import _check_options, sample
 
 __all__ = ["SpatialTransformer"]
+
+#: The options of `sample`, which are those of a transformer, and their defaults.
+DEFAULTS: dict[str, Any] = dict(sample.__kwdefaults__)
 
 
 class SpatialTransformer(nn.Module):
     """Warp every image of a batch as the localization network sees fit (§3).
 
+    >>> import torch
+    >>> from stn_tutorial.localization import ConvLocalization
+    >>> transformer = SpatialTransformer(ConvLocalization((1, 28, 28), Affine()))
+    >>> images = torch.rand(5, 1, 28, 28)
+    >>> torch.allclose(transformer(images), images, atol=1e-5)  # it starts so
+    True
+    >>> params = transformer.params(images)
+    >>> params.shape, transformer.warp(images, params).shape
+    (torch.Size([5, 6]), torch.Size([5, 1, 28, 28]))
+
     Args:
-        localization: ``(N, C, H, W)`` -> ``(N, n_params)``; see
-            `stn_tutorial.localization`.
-        family: the family of warps; the default is `Affine`.
+        localization: ``(N, C, H, W)`` -> ``(N, n_params)``, or matrices of the family;
+            see `stn_tutorial.localization`.
+        family: the family of warps; the default is the localization network's own, its
+            attribute ``family``, or else `Affine`.
         out_size: ``(H, W)`` of the output; the default is the input's.
-        **options: of `stn_tutorial.sample`: interpolation, padding, fill,
-            align_corners, backend and antialias.
+        interpolation: see `stn_tutorial.sample`, as for all that follow.
+        padding: what lies outside the images.
+        fill: with ``padding="zeros"``, the value outside.
+        align_corners: the convention of the coordinates, of grid and sampler alike.
+        backend: ``"native"`` or ``"manual"``.
+        antialias: take the mean of several samples in each output pixel's patch.
 
     Raises:
-        TypeError: if an option is none of `sample`'s.
-        ValueError: if `out_size` is not ``(H, W)``.
+        TypeError: if an argument has the wrong type, as a family's class has.
+        ValueError: if `out_size` is not ``(H, W)``, an option is unknown, or the
+            network's own family has another number of parameters than `family`.
     """
-
-    OPTIONS = frozenset(
-        {"interpolation", "padding", "fill", "align_corners", "backend", "antialias"}
-    )
 
     def __init__(
         self,
         localization: nn.Module,
         family: Family | None = None,
         out_size: Sequence[int] | None = None,
-        **options: Any,
+        *,
+        interpolation: str = "bilinear",
+        padding: str = "zeros",
+        fill: float | Sequence[float] | Tensor = 0.0,
+        align_corners: bool = False,
+        backend: str = "native",
+        antialias: bool | int = False,
     ) -> None:
         super().__init__()
-        if unknown := set(options) - self.OPTIONS:
-            raise TypeError(f"unknown option: {', '.join(sorted(unknown))}")
-        if out_size is not None and not _is_size(out_size):
-            raise ValueError(f"out_size must be (H, W), each >= 1, got {out_size!r}")
+        if not isinstance(localization, nn.Module):
+            raise TypeError(
+                f"localization must be a torch.nn.Module, got {kind_of(localization)}"
+            )
+        own = getattr(localization, "family", None)
+        if family is None:
+            family = Affine() if own is None else own
+        check_family(family)
+        if isinstance(own, Family) and own.n_params != family.n_params:
+            raise ValueError(
+                f"localization must end in {family.n_params} numbers for {family!r}, "
+                f"but is made for {own!r}"
+            )
+        _check_options(
+            interpolation=interpolation,
+            padding=padding,
+            fill=fill,
+            align_corners=align_corners,
+            backend=backend,
+            antialias=antialias,
+        )
         self.localization = localization
-        self.family: Family = Affine() if family is None else family
-        check_family(self.family)
-        self.out_size = None if out_size is None else tuple(out_size)
-        self.options = options
-
-    @property
-    def align_corners(self) -> bool:
-        """The convention of grid and sampler."""
-        return self.options.get("align_corners", False)
+        self.family: Family = family
+        self.out_size = None if out_size is None else check_size(out_size, "out_size")
+        self.interpolation = interpolation
+        self.padding = padding
+        self.fill = _numbers(fill)
+        self.align_corners = align_corners
+        self.backend = backend
+        self.antialias = antialias
 
     def params(self, x: Tensor) -> Tensor:
         """Return the parameters that the localization network predicts.
@@ -71,11 +114,19 @@ class SpatialTransformer(nn.Module):
             ``(N, n_params)``, normalized output to normalized input.
 
         Raises:
-            ValueError: if the localization network returns another shape.
+            TypeError: if `x`, or what the network returns, is not a floating tensor.
+            ValueError: if `x` is not ``(N, C, H, W)``, or the network returns a shape
+                that is not the family's.
         """
+        check_floating(x, "x")
+        if x.ndim != 4:
+            raise ValueError(f"x must be (N, C, H, W), got {tuple(x.shape)}")
         weight = next(self.localization.parameters(), x)
-        with torch.autocast(x.device.type, enabled=False):
+        with without_autocast(x.device):
             params = self.localization(x.to(weight.dtype))
+        check_floating(params, "what localization returns")
+        if isinstance(self.family, MatrixFamily) and params.ndim == 3:
+            params = self.family.params_of(params)
         if params.shape != (x.shape[0], self.family.n_params):
             raise ValueError(
                 f"localization must return (N, {self.family.n_params}) for "
@@ -84,7 +135,7 @@ class SpatialTransformer(nn.Module):
         return params
 
     def grid(self, x: Tensor) -> Tensor:
-        """Return where the images are read.
+        """Return the input coordinates at which the images are sampled.
 
         Args:
             x: ``(N, C, H, W)`` images.
@@ -93,6 +144,21 @@ class SpatialTransformer(nn.Module):
             ``(N, *out_size, 2)`` normalized input points.
         """
         return self._grid(x, self.params(x))
+
+    def warp(self, x: Tensor, params: Tensor) -> Tensor:
+        """Warp images by given parameters, say, those that `params` has returned.
+
+        So images and their parameters cost one pass of the localization network.
+
+        Args:
+            x: ``(N, C, H, W)`` images.
+            params: ``(N, n_params)``, normalized output to normalized input.
+
+        Returns:
+            ``(N, C, *out_size)`` warped images.
+        """
+        options = {name: getattr(self, name) for name in DEFAULTS}
+        return sample(x, self._grid(x, params), **options)
 
     def forward(self, x: Tensor) -> Tensor:
         """Warp every image as the localization network sees fit.
@@ -103,21 +169,23 @@ class SpatialTransformer(nn.Module):
         Returns:
             ``(N, C, *out_size)`` warped images.
         """
-        return sample(x, self.grid(x), **self.options)
-
-    def _grid(self, x: Tensor, params: Tensor) -> Tensor:
-        size = self.out_size or tuple(x.shape[-2:])
-        return self.family.grid(params, size, align_corners=self.align_corners)
+        return self.warp(x, self.params(x))
 
     def extra_repr(self) -> str:
         """What `print` shows besides the localization network."""
         parts = [repr(self.family)]
         parts += [f"out_size={self.out_size}"] if self.out_size else []
-        return ", ".join(parts + [f"{k}={v!r}" for k, v in self.options.items()])
+        for name, default in DEFAULTS.items():
+            value = getattr(self, name)
+            parts += [f"{name}={value!r}"] if value != default else []
+        return ", ".join(parts)
+
+    def _grid(self, x: Tensor, params: Tensor) -> Tensor:
+        size = self.out_size or tuple(x.shape[-2:])
+        return self.family.grid(params, size, align_corners=self.align_corners)
 
 
-def _is_size(size: Any) -> bool:
-    """Whether something is two positive integers."""
-    if not isinstance(size, Sequence) or len(size) != 2:
-        return False
-    return all(type(n) is int and n >= 1 for n in size)
+def _numbers(fill: float | Sequence[float] | Tensor) -> float | tuple[float, ...]:
+    """A fill as plain numbers, which can be copied, saved and exported."""
+    values = fill.tolist() if isinstance(fill, Tensor) else np.asarray(fill).tolist()
+    return tuple(values) if isinstance(values, list) else values

@@ -147,7 +147,7 @@ def test_the_first_gradient_reaches_the_localization_network(name):
 @transformed
 def test_the_transformer_can_hand_on_a_smaller_image(name):
     model = build(name, (1, 60, 60), out_size=(28, 30), padding="border")
-    assert model.transformer.options == {"padding": "border"}
+    assert model.transformer.padding == "border"
     assert model.transformer(digits(60)).shape == (3, 1, 28, 30)
     assert model(digits(60)).shape == (3, 10)
     assert count_parameters(model) == pytest.approx(BUDGET, rel=0.05)

@@ -6,6 +6,7 @@ What it shares with every family is asked in ``test_families.py``.
 from __future__ import annotations
 
 import copy
+import pickle
 
 import numpy as np
 import pytest
@@ -459,3 +460,38 @@ def test_wrong_parameters_are_named_by_every_method():
             call(torch.zeros(1, 9))
         with pytest.raises(TypeError, match="^params must be a floating tensor"):
             call(torch.zeros(1, 18, dtype=torch.long))
+
+
+# ------------------------------------------------------------------------ what is kept
+
+
+def test_a_spline_keeps_a_few_sizes_and_its_copies_none():
+    spline = ThinPlateSpline((3, 3))
+    params = torch.zeros(1, 18)
+    for k in range(20):
+        spline.grid(params, (100 + k, 100))
+    kept = sum(basis.numel() for basis in spline._bases.values())
+    assert kept <= 4 * 120 * 100 * 9
+    assert len(pickle.dumps(spline)) < 10_000
+    for twin in (copy.deepcopy(spline), pickle.loads(pickle.dumps(spline))):
+        assert not twin._bases and twin == spline
+        assert torch.equal(twin.grid(params, (5, 6)), spline.grid(params, (5, 6)))
+
+
+def test_the_lattice_may_be_of_numpy_integers():
+    spline = ThinPlateSpline(np.array([3, 4]), stiffness=np.float32(0.5))
+    assert spline == ThinPlateSpline((3, 4), stiffness=0.5)
+    assert spline.n_params == 24
+
+
+def test_what_torch_func_leaves_behind_serves_training():
+    spline = ThinPlateSpline((3, 3))
+    params = torch.zeros(18, requires_grad=True)
+
+    def energy(p: torch.Tensor) -> torch.Tensor:
+        return spline.grid(p, (4, 5)).square().sum()
+
+    of_func = torch.func.grad(energy)(params.detach())
+    (of_autograd,) = torch.autograd.grad(energy(params), params)
+    torch.testing.assert_close(of_func, of_autograd)
+    assert len(pickle.dumps(spline)) < 10_000
