@@ -112,7 +112,7 @@ def test_a_crop_starts_in_the_middle_and_can_only_move(name):
     )
 
 
-def test_a_pooled_localization_network_cannot_tell_places_but_with_coordinates_can():
+def test_a_pooled_localization_network_cannot_locate_but_with_coordinates_can():
     spot = torch.zeros(2, 1, 64, 64)
     spot[0, 0, 20:25, 20:25] = spot[1, 0, 36:41, 28:33] = 1  # a move by whole strides
     for name, differ in (("pooled", False), ("pooled-first", True)):
