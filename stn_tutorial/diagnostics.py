@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stn_tutorial._validate import check_flag, check_floating, check_size
 from stn_tutorial.coordinates import to_normalized, to_pixels
 from stn_tutorial.sampling import sample
 from stn_tutorial.transformer import SpatialTransformer
@@ -34,37 +35,87 @@ __all__ = [
 ]
 
 
-def outside_fraction(grid: Tensor) -> Tensor:
+def outside_fraction(
+    grid: Tensor, size: Sequence[int] | None = None, *, align_corners: bool = False
+) -> Tensor:
     """Return the share of grid points that lie outside the image.
 
+    >>> grid = torch.tensor([[[[0.0, 0.0], [0.9, 0.0], [1.1, 0.0], [0.0, torch.nan]]]])
+    >>> outside_fraction(grid).tolist()
+    [0.5]
+    >>> outside_fraction(grid, (4, 4), align_corners=True).tolist()
+    [0.25]
+
     Args:
-        grid: ``(N, H, W, 2)`` normalized input points, ``align_corners=False``.
+        grid: ``(N, H, W, 2)`` normalized input points.
+        size: ``(H, W)`` of the input, needed with ``align_corners=True``: the edges lie
+            half a pixel beyond the centres at ±1.
+        align_corners: the convention of the grid's coordinates.
 
     Returns:
-        ``(N,)`` from 0 to 1. The image ends at ±1; what is not finite is outside.
+        ``(N,)`` from 0 to 1. What is not finite is outside.
+
+    Raises:
+        TypeError: if `grid` is not a floating tensor.
+        ValueError: if `grid` has another shape, or `size` is needed and not given.
     """
-    inside = (grid.abs() <= 1).all(dim=-1)
+    edges = _edges(grid, size, align_corners)
+    inside = (grid.abs() <= edges).all(dim=-1)
     return 1 - inside.flatten(1).float().mean(dim=1)
 
 
-def overhang(grid: Tensor) -> Tensor:
+def overhang(
+    grid: Tensor, size: Sequence[int] | None = None, *, align_corners: bool = False
+) -> Tensor:
     """Return how far grid points lie outside the image: a penalty that leads back.
 
+    >>> overhang(torch.tensor([[[[1.5, 0.0], [0.5, -3.0]]]])).tolist()
+    [1.25]
+
     Args:
-        grid: ``(N, H, W, 2)`` normalized input points, ``align_corners=False``.
+        grid: ``(N, H, W, 2)`` normalized input points.
+        size: as for `outside_fraction`.
+        align_corners: the convention of the grid's coordinates.
 
     Returns:
-        ``(N,)`` the mean distance past ±1, x and y added up, in normalized units. What
-        is not finite counts as inside.
+        ``(N,)`` the mean distance past the edges, x and y added up, in normalized
+        units. What is not finite counts as inside.
+
+    Raises:
+        TypeError: if `grid` is not a floating tensor.
+        ValueError: if `grid` has another shape, or `size` is needed and not given.
     """
+    edges = _edges(grid, size, align_corners)
     points = grid.where(grid.isfinite(), 0.0)
-    return (points.abs() - 1).relu().sum(dim=-1).flatten(1).mean(dim=1)
+    return (points.abs() - edges).relu().sum(dim=-1).flatten(1).mean(dim=1)
+
+
+def _edges(grid: Tensor, size: Sequence[int] | None, align_corners: bool) -> Tensor:
+    """The normalized (x, y) at which the image of a grid ends."""
+    _check_grid(grid, "grid")
+    check_flag(align_corners, "align_corners")
+    if not align_corners:
+        return grid.new_ones(2)
+    if size is None:
+        raise ValueError("size must be (H, W) with align_corners=True, got None")
+    sides = grid.new_tensor(check_size(size, "size")[::-1])
+    return sides / (sides - 1)
+
+
+def _check_grid(grid: Tensor, name: str) -> None:
+    check_floating(grid, name)
+    if grid.ndim != 4 or grid.shape[-1] != 2:
+        raise ValueError(f"{name} must be (N, H, W, 2), got {tuple(grid.shape)}")
 
 
 def effective_scale(
     grid: Tensor, size: Sequence[int], *, align_corners: bool = False
 ) -> Tensor:
     """Return how many input pixels an output pixel stands for, along a side.
+
+    >>> from stn_tutorial import base_grid
+    >>> round(effective_scale(base_grid((7, 7))[None], (28, 28)).item(), 3)
+    4.0
 
     Args:
         grid: ``(N, H, W, 2)`` normalized input points, H and W at least 2.
@@ -76,8 +127,10 @@ def effective_scale(
         in pixels. Above 1 the picture shrinks, below 1 it grows.
 
     Raises:
-        ValueError: if the grid has a single row or column.
+        TypeError: if `grid` is not a floating tensor.
+        ValueError: if `grid` has another shape, or a single row or column.
     """
+    _check_grid(grid, "grid")
     if min(grid.shape[1:3]) < 2:
         raise ValueError(f"grid must have two rows and columns, got {(*grid.shape,)}")
     points = to_pixels(grid, size, align_corners=align_corners)
@@ -91,6 +144,10 @@ def effective_scale(
 def theta_statistics(params: Tensor) -> dict[str, Tensor]:
     """Return mean and spread of predicted parameters over a batch.
 
+    >>> found = theta_statistics(torch.tensor([[1.0, 5.0], [3.0, 5.0]]))
+    >>> found["mean"].tolist(), round(found["sd"][0].item(), 3)
+    ([2.0, 5.0], 1.414)
+
     Args:
         params: ``(N, n_params)``, N at least 2.
 
@@ -100,26 +157,44 @@ def theta_statistics(params: Tensor) -> dict[str, Tensor]:
     return {"mean": params.mean(dim=0), "sd": params.std(dim=0)}
 
 
-def grid_spread(grid: Tensor, size: Sequence[int]) -> Tensor:
+def grid_spread(
+    grid: Tensor, size: Sequence[int], *, align_corners: bool = False
+) -> Tensor:
     """Return how much the grids of a batch differ from one another.
 
+    >>> from stn_tutorial import base_grid
+    >>> grid = base_grid((8, 8)) + torch.tensor([-0.25, 0.25])[:, None, None, None]
+    >>> round(grid_spread(grid, (8, 8)).item(), 4)  # one pixel along x, and along y
+    1.4142
+
     Args:
-        grid: ``(N, H, W, 2)`` normalized input points, ``align_corners=False``.
+        grid: ``(N, H, W, 2)`` normalized input points.
         size: ``(H, W)`` of the input.
+        align_corners: the convention of the grid's coordinates.
 
     Returns:
         A scalar: the points' mean distance from the batch's mean grid, in pixels.
+
+    Raises:
+        TypeError: if `grid` is not a floating tensor.
+        ValueError: if `grid` has another shape.
     """
-    away = to_pixels(grid, size) - to_pixels(grid, size).mean(dim=0)
+    _check_grid(grid, "grid")
+    points = to_pixels(grid, size, align_corners=align_corners)
+    away = points - points.mean(dim=0)
     return away.norm(dim=-1).where(away.isfinite().all(dim=-1), torch.nan).nanmean()
 
 
 def edge_contrast(images: Tensor, fill: float | Sequence[float] = 0.0) -> float:
     """Return how visible the frame is that padding draws around a warped image.
 
+    >>> images = torch.tensor([0.0, 2.0]).repeat(1, 1, 4, 2)
+    >>> round(edge_contrast(images), 3), round(edge_contrast(images, fill=1.0), 3)
+    (0.968, 0.0)
+
     Args:
         images: ``(N, C, H, W)``, as the transformer gets them.
-        fill: what is read outside: a number, or one a channel.
+        fill: the value outside: a number, or one a channel.
 
     Returns:
         The step from the mean of the outermost pixels to `fill`, in standard deviations
@@ -137,6 +212,9 @@ def identity_drift(
 ) -> float:
     """Return how far a warp that should do nothing moves an image, in pixels.
 
+    >>> identity_drift(lambda images: images.roll(1, dims=-1))
+    1.0
+
     Args:
         warp: images to images of the same shape; say, a transformer before training.
         in_shape: ``(C, H, W)`` of the images.
@@ -149,31 +227,56 @@ def identity_drift(
     height, width = in_shape[-2:]
     x = torch.arange(width, dtype=torch.float32, device=device).expand(in_shape)
     y = torch.arange(height, dtype=torch.float32, device=device)
-    ramps = torch.stack([x, y[:, None].expand(in_shape)])  # a value is its place
+    ramps = torch.stack([x, y[:, None].expand(in_shape)])  # a value is its location
     with torch.no_grad():
         return (warp(ramps) - ramps)[..., 1:-1, 1:-1].abs().max().item()
 
 
 def composition_gap(
-    first: Tensor, second: Tensor, composed: Tensor, size: Sequence[int]
+    first: Tensor,
+    second: Tensor,
+    composed: Tensor,
+    size: Sequence[int],
+    *,
+    align_corners: bool = False,
 ) -> Tensor:
-    """Return how far a composed grid is from one reading after the other.
+    """Return how far a composed grid is from sampling at one grid after the other.
+
+    >>> from stn_tutorial import Affine, rotation
+    >>> zoom, turn = rotation(0.0, scale=0.5), rotation(0.5)
+    >>> grids = [Affine().grid(theta[None], (28, 28)) for theta in (zoom, turn)]
+    >>> composed = Affine().grid(Affine().compose(zoom[None], turn[None]), (28, 28))
+    >>> composition_gap(*grids, composed, (28, 28)).item() < 1e-4
+    True
 
     Args:
-        first: ``(N, H, W, 2)`` the grid at which the image is read first.
-        second: ``(N, H_out, W_out, 2)`` the grid at which the result is read.
-        composed: like `second`, the grid that should do both; ``align_corners=False``.
+        first: ``(N, H, W, 2)`` the grid at which the image is sampled first.
+        second: ``(N, H_out, W_out, 2)`` the grid at which the result is sampled.
+        composed: like `second`, the grid that should do both.
         size: ``(H, W)`` of the input.
+        align_corners: the convention of the three grids' coordinates.
 
     Returns:
-        ``(N,)`` the mean distance in pixels, where `second` reads inside the result.
+        ``(N,)`` the mean distance in pixels, where `second` is inside the result.
+
+    Raises:
+        TypeError: if a grid is not a floating tensor.
+        ValueError: if a grid has another shape.
     """
-    # A grid is a picture of places; reading it at the second grid's points composes.
-    places = sample(first.movedim(-1, 1), second, padding="border").movedim(1, -1)
-    gap = (to_pixels(composed, size) - to_pixels(places, size)).norm(dim=-1)
-    last = 1 - 1 / second.new_tensor([first.shape[2], first.shape[1]])
+    for grid, name in ((first, "first"), (second, "second"), (composed, "composed")):
+        _check_grid(grid, name)
+    # A grid is a picture of locations; sampling it at the points of another composes.
+    locations = sample(
+        first.movedim(-1, 1), second, padding="border", align_corners=align_corners
+    ).movedim(1, -1)
+    away = to_pixels(composed, size, align_corners=align_corners) - to_pixels(
+        locations, size, align_corners=align_corners
+    )
+    sides = second.new_tensor([first.shape[2], first.shape[1]])
+    last = torch.ones_like(sides) if align_corners else 1 - 1 / sides
     known = (second.abs() <= last).all(dim=-1)
-    return gap.where(known, torch.nan).flatten(1).nanmean(dim=1)
+    gap = away.norm(dim=-1).where(known, torch.nan)
+    return gap.flatten(1).nanmean(dim=1)
 
 
 def gradient_norms(loss: Tensor, model: nn.Module) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import math
 
 import matplotlib.pyplot as plt
@@ -9,6 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.testing import assert_close
 
 from stn_tutorial import (
     Affine,
@@ -16,7 +18,10 @@ from stn_tutorial import (
     Similarity,
     SpatialTransformer,
     base_grid,
+    diagnostics,
     sample,
+    to_normalized,
+    to_pixels,
 )
 from stn_tutorial.course.plotting import draw_monitor
 from stn_tutorial.data.digits import load_digits
@@ -234,6 +239,63 @@ def test_grids_that_differ_by_a_shift_spread_by_pixels():
     assert grid_spread(apart, (8, 80)).item() == pytest.approx(20)
 
 
+def test_a_number_does_not_depend_on_the_convention_of_the_grid():
+    size, draw = (5, 8), torch.Generator().manual_seed(0)
+    grids = 1.5 * torch.randn(2, 6, 7, 9, 2, generator=draw)
+    grid, other = grids[0], grids[1].clamp(-0.7, 0.7)
+    points = to_pixels(grid, size)
+    ends = torch.tensor([7.5, 4.5])
+    inside = ((points >= -0.5) & (points <= ends)).all(dim=-1)
+    assert outside_fraction(grid).tolist() == pytest.approx(
+        (1 - inside.flatten(1).float().mean(1)).tolist()
+    )
+    corners = {"align_corners": True}
+    same = to_normalized(points, size, **corners)
+    assert_close(outside_fraction(same, size, **corners), outside_fraction(grid))
+    assert_close(grid_spread(same, size, **corners), grid_spread(grid, size))
+    middle = to_normalized(to_pixels(other, (7, 9)), (7, 9), **corners)
+    gap = composition_gap(grid, other, grid, size)
+    assert_close(composition_gap(same, middle, same, size, **corners), gap)
+
+
+def test_the_overhang_starts_at_the_edges_in_either_convention():
+    edge = torch.tensor([[[[7.5, 2.0], [-0.5, 4.5]]]])
+    for align_corners in (False, True):
+        options = {"size": (5, 8), "align_corners": align_corners}
+        grid = to_normalized(edge, (5, 8), align_corners=align_corners)
+        assert overhang(0.999 * grid, **options).item() == 0
+        beyond = grid + grid.sign() * 0.25 * (grid.abs() > 0.9)
+        assert overhang(beyond, **options).item() == pytest.approx(0.375)
+    assert overhang(torch.full((1, 2, 2, 2), 9.0), (1, 1), align_corners=True) == 0
+
+
+@pytest.mark.parametrize("measure", [outside_fraction, overhang])
+def test_the_edges_of_corner_centres_need_a_size(measure):
+    with pytest.raises(ValueError, match=r"size must be \(H, W\) with align_corners"):
+        measure(torch.zeros(1, 2, 2, 2), align_corners=True)
+
+
+@pytest.mark.parametrize(
+    "measure",
+    [
+        outside_fraction,
+        overhang,
+        lambda grid: effective_scale(grid, (8, 8)),
+        lambda grid: grid_spread(grid, (8, 8)),
+        lambda grid: composition_gap(grid, grid, grid, (8, 8)),
+    ],
+)
+def test_what_is_no_grid_is_refused_by_name(measure):
+    with pytest.raises(ValueError, match=r"must be \(N, H, W, 2\), got \(2, 2, 2\)"):
+        measure(torch.zeros(2, 2, 2))
+    with pytest.raises(TypeError, match="must be a floating tensor, got"):
+        measure([[0.0, 0.0]])
+
+
+def test_the_examples_in_docstrings_are_so():
+    assert doctest.testmod(diagnostics).failed == 0
+
+
 def test_a_normalized_background_makes_a_frame_and_its_own_value_none():
     images = (digits()[0] - 0.1307) / 0.3081
     background = images.min().item()
@@ -268,7 +330,7 @@ def test_a_new_transformer_drifts_only_if_it_mixes_conventions(shape):
 
 
 def test_the_right_product_has_no_gap_and_the_other_has():
-    family, draw = Similarity(), torch.Generator().manual_seed(0)
+    family, draw = Similarity(aspect=1.0), torch.Generator().manual_seed(0)
     start = torch.tensor([0.7, 0.1, 0.1, -0.1])
     first, second = start + 0.1 * torch.randn(2, 5, 4, generator=draw)
     grids = family.grid(first, (30, 30)), family.grid(second, (20, 24))
