@@ -6,6 +6,7 @@ import ast
 import importlib
 import inspect
 import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import ModuleType
@@ -14,6 +15,8 @@ from typing import Any
 import nbformat
 import pytest
 import stamps
+
+from stn_tutorial import commands
 
 PATHS = stamps.notebook_paths()
 SCOPES = (
@@ -141,6 +144,29 @@ def test_what_the_text_names_of_the_package_is_there(path):
     text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
     for name in set(re.findall(r"stn_tutorial(?:\.\w+)+", text)):
         find(name)
+
+
+def commands_in(path) -> list[str]:
+    """What follows ``python -m stn_tutorial`` in the text of a notebook."""
+    cells = nbformat.read(path, as_version=4).cells
+    text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    return re.findall(r"python -m stn_tutorial ([^`\n]+)", text)
+
+
+@pytest.mark.parametrize(
+    "line", sorted({line for path in PATHS for line in commands_in(path)})
+)
+def test_a_command_that_the_text_names_has_these_options(line, capsys):
+    name, *words = shlex.split(line)
+    with pytest.raises(SystemExit) as done:
+        commands.main([name, "--help"])
+    assert not done.value.code, name
+    told = capsys.readouterr().out
+    for word in words:
+        if word.startswith("--"):
+            assert re.search(rf"{re.escape(word)}\b(?!-)", told), word
+    if words and name == "report":
+        assert words[0].startswith("--") or words[0] in told
 
 
 @pytest.mark.parametrize(
