@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 
 import cv2
@@ -11,9 +12,14 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.autograd import gradcheck
 
 from stn_tutorial import (
+    Affine,
+    Projective,
     base_grid,
+    homography,
+    rotation,
     sample,
     theta_from_pixels,
     theta_to_pixels,
@@ -444,3 +450,165 @@ def test_a_wrong_size_of_a_matrix_is_named(name, function):
         sizes = {"in_size": (5, 6), "out_size": (7, 8), name: wrong}
         with pytest.raises(error, match=f"^{name} must be"):
             function(torch.eye(2, 3), **sizes, align_corners=align_corners)
+
+
+# --------------------------------------------------------------- thetas as parameters
+
+
+@conventions
+def test_parameters_are_thetas_too(align_corners):
+    options = {"align_corners": align_corners}
+    affine = torch.tensor([[0.8, -0.3, 0.1, 0.2, 0.9, -0.2]]).double()
+    projective = torch.tensor([[0.8, -0.3, 0.1, 0.2, 0.9, -0.2, 0.1, 0.05]]).double()
+    for params, family in ((affine, Affine()), (projective, Projective())):
+        expected = theta_to_pixels(family.matrix(params), IN, OUT, **options)
+        found = theta_to_pixels(params, IN, OUT, **options)
+        rows = found.shape[-2]
+        torch.testing.assert_close(found, expected[..., :rows, :])
+        alone = theta_to_pixels(params[0], IN, OUT, **options)
+        torch.testing.assert_close(alone, found[0])
+        # What one function returns another takes.
+        back = theta_from_pixels(found, IN, OUT, **options)
+        grid = family.grid(back, OUT, **options)
+        torch.testing.assert_close(grid, family.grid(params, OUT, **options))
+
+
+# ------------------------------------------------------------- rotations, homographies
+
+
+@pytest.mark.parametrize("angle_deg", [-170, -30, 0, 45, 90, 200])
+@pytest.mark.parametrize("scale", [0.5, 1.0, 2.5])
+def test_a_rotation_about_a_point_is_that_of_opencv(angle_deg, scale):
+    # OpenCV counts counter-clockwise on the screen, and in degrees.
+    expected = cv2.getRotationMatrix2D((12.5, 7.0), -angle_deg, scale)
+    angle = torch.tensor(math.radians(angle_deg), dtype=torch.float64)
+    found = rotation(angle, scale, center=(12.5, 7.0))
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+    shifted = rotation(angle, scale, (3.0, -2.0), center=(12.5, 7.0))
+    np.testing.assert_allclose(shifted[:, 2] - found[:, 2], [3.0, -2.0], atol=1e-12)
+
+
+def test_rotations_come_in_batches():
+    angle = torch.linspace(-1, 1, 5, dtype=torch.float64)
+    shift = torch.rand(5, 2, generator=torch.Generator().manual_seed(0)).double()
+    together = rotation(angle, 0.5, shift)
+    assert together.shape == (5, 2, 3) and together.dtype == torch.float64
+    for k in range(5):
+        torch.testing.assert_close(together[k], rotation(angle[k], 0.5, shift[k]))
+    assert rotation(angle[:, None], torch.rand(3)).shape == (5, 3, 2, 3)
+    assert rotation(0.5).dtype == torch.float32
+    assert gradcheck(
+        lambda a, t: rotation(a, a + 2, t, center=t),
+        (angle.clone().requires_grad_(), shift.clone().requires_grad_()),
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"angle": "90"}, TypeError, "angle must be numbers, got '90'"),
+        ({"angle": torch.tensor(1)}, TypeError, "angle must be a floating tensor"),
+        ({"shift": 3.0}, ValueError, r"shift must be \(..., 2\), got \(\)"),
+        ({"center": torch.zeros(3)}, ValueError, r"center must be \(..., 2\), got"),
+    ],
+)
+def test_a_wrong_argument_of_a_rotation_is_named(arguments, error, message):
+    with pytest.raises(error, match=f"^{message}"):
+        rotation(**{"angle": 0.5, **arguments})
+
+
+SQUARE = torch.tensor([[0.0, 0.0], [27.0, 0.0], [27.0, 27.0], [0.0, 27.0]])
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_a_homography_is_that_of_opencv(seed):
+    rng = np.random.default_rng(seed)
+    start = SQUARE.numpy() + rng.uniform(-5, 5, (4, 2)).astype(np.float32)
+    end = 2 * SQUARE.numpy() + rng.uniform(91, 109, (4, 2)).astype(np.float32)
+    expected = cv2.getPerspectiveTransform(start, end)
+    found = homography(torch.from_numpy(start).double(), torch.from_numpy(end).double())
+    # OpenCV multiplies coordinates in float32 before it solves in float64.
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    seen = cv2.perspectiveTransform(start[None].astype(np.float64), found.numpy())
+    np.testing.assert_allclose(seen[0], end, atol=1e-9)
+    back = homography(torch.from_numpy(end).double(), torch.from_numpy(start).double())
+    product = back @ found
+    np.testing.assert_allclose(product / product[2, 2], np.eye(3), atol=1e-7)
+
+
+def test_homographies_come_in_batches_and_keep_the_type():
+    generator = torch.Generator().manual_seed(0)
+    moved = SQUARE + 4 * torch.rand(5, 4, 2, generator=generator)
+    together = homography(SQUARE, moved)
+    assert together.shape == (5, 3, 3) and together.dtype == torch.float32
+    points = torch.cat([SQUARE, torch.ones(4, 1)], dim=1)
+    seen = points @ together.mT
+    torch.testing.assert_close(seen[..., :2] / seen[..., 2:], moved, rtol=0, atol=1e-4)
+    assert (seen[..., 2] > 0).all()
+    for k in range(5):
+        torch.testing.assert_close(together[k], homography(SQUARE, moved[k]))
+    assert homography(SQUARE.bfloat16(), SQUARE.bfloat16()).dtype == torch.bfloat16
+    doubles = SQUARE.double().requires_grad_(), moved[0].double().requires_grad_()
+    assert gradcheck(homography, doubles)
+
+
+def test_a_homography_far_from_the_origin_is_as_exact():
+    """In float32, with the origin a thousand pixels away."""
+    moved = SQUARE + torch.tensor([[1.0, 2], [-3, 1], [2, -2], [0, 3]]) + 1000
+    points = torch.cat([SQUARE + 1000, torch.ones(4, 1)], dim=1)
+    seen = points.double() @ homography(SQUARE + 1000, moved).double().mT
+    error = (seen[:, :2] / seen[:, 2:] - moved.double()).abs().max()
+    assert error < 0.05
+
+
+def test_the_origin_may_be_behind_the_horizon():
+    """Then no last entry is 1, but the four points stay ahead."""
+    view = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 1, -30]]).double()
+    start = SQUARE.double() + 40
+    points = torch.cat([start, torch.ones(4, 1).double()], dim=1) @ view.mT
+    found = homography(start, points[:, :2] / points[:, 2:])
+    assert found[2, 2] < 0
+    torch.testing.assert_close(found / found[2, 1], view / view[2, 1])
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "error", "message"),
+    [
+        (SQUARE[:3], SQUARE, ValueError, r"from_points must be \(..., 4, 2\), got"),
+        (SQUARE, SQUARE.long(), TypeError, "to_points must be a floating tensor"),
+        (SQUARE, SQUARE.tolist(), TypeError, "to_points must be a floating.*got list"),
+        (
+            SQUARE * torch.tensor([1.0, 0.0]),
+            SQUARE,
+            ValueError,
+            "from_points must be fo",
+        ),
+        (SQUARE, SQUARE[[0, 1, 1, 2]], ValueError, "to_points must be four points, no"),
+        (SQUARE, 0 * SQUARE, ValueError, "to_points must be four points, no three"),
+        (SQUARE, SQUARE[[0, 1, 3, 2]], ValueError, "from_points and to_points must st"),
+        (SQUARE, SQUARE + math.nan, ValueError, "to_points must be four points, no"),
+    ],
+)
+def test_points_of_no_homography_are_named(start, end, error, message):
+    with pytest.raises(error, match=f"^{message}"):
+        homography(start, end)
+    if start is SQUARE and error is ValueError:  # one of a batch
+        with pytest.raises(error, match=f"^{message}.* at index 1$"):
+            homography(SQUARE, torch.stack([SQUARE, end]))
+
+
+def test_points_in_a_line_are_refused_however_rounded():
+    """0.1 and 0.3 are no binary fractions: their determinant need not be 0."""
+    line = torch.tensor([[0.1, 0.3], [0.2, 0.6], [0.3, 0.9], [1.0, 0.0]])
+    for scale in (1.0, 1e-3, 1e3):
+        with pytest.raises(ValueError, match="^from_points must be four points"):
+            homography(scale * line, SQUARE)
+
+
+def test_what_is_not_known_yet_is_not_checked():
+    batch = torch.stack([SQUARE, SQUARE[[0, 1, 3, 2]]])
+    found = torch.vmap(lambda points: homography(SQUARE, points))(batch)
+    torch.testing.assert_close(found[0], torch.eye(3))
+    singular = torch.stack([torch.eye(2, 3), torch.zeros(2, 3)])
+    thetas = torch.vmap(lambda m: theta_from_pixels(m, IN, OUT))(singular)
+    torch.testing.assert_close(thetas[0], theta_from_pixels(torch.eye(2, 3), IN, OUT))

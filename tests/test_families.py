@@ -7,6 +7,7 @@ what is its own is in ``test_thin_plate_spline.py``.
 from __future__ import annotations
 
 import copy
+import math
 import pickle
 
 import cv2
@@ -16,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 from torch import Tensor, nn
 from torch.autograd import gradcheck
 
@@ -31,7 +33,10 @@ from stn_tutorial import (
     Translation,
     base_grid,
     convert,
+    rotation,
     sample,
+    theta_from_pixels,
+    to_pixels,
 )
 from stn_tutorial.families import check_family
 
@@ -902,3 +907,241 @@ def test_a_scale_that_is_not_positive_is_named(scale):
         Crop(scale)
     with pytest.raises(ValueError, match="^aspect must be (positive|finite), got"):
         Similarity(aspect=scale)
+
+
+# ------------------------------------------------------------- matrices for parameters
+
+known_groups = pytest.mark.parametrize(
+    "family",
+    [Similarity(aspect=0.75) if family == Similarity() else family for family in CHAIN]
+    + [Crop(0.3)],
+    ids=repr,
+)
+
+
+def rows_of(family) -> int:
+    return 3 if family == Projective() else 2
+
+
+@known_groups
+@conventions
+@pytest.mark.parametrize("dtype", [*HALVES, *FLOATS])
+def test_matrices_make_the_grid_of_their_parameters(family, dtype, align_corners):
+    params = near_identity(40, family=family).to(dtype)
+    square = family.matrix(params)
+    options = {"size": (4, 3), "align_corners": align_corners}
+    expected = family.grid(params, **options)
+    for matrices in (square, square[:, : rows_of(family)]):
+        found = family.grid(matrices, **options)
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+        alone = family.grid(matrices[1], **options)
+        if family.n_params != 3:  # a lone matrix would be parameters there
+            torch.testing.assert_close(alone, expected[1], rtol=0, atol=1e-6)
+    torch.testing.assert_close(family.grid(params[1], **options), expected[1])
+    assert family.identity().shape == family.params_of(square[1]).shape
+
+
+def test_the_grid_of_an_affine_matrix_is_that_of_its_numbers_bit_for_bit():
+    params = near_identity(41).float()
+    expected = Affine().grid(params, (5, 7))
+    for matrices in (params.view(-1, 2, 3), Affine().matrix(params)):
+        assert torch.equal(Affine().grid(matrices, (5, 7)), expected)
+
+
+@groups
+def test_everything_that_takes_parameters_takes_matrices(family):
+    known = of_shape(family, (4, 5))
+    first, second = near_identity(42, family=known), near_identity(43, family=known)
+    a, b = known.matrix(first), known.matrix(second)
+    expected = known.compose(first, second)
+    for one, other in ((a, b), (first, b), (a, second), (a[:, : rows_of(family)], b)):
+        torch.testing.assert_close(known.compose(one, other), expected)
+    torch.testing.assert_close(known.inverse(a), known.inverse(first))
+    torch.testing.assert_close(known.matrix(a), a)
+    upward = convert(a, known, Projective())
+    torch.testing.assert_close(upward, convert(first, known, Projective()))
+
+
+@groups
+def test_one_warp_is_composed_with_every_one_of_a_batch(family):
+    one, many = near_identity(44, 1, family=family), near_identity(45, family=family)
+    expected = family.compose(one.expand(3, -1), many)
+    assert torch.equal(family.compose(one, many), expected)
+    assert torch.equal(family.compose(one[0], many), expected)
+    expected = family.compose(many, one.expand(3, -1))
+    assert torch.equal(family.compose(many, one[0]), expected)
+    alone = family.compose(one[0], many[0])
+    assert alone.shape == (family.n_params,)
+    assert family.inverse(one[0]).shape == (family.n_params,)
+
+
+SHEAR = torch.tensor([[1.0, 0.5, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+LEAN = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.1, 0.0, 1.0]])
+TURN = torch.tensor([[0.6, -0.8, 0.0], [0.8, 0.6, 0.0], [0.0, 0.0, 1.0]])
+MOVE = torch.tensor([[1.0, 0.0, 0.3], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+
+
+@pytest.mark.parametrize(
+    ("family", "fits", "others"),
+    [
+        (Translation(), [MOVE], [SHEAR, LEAN, TURN, 2 * MOVE]),
+        (Attention(), [MOVE], [SHEAR, LEAN, TURN, 2 * MOVE]),
+        (Crop(1.0), [MOVE], [SHEAR, LEAN, TURN, 2 * MOVE]),
+        (Crop(0.5), [], [SHEAR, LEAN, TURN, MOVE]),
+        (Similarity(aspect=1), [MOVE, TURN], [SHEAR, LEAN, 2 * MOVE]),
+        (Similarity(aspect=2), [MOVE], [SHEAR, LEAN, TURN]),
+        (Affine(), [MOVE, TURN, SHEAR], [LEAN, 2 * MOVE]),
+        (Projective(), [MOVE, TURN, SHEAR, LEAN, 2 * LEAN], [-LEAN]),
+    ],
+    ids=lambda value: repr(value) if isinstance(value, MatrixFamily) else "",
+)
+def test_a_matrix_that_is_not_of_the_family_is_refused_everywhere(family, fits, others):
+    for matrix in fits:
+        family.params_of(matrix)
+        family.grid(matrix[None], (3, 4))
+    good = family.matrix(family.identity())[None]
+    for matrix in others:
+        batch = torch.cat([good, matrix[None]])
+        for name, function, *arguments in (
+            ("matrix", family.params_of, batch),
+            ("params", family.grid, batch, (3, 4)),
+            ("params", family.matrix, batch),
+            ("params", family.inverse, batch),
+            ("first", family.compose, batch, good),
+            ("second", family.compose, good, batch),
+            ("params", convert, batch, family, Projective()),
+        ):
+            with pytest.raises(ValueError, match=f"^{name} must .* at index 1$"):
+                function(*arguments)
+
+
+def test_rounding_is_no_shear():
+    matrix = TURN.clone()
+    matrix[0, 1] += 1e-6
+    Similarity(aspect=1).params_of(matrix)
+    Similarity(aspect=1).params_of(TURN.bfloat16())
+    matrix[0, 1] += 1e-3
+    with pytest.raises(ValueError, match=r"^matrix must be a warp of Similarity\(aspe"):
+        Similarity(aspect=1).params_of(matrix)
+
+
+def test_what_is_not_known_yet_is_not_checked():
+    batch = torch.stack([TURN, SHEAR])
+    grids = torch.vmap(lambda m: Similarity(aspect=1).grid(m, (3, 4)))(batch)
+    assert torch.equal(grids[0], Similarity(aspect=1).grid(TURN, (3, 4)))
+
+
+@pytest.mark.parametrize("factor", [1e-9, 0.5, 3.0, 1e9])
+def test_a_projective_matrix_has_no_scale(factor):
+    params = near_identity(46, family=Projective())
+    square = Projective().matrix(params)
+    back = Projective().params_of(factor * square)
+    torch.testing.assert_close(back, params, rtol=0, atol=1e-14)
+    grid = Projective().grid(factor * square, (4, 5))
+    torch.testing.assert_close(grid, Projective().grid(params, (4, 5)))
+
+
+def test_a_view_whose_middle_is_behind_the_horizon_is_refused_and_not_mirrored():
+    for corner in (-0.3, 0.0, 1e-8):
+        behind = torch.tensor([[[1.0, 0, 0], [0, 1, 0], [0, 1, corner]]])
+        for name, function, *arguments in (
+            ("matrix", Projective().params_of, behind),
+            ("params", Projective().grid, behind, (3, 4)),
+            ("params", Projective().inverse, behind),
+            ("params", convert, behind, Projective(), Affine()),
+        ):
+            with pytest.raises(ValueError, match=f"^{name} must have the output's mid"):
+                function(*arguments)
+
+
+@groups
+def test_nearly_singular_warps_have_no_inverse_however_rounded(family):
+    """0.1 and 0.3 are no binary fractions: their determinant need not be 0."""
+    flat = torch.tensor([[0.1, 0.1, 0.0], [0.3, 0.3, 0.0], [0.0, 0.0, 1.0]])
+    if type(family) in (Affine, Projective):
+        sevenths = flat / torch.tensor([[7.0], [7.0], [1.0]])
+        for matrix in (flat, sevenths, flat.double()):
+            with pytest.raises(ValueError, match="^params must have an inverse"):
+                family.inverse(matrix[None])
+    small = torch.tensor([[1e-4, 0.0, 0.5], [0.0, 1e-4, 0.5], [0.0, 0.0, 1.0]])
+    if type(family) in (Attention, Affine, Projective):  # small is not singular
+        assert family.inverse(small[None]).isfinite().all()
+
+
+# -------------------------------------------------- similarities on images of any shape
+
+SHAPES = [(32, 64), (50, 20), (33, 33), (2, 7)]
+
+
+@conventions
+@pytest.mark.parametrize("size", SHAPES, ids=str)
+def test_a_similarity_is_a_rotation_and_a_scale_in_pixels(size, align_corners):
+    """The grid, in pixels, is s R p: SciPy's rotation, whatever the image's shape."""
+    angle, scale = 0.7, 1.3
+    params = torch.tensor([scale * math.cos(angle), scale * math.sin(angle), 0.0, 0.0])
+    grid = Similarity().grid(params.double(), size, align_corners=align_corners)
+    found = to_pixels(grid, size, align_corners=align_corners).numpy()
+    y, x = np.mgrid[0 : size[0], 0 : size[1]]
+    middle = np.array([(size[1] - 1) / 2, (size[0] - 1) / 2])
+    away = np.stack([x, y], axis=-1) - middle
+    turned = Rotation.from_euler("z", angle).as_matrix()[:2, :2]
+    np.testing.assert_allclose(found, scale * away @ turned.T + middle, atol=1e-6)
+
+
+@conventions
+@pytest.mark.parametrize("size", SHAPES[:3], ids=str)
+def test_similarities_compose_and_invert_in_pixels(size, align_corners):
+    """Leading a point through both grids, against the grid of the composition."""
+    options = {"size": size, "align_corners": align_corners}
+    for family in (Similarity(), Similarity(aspect(size, align_corners))):
+        first, second = near_identity(50, 2, family=family).split(1)
+        known = Similarity(aspect(size, align_corners))
+        matrix = known.matrix(first)[0]
+        twice = family.grid(second, **options)[0] @ matrix[:2, :2].T + matrix[:2, 2]
+        once = family.grid(family.compose(first, second), **options)[0]
+        torch.testing.assert_close(once, twice, rtol=0, atol=1e-13)
+        back = family.compose(first, family.inverse(first))
+        torch.testing.assert_close(back[0], family.identity().double())
+        affine = Affine().grid(convert(first, known, Affine()), **options)
+        torch.testing.assert_close(affine, family.grid(first, **options))
+
+
+@conventions
+def test_a_similarity_takes_the_theta_of_a_rotation_in_pixels(align_corners):
+    size, options = (32, 64), {"align_corners": align_corners}
+    matrix = rotation(0.4, 0.8, shift=(3.0, -2.0), center=(31.5, 15.5))
+    theta = theta_from_pixels(matrix, size, size, **options)
+    found = Similarity().grid(theta, size, **options)
+    torch.testing.assert_close(found, Affine().grid(theta, size, **options))
+    known = Similarity(aspect(size, align_corners))
+    a, b, x, y = known.params_of(theta).tolist()
+    assert math.hypot(a, b) == pytest.approx(1 / 0.8, rel=1e-5)
+    assert math.atan2(b, a) == pytest.approx(-0.4, rel=1e-5)
+    # And the shift is in half heights along both axes.
+    reach = 31 / 2 if align_corners else 16
+    inverse = np.linalg.inv(matrix[:, :2].double().numpy())
+    expected = -inverse @ np.array([3.0, -2.0]) / reach
+    np.testing.assert_allclose([x, y], expected, atol=1e-5)
+
+
+def test_right_angles_of_the_input_need_the_shape_of_the_input():
+    """An output of another shape stretches: the rectangle it covers stays one."""
+    family, params = Similarity(aspect=2.0), torch.tensor([0.8, 0.6, 0.0, 0.0])
+    grid = to_pixels(family.grid(params, (20, 20)), (32, 64))
+    along, down = grid[0, 1] - grid[0, 0], grid[1, 0] - grid[0, 0]
+    assert abs(along @ down) < 1e-5
+    assert along.norm().item() == pytest.approx(2 * down.norm().item(), rel=1e-5)
+
+
+def test_without_the_shape_there_is_no_matrix():
+    family = Similarity()
+    for call in (
+        lambda: family.matrix(family.identity()),
+        lambda: family.params_of(TURN),
+        lambda: family.compose(TURN, family.identity()),
+        lambda: family.inverse(TURN),
+        lambda: convert(family.identity(), family, Affine()),
+        lambda: convert(Affine().identity(), Affine(), family),
+    ):
+        with pytest.raises(ValueError, match=r"width over height.*Similarity\(aspect="):
+            call()
