@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from stn_tutorial._validate import kind_of
 from stn_tutorial.families import Family, check_family
 
 __all__ = [
@@ -26,7 +27,7 @@ __all__ = [
 
 
 def start_at_identity(
-    last: nn.Linear,
+    last: nn.Module,
     family: Family,
     *,
     perturbation: float = 0.0,
@@ -42,10 +43,13 @@ def start_at_identity(
         generator: for the perturbation.
 
     Raises:
+        TypeError: if `last` is no `torch.nn.Linear`.
         ValueError: if the layer is not ``n_params`` wide or has no bias, or the
             perturbation is negative.
     """
     check_family(family)
+    if not isinstance(last, nn.Linear):
+        raise TypeError(f"last must be a torch.nn.Linear, got {kind_of(last)}")
     if last.out_features != family.n_params:
         raise ValueError(
             f"last must have {family.n_params} outputs, got {last.out_features}"

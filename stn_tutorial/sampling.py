@@ -135,15 +135,20 @@ def sample(
     else:  # whole numbers are looked up, and have no slope
         points, backend = points.detach().to(working_dtype(grid)), "manual"
         values = values.byte() if values.dtype == torch.bool else values
-    options = {"interpolation": interpolation, "padding": padding, "backend": backend}
-    options |= {"fill": _fill_for(fill, image, values), "align_corners": align_corners}
+    options: dict[str, Any] = {
+        "interpolation": interpolation,
+        "padding": padding,
+        "fill": _fill_for(fill, image, values),
+        "align_corners": align_corners,
+        "backend": backend,
+    }
     if antialias:
+        n: int | Tensor = int(antialias)
+        most = int(antialias)
         if isinstance(antialias, (bool, np.bool_)):
             size = image.shape[-2:]
             n = samples_per_side(points, size, align_corners=align_corners)
             most = most_samples(n)
-        else:
-            n = most = int(antialias)
         out = _sample(values, finer_grid(points, n, most), **options)
         out = mean_of_patches(out, n, most)
     else:
@@ -365,14 +370,13 @@ def _share_outside(points: Tensor, shape: torch.Size, interpolation: str) -> Ten
 
     It is exactly zero where all neighbours are inside, and exactly one far outside.
     """
-    inside = 1.0
+    inside = points.new_ones(())
     for x, n in zip(points.unbind(dim=-1), reversed(shape[-2:])):
         if interpolation == "bicubic":
             before = x.detach().floor()
-            beyond = sum(
-                weight.where((before < -k) | (before > n - 1 - k), 0.0)
-                for k, weight in zip((-1, 0, 1, 2), kernel_weights(x - before))
-            )
+            beyond = torch.zeros_like(x)
+            for k, weight in zip((-1, 0, 1, 2), kernel_weights(x - before)):
+                beyond = beyond + weight.where((before < -k) | (before > n - 1 - k), 0)
         else:  # the way from the last pixel, or from the first
             beyond = (x - (n - 1)).where(x >= n - 1, (-x).where(x < 0, 0.0))
         inside = inside * (1 - beyond)
@@ -455,7 +459,7 @@ def _fill_for(fill: Any, image: Tensor, values: Tensor) -> float | Tensor:
             )
     if known is not None and not any(known):
         return 0
-    if isinstance(fill, Tensor):
+    if isinstance(fill, Tensor) or known is None:
         return fill.to(values).reshape(-1, 1, 1)
     if shape == ():
         return float(known[0]) if values.is_floating_point() else int(known[0])

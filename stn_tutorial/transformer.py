@@ -20,7 +20,7 @@ from stn_tutorial.sampling import _check_options, sample
 __all__ = ["SpatialTransformer"]
 
 #: The options of `sample`, which are those of a transformer, and their defaults.
-DEFAULTS: dict[str, Any] = dict(sample.__kwdefaults__)
+DEFAULTS: dict[str, Any] = dict(sample.__kwdefaults__ or {})
 
 
 class SpatialTransformer(nn.Module):

@@ -216,6 +216,8 @@ def test_a_last_layer_that_does_not_fit_is_named():
         start_at_identity(nn.Linear(3, 5), Affine())
     with pytest.raises(ValueError, match="^last must have a bias"):
         start_at_identity(nn.Linear(3, 6, bias=False), Affine())
+    with pytest.raises(TypeError, match=r"^last must be a torch\.nn\.Linear, got"):
+        start_at_identity(nn.Conv2d(3, 6, 1), Affine())
 
 
 @pytest.mark.parametrize("perturbation", [-1e-3, float("nan")])

@@ -31,6 +31,7 @@ STAGES = {
             ["-m", "ruff", "check", "."],
             ["-m", "ruff", "format", "--check", "."],
             ["-m", "codespell_lib"],
+            ["-m", "mypy"],
         ],
     ),
     "unit": (
