@@ -17,6 +17,7 @@ import secrets
 import threading
 import time
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import url2pathname, urlopen
 
@@ -212,6 +213,8 @@ class _Download(threading.Thread):
                     self.content += chunk
         except Exception as error:  # of the address, the network or the server
             self.error = error
+            if isinstance(error, HTTPError):
+                error.close()  # it is the server's answer, too
         finally:
             self.answered.set()
 
