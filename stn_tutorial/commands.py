@@ -1,61 +1,32 @@
 """The command line: ``python -m stn_tutorial COMMAND``; ``--help`` lists the commands.
 
 A command is a dataclass: tyro makes its options and their help from the fields and the
-docstring, and `run` does the work.
+docstring, and `run` does the work. What only the work needs is imported there, so that
+help and complaints come at once.
+
+Exit codes: 0 if all that was asked for is done; 1 if it failed on the way; 2 if it
+can't be done as asked, for a wrong option or a missing file; 130 if it was stopped by
+Ctrl-C; 141 if nobody reads what it prints.
 """
 
 from __future__ import annotations
 
-import io
-import re
+import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import redirect_stderr
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, Union
+from typing import Literal, NoReturn, Union
 
-import matplotlib.pyplot as plt
-import torch
 import tyro
-from accelerate import PartialState
-from matplotlib.figure import Figure
 
-from stn_tutorial.course import plotting
-from stn_tutorial.course.reports import coordconv as coordconv_report
-from stn_tutorial.course.reports.distorted_mnist import (
-    at_other_budgets,
-    draw_against_paper,
-    draw_against_parameters,
-    draw_against_time,
-    draw_gains,
-    overview,
-    table,
-)
-from stn_tutorial.data.archives import DataError, cache_folder, fetch_mnist
-from stn_tutorial.data.digits import load_digits
-from stn_tutorial.data.distortions import fixed_test_set
-from stn_tutorial.experiments import coordconv_stn, not_so_clevr, scattered_digits
-from stn_tutorial.experiments.distorted_digits import (
-    Config,
-    evaluate,
-    load_model,
-    run,
-)
-from stn_tutorial.experiments.distorted_mnist import (
-    BUDGET,
-    COLUMNS,
-    RECIPES,
-    ROWS,
-    cells,
-    results,
-)
-from stn_tutorial.experiments.models import TransformedClassifier
-from stn_tutorial.experiments.results import write_json
-from stn_tutorial.experiments.sharing import missing, result_file, work
+from stn_tutorial.experiments.distorted_digits import Config
 
 __all__ = ["main"]
+
+PROGRAM = "python -m stn_tutorial"
 
 
 @dataclass
@@ -67,28 +38,26 @@ class Train:
     """Where checkpoint and result are kept; runs/MODEL-DISTORTION-… by default."""
 
     def run(self) -> None:
+        """Train, and print the errors after each epoch."""
+        from stn_tutorial.experiments.distorted_digits import run
+
         c = self.config
-        warp = f"-{c.family}" if c.model.startswith("st-") else ""
-        name = f"{c.model}-{c.distortion}{warp}-{c.recipe.seed}"
+        family = f"-{c.family}" if c.model.startswith("st-") else ""
+        name = f"{c.model}-{c.distortion}{family}-{c.recipe.seed}"
         folder = self.folder or Path("runs") / name
-        try:
-            done, result = run(c, folder)
-        except KeyboardInterrupt:
-            if PartialState().is_main_process:
-                command = " ".join(["python -m stn_tutorial", *sys.argv[1:]])
-                print(f"\nStopped; to go on: {command}", file=sys.stderr)
-            raise SystemExit(130) from None
-        if PartialState().is_main_process:
-            for entry in done.history:
-                print(
-                    f"epoch {entry['epoch']:3d}: loss {entry['loss']:.4f}, "
-                    f"train {entry['train_error']:.2f}%, "
-                    f"test {entry['test_error']:.2f}%, {entry['seconds']:.1f} s"
-                )
+        done, result = run(c, folder)
+        if not _is_main_process():
+            return
+        for entry in done.history:
             print(
-                f"test error {done.test_error:.2f}% with {result['parameters']} "
-                f"parameters on {result['data']['source']}; kept in {folder}"
+                f"epoch {entry['epoch']:3d}: loss {entry['loss']:.4f}, "
+                f"train {entry['train_error']:.2f}%, "
+                f"test {entry['test_error']:.2f}%, {entry['seconds']:.1f} s"
             )
+        print(
+            f"test error {done.test_error:.2f}% with {result['parameters']} "
+            f"parameters on {result['data']['source']}; kept in {folder}"
+        )
 
 
 @dataclass
@@ -99,12 +68,15 @@ class Evaluate:
     """Of the run."""
 
     def run(self) -> None:
+        """Load the run's last checkpoint, and test it."""
+        from stn_tutorial.experiments.distorted_digits import evaluate, load_model
+
         print(f"test error {evaluate(*load_model(self.folder)):.2f}%")
 
 
 @dataclass
 class Export:
-    """Write a run's model as ONNX (opset 20, any batch size)."""
+    """Write a run's model as ONNX: one file, opset 20, any batch size."""
 
     folder: tyro.conf.Positional[Path]
     """Of the run."""
@@ -112,20 +84,35 @@ class Export:
     """The file to write."""
 
     def run(self) -> None:
+        """Load the run's last checkpoint, export it, and check the file."""
+        import torch
+
+        from stn_tutorial.data.digits import load_digits
+        from stn_tutorial.data.distortions import fixed_test_set
+        from stn_tutorial.experiments.distorted_digits import load_model
+        from stn_tutorial.experiments.results import atomically
+
         config, model = load_model(self.folder)
+        if not (find_spec("onnx") and find_spec("onnxscript")):
+            raise ValueError("export needs two packages: pip install onnx onnxscript")
+        import onnx
+
         digits = load_digits("test", config.data)
         images = fixed_test_set(digits.images[:2], config.distortion).images
-        torch.onnx.export(
-            model,
-            (images,),
-            self.to,
-            dynamo=True,
-            opset_version=20,
-            input_names=["images"],
-            output_names=["scores"],
-            dynamic_shapes=({0: torch.export.Dim("batch", max=2**31 - 1)},),
-            verbose=False,
-        )
+        with atomically(self.to) as part:
+            torch.onnx.export(
+                model,
+                (images,),
+                part,
+                dynamo=True,
+                external_data=False,
+                opset_version=20,
+                input_names=["images"],
+                output_names=["scores"],
+                dynamic_shapes=({0: torch.export.Dim("batch", max=2**31 - 1)},),
+                verbose=False,
+            )
+            onnx.checker.check_model(part, full_check=True)
         print(f"wrote {self.to}")
 
 
@@ -141,11 +128,20 @@ class Show:
     """How many digits."""
 
     def run(self) -> None:
+        """Load the run's last checkpoint, and draw what its transformer does."""
+        import torch
+
+        from stn_tutorial.course import plotting
+        from stn_tutorial.data.digits import load_digits
+        from stn_tutorial.data.distortions import fixed_test_set
+        from stn_tutorial.experiments.distorted_digits import load_model
+        from stn_tutorial.experiments.models import TransformedClassifier
+
+        if self.count < 1:
+            raise ValueError(f"count must be positive, got {self.count}")
         config, model = load_model(self.folder)
         if not isinstance(model, TransformedClassifier):
             raise ValueError(f"{self.folder} holds a {config.model}: no transformer")
-        if self.count < 1:
-            raise ValueError(f"count must be positive, got {self.count}")
         digits = load_digits("test", config.data)
         images = fixed_test_set(digits.images, config.distortion).images[: self.count]
         with torch.inference_mode():
@@ -165,6 +161,9 @@ class Data:
     """Which digits."""
 
     def run(self) -> None:
+        """Fetch what is missing, and print the checksums."""
+        from stn_tutorial.data.digits import cache_folder, fetch_mnist, load_digits
+
         if self.source == "mnist":
             for path in fetch_mnist():
                 print(f"{path.name}: verified")
@@ -180,9 +179,14 @@ class Table:
 
     recipes: tuple[Literal["paper", "today"], ...] = ("paper", "today")
     """How to train, as the paper did but scaled down, or as one would today."""
-    columns: tuple[Literal["R", "RTS", "P", "E", "clutter"], ...] = tuple(COLUMNS)
+    columns: tuple[Literal["R", "RTS", "P", "E", "clutter"], ...] = (
+        *("R", "RTS", "P", "E", "clutter"),
+    )
     """Which distortions."""
-    rows: tuple[str, ...] = tuple(ROWS)
+    rows: tuple[str, ...] = (
+        *("FCN", "CNN", "ST-FCN Aff", "ST-FCN Proj", "ST-FCN TPS"),
+        *("ST-CNN Aff", "ST-CNN Proj", "ST-CNN TPS"),
+    )
     """Which models, as the table names them, such as "ST-CNN Aff"."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Which seeds."""
@@ -190,29 +194,38 @@ class Table:
     """Run a miniature of every cell, on few embedded digits, into runs/quick."""
     list: bool = False
     """Show what is done and what is missing, and run nothing."""
-    budget: int = BUDGET
+    budget: int = 150_000
     """How many parameters; other budgets than the table's are kept beside it."""
     workers: int = 1
     """How many processes share the work."""
     compiled: bool = False
     """Compile the models, with CUDA graphs on a GPU."""
-    folder: Path = Path("results/distorted_mnist")
-    """Where the results are, one JSON file a run."""
+    folder: Path | None = None
+    """Where the results are; results/distorted_mnist by default."""
 
     def run(self) -> None:
         """Run what is missing, or list it."""
-        names = {"recipes": self.recipes, "columns": self.columns, "rows": self.rows}
-        wanted = cells(**names, seeds=self.seeds)
-        runs = Path("runs/quick" if self.quick else "runs/distorted_mnist")
-        folder = runs / "results" if self.quick else self.folder
+        from stn_tutorial.course.reports.distorted_mnist import overview
+        from stn_tutorial.experiments.distorted_mnist import BUDGET, cells
+        from stn_tutorial.experiments.results import is_done
+        from stn_tutorial.experiments.sharing import work
+
+        wanted = cells(
+            recipes=self.recipes,
+            columns=self.columns,
+            rows=self.rows,
+            seeds=self.seeds,
+        )
+        runs, folder = _folders("distorted_mnist", self.folder, self.quick, self.list)
         if self.budget != BUDGET:
             runs, folder = (p / "budgets" / str(self.budget) for p in (runs, folder))
         if not self.list:
             how = {"quick": self.quick, "budget": self.budget}
             how["compiled"] = self.compiled
-            todo = {cell: cell.config(**how) for cell in wanted}
-            work(todo, folder, runs, workers=self.workers)
-        print(overview(results(folder), wanted))
+            work(wanted, folder, runs, workers=self.workers, **how)
+        done = [cell for cell in wanted if is_done(folder, cell)]
+        print(overview(done, wanted))
+        _name_damaged(wanted, folder)
 
 
 @dataclass
@@ -229,33 +242,25 @@ class Coordconv:
     """Run a miniature of each, into runs/quick-coordconv."""
     list: bool = False
     """Show what is done and what is missing, and run nothing."""
-    folder: Path = Path("results/coordconv")
-    """Where the results are, one JSON file a run."""
+    workers: int = 1
+    """How many processes share the work; seconds compare with one alone."""
+    folder: Path | None = None
+    """Where the results are; results/coordconv by default."""
 
     def run(self) -> None:
         """Run what is missing, or list it."""
-        runs = Path("runs/quick-coordconv" if self.quick else "runs/coordconv")
-        folder = runs / "results" if self.quick else self.folder
-        tasks = [name for name in self.tasks if name != "detection"]
-        todo: dict[Any, Path] = dict.fromkeys(
-            not_so_clevr.cells(tasks=tasks, seeds=self.seeds), folder
-        )
-        if "detection" in self.tasks:
-            boxes = scattered_digits.cells(seeds=self.seeds)
-            todo |= dict.fromkeys(boxes, folder / "detection")
-        if not self.list:
-            for cell in missing(todo, runs):
-                _, result = self._solve(cell)
-                write_json(result_file(todo[cell], cell), result)
-                print(f"{cell.name}: {result['seconds']:.0f} s", flush=True)
-        print(_tally(todo, named=self.list))
+        from stn_tutorial.experiments import not_so_clevr, scattered_digits
+        from stn_tutorial.experiments.sharing import work
 
-    def _solve(self, cell: Any) -> tuple[Any, dict[str, Any]]:
-        if isinstance(cell, scattered_digits.Cell):
-            small = {"data": "embedded", "steps": 20} if self.quick else {}
-            return scattered_digits.solve(cell, **small)
-        small = {"epochs": 1, "batch_size": 256} if self.quick else {}
-        return not_so_clevr.solve(cell, **small)
+        runs, folder = _folders("coordconv", self.folder, self.quick, self.list)
+        tasks = [name for name in self.tasks if name != "detection"]
+        todo = {folder: not_so_clevr.cells(tasks=tasks, seeds=self.seeds)}
+        if "detection" in self.tasks:
+            todo[folder / "detection"] = scattered_digits.cells(seeds=self.seeds)
+        if not self.list:
+            for where, cells in todo.items():
+                work(cells, where, runs, workers=self.workers, quick=self.quick)
+        _print_missing(todo, named=self.list)
 
 
 @dataclass
@@ -263,15 +268,15 @@ class CoordconvStn:
     """Run what is missing of the table of CoordConv in spatial transformers."""
 
     columns: tuple[Literal["none", "R", "RTS", "P", "E", "clutter", "crop"], ...] = (
-        tuple(coordconv_stn.COLUMNS)
+        *("none", "R", "RTS", "P", "E", "clutter", "crop"),
     )
-    """Which distortions; crop is clutter, read through a window that can only move."""
+    """Which distortions; crop is clutter, seen through a crop that can only move."""
     arrangements: tuple[
         Literal[
             "plain", "first", "everywhere", "radius", "both", "pooled", "pooled-first"
         ],
         ...,
-    ] = tuple(coordconv_stn.ARRANGEMENTS)
+    ] = ("plain", "first", "everywhere", "radius", "both", "pooled", "pooled-first")
     """Where the coordinates go."""
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     """Which seeds."""
@@ -281,134 +286,157 @@ class CoordconvStn:
     """Show what is done and what is missing, and run nothing."""
     workers: int = 1
     """How many processes share the work."""
-    folder: Path = Path("results/coordconv_stn")
-    """Where the results are, one JSON file a run."""
+    folder: Path | None = None
+    """Where the results are; results/coordconv_stn by default."""
 
     def run(self) -> None:
         """Run what is missing, or list it."""
-        runs = Path("runs/quick-coordconv-stn" if self.quick else "runs/coordconv_stn")
-        folder = runs / "results" if self.quick else self.folder
-        wanted = coordconv_stn.cells(
+        from stn_tutorial.experiments.coordconv_stn import cells
+        from stn_tutorial.experiments.sharing import work
+
+        runs, folder = _folders("coordconv_stn", self.folder, self.quick, self.list)
+        wanted = cells(
             columns=self.columns, arrangements=self.arrangements, seeds=self.seeds
         )
         if not self.list:
-            todo = {cell: cell.config(quick=self.quick) for cell in wanted}
-            keep = coordconv_stn.keep
-            work(todo, folder, runs, finish=keep, workers=self.workers)
-        print(coordconv_report.error_table(coordconv_stn.results(folder)))
-        print(_tally(dict.fromkeys(wanted, folder), named=self.list))
+            work(wanted, folder, runs, workers=self.workers, quick=self.quick)
+        _print_missing({folder: wanted}, named=self.list)
 
 
 @dataclass
 class Report:
     """Print a table of the book from its results, with the paper's numbers if any."""
 
-    which: tyro.conf.Positional[
-        Literal["distorted_mnist", "coordconv", "coordconv_stn"]
-    ] = "distorted_mnist"
-    """Which table."""
+    which: tyro.conf.Positional[Literal["table", "coordconv", "coordconv-stn"]] = (
+        "table"
+    )
+    """Which table, as the command is called that runs it."""
     folder: Path | None = None
-    """Where the results are; results/WHICH by default."""
+    """Where the results are; by default in results, or those that are installed."""
     figures: Path | None = None
     """Also draw the figures, as PNG files in this folder."""
 
     def run(self) -> None:
         """Print the table, and draw the figures if asked for."""
-        folder = self.folder or Path("results") / self.which
-        drawings = getattr(self, f"_{self.which}")(folder)
+        import matplotlib.pyplot as plt
+
+        from stn_tutorial.course import plotting
+        from stn_tutorial.experiments.results import results_folder
+
+        name = {"table": "distorted_mnist"}.get(self.which, self.which)
+        name = name.replace("-", "_")
+        here = Path("results") / name
+        folder = self.folder or (here if here.is_dir() else results_folder() / name)
+        report = import_module(f"stn_tutorial.course.reports.{name}").report
+        text, drawings = report(folder)
+        print(text)
         if self.figures:
             plotting.use_style()
             self.figures.mkdir(parents=True, exist_ok=True)
-            for name, draw in drawings.items():
+            for each, draw in drawings.items():
                 figure = draw()
-                figure.savefig(self.figures / f"{name}.png")
+                figure.savefig(self.figures / f"{each}.png")
                 plt.close(figure)
 
-    def _distorted_mnist(self, folder: Path) -> dict[str, Callable[[], Figure]]:
-        found, others = results(folder), at_other_budgets(folder)
-        drawings = {"against_paper": partial(draw_against_paper, found)}
-        for recipe in RECIPES:
-            print(f"{recipe}: ours, mean ± sd (seeds); the paper's\n")
-            print(table(found, recipe))
-        for recipe in {cell.recipe: None for cell in found}:
-            drawings |= {
-                f"{recipe}_against_time": partial(draw_against_time, found, recipe),
-                f"{recipe}_against_parameters": partial(
-                    draw_against_parameters, found, others, recipe
-                ),
-                f"{recipe}_gains": partial(draw_gains, found, recipe),
-            }
-        return drawings
 
-    def _coordconv(self, folder: Path) -> dict[str, Callable[[], Figure]]:
-        found = not_so_clevr.results(folder)
-        print(coordconv_report.task_table(found))
-        boxes = scattered_digits.results(folder / "detection")
-        print(coordconv_report.detection_table(boxes))
-        return {"learning": partial(coordconv_report.draw_learning, found)}
-
-    def _coordconv_stn(self, folder: Path) -> dict[str, Callable[[], Figure]]:
-        found = coordconv_stn.results(folder)
-        for make in ("error_table", "difference_table", "pose_table"):
-            print(getattr(coordconv_report, make)(found))
-        draw = ("draw_differences", "draw_convergence")
-        return {
-            name.removeprefix("draw_"): partial(getattr(coordconv_report, name), found)
-            for name in draw
-        }
-
-
-Command = Union[  # noqa: UP007
-    Train, Evaluate, Export, Show, Data, Table, Coordconv, CoordconvStn, Report
-]
+COMMANDS = {
+    "train": Train,
+    "evaluate": Evaluate,
+    "export": Export,
+    "show": Show,
+    "data": Data,
+    "table": Table,
+    "coordconv": Coordconv,
+    "coordconv-stn": CoordconvStn,
+    "report": Report,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command; a wrong option or missing data is one line and exit code 2.
+    """Run a command; what goes wrong is one line, and the exit code tells its kind.
 
     Args:
         arguments: as after ``python -m stn_tutorial``; the default is the real ones.
     """
-    complaint = io.StringIO()
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        with redirect_stderr(complaint):
-            command = tyro.cli(
-                tyro.conf.OmitArgPrefixes[Command],
-                prog="python -m stn_tutorial",
-                args=arguments,
-            )
-    except SystemExit as stop:
-        if stop.code:
-            _fail(_gist(complaint.getvalue()))
-        raise
-    try:
-        command.run()
-    except (ValueError, DataError, OSError) as error:
-        _fail(str(error))
+        try:
+            _command(arguments).run()
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # such as of `report | head`: whoever reads has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(141) from None
+    except KeyboardInterrupt:
+        _stop(f"stopped; to go on: {' '.join([PROGRAM, *arguments])}", 130)
+    except (ValueError, FileNotFoundError) as error:
+        _stop(f"error: {error}", 2)
+    except (OSError, *_failures()) as error:
+        _stop(f"error: {error}", 1)
 
 
-def _gist(complaint: str) -> str:
-    """What tyro's framed complaint says first, and what it offers instead."""
-    ruled = re.split("[─-]{8,}", complaint)  # its rules, in a UTF-8 terminal or another
-    parts = [" ".join(re.sub("[─│╭╮╰╯]", " ", part).split()) for part in ruled]
-    title, gist, offer = parts[:3]
-    # A class's own check is reported with the name of the class's place in tyro.
-    gist = re.sub(r"^Error parsing (__\S+: )?", "", gist)
-    if title == "Missing subcommand":
-        gist = f"{title.lower()}: {gist}"
-    offer = re.match(r"Perhaps you meant: --[\w-]+|Available subcommands: .*", offer)
-    return f"{gist} ({offer[0].lower().replace(':', '', 1)})" if offer else gist
+def _command(arguments: list[str]) -> object:
+    """The command that the arguments say, or the help or complaint of tyro."""
+    name = arguments[0] if arguments else ""
+    if name in COMMANDS:  # alone, since among others tyro's messages name a dummy
+        kind, program, arguments = COMMANDS[name], f"{PROGRAM} {name}", arguments[1:]
+    else:
+        kind, program = Union[tuple(COMMANDS.values())], PROGRAM  # noqa: UP007
+    return tyro.cli(tyro.conf.OmitArgPrefixes[kind], prog=program, args=arguments)
 
 
-def _fail(complaint: str) -> None:
-    """Print what is wrong on one line, and exit with 2."""
-    print(f"error: {' '.join(complaint.split())}", file=sys.stderr)
-    raise SystemExit(2)
+def _failures() -> tuple[type[Exception], ...]:
+    """What can go wrong on the way, and is told in one line."""
+    from stn_tutorial.data.digits import DataError
+    from stn_tutorial.experiments.sharing import FailedRuns
+
+    return DataError, FailedRuns
 
 
-def _tally(todo: Mapping[Any, Path], *, named: bool) -> str:
-    """How many results are there and how many are not, and if wished, which are not."""
-    absent = [c.name for c, where in todo.items() if not result_file(where, c).exists()]
-    names = [f"missing: {name}" for name in absent] if named else []
-    counts = f"{len(todo) - len(absent)} done, {len(absent)} missing"
-    return "\n".join([*names, counts])
+def _stop(line: str, code: int) -> NoReturn:
+    """Print what is wrong on one line, once for all processes, and exit."""
+    if _is_main_process():
+        print(" ".join(line.split()), file=sys.stderr)
+    raise SystemExit(code)
+
+
+def _is_main_process() -> bool:
+    """Whether this is the only process, or the first of those that torchrun started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _folders(
+    name: str, given: Path | None, quick: bool, listed: bool
+) -> tuple[Path, Path]:
+    """Where the runs and the results of a table are."""
+    if quick:
+        short = "" if name == "distorted_mnist" else f"-{name.replace('_', '-')}"
+        runs = Path(f"runs/quick{short}")
+        return runs, runs / "results"
+    if listed and given and not given.is_dir():
+        raise FileNotFoundError(f"folder must hold results: there is no {given}")
+    return Path("runs") / name, given or Path("results") / name
+
+
+def _print_missing(todo: dict[Path, list], *, named: bool) -> None:
+    """Print how many results there are and how many not, and if wished, which not."""
+    from stn_tutorial.experiments.results import is_done
+
+    every = [(where, cell) for where, cells in todo.items() for cell in cells]
+    missing = [cell for where, cell in every if not is_done(where, cell)]
+    for cell in missing if named else ():
+        print(f"missing: {cell.name}")
+    print(f"{len(every) - len(missing)} done, {len(missing)} missing")
+    for where, cells in todo.items():
+        _name_damaged(cells, where)
+
+
+def _name_damaged(cells: list, folder: Path) -> None:
+    """Print which files are there, but are no results."""
+    from stn_tutorial.experiments.results import result_file, what_is_missing
+
+    for cell in cells:
+        if result_file(folder, cell).exists() and (
+            why := what_is_missing(folder, cell)
+        ):
+            print(f"warning: {why}", file=sys.stderr)

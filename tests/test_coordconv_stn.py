@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from scipy.stats import ttest_rel
 
 from stn_tutorial import Affine, CoordConv2d
+from stn_tutorial.course.reports.coordconv_stn import effect
 from stn_tutorial.data.digits import load_digits
 from stn_tutorial.data.distortions import fixed_test_set
 from stn_tutorial.experiments.coordconv_stn import (
@@ -21,13 +21,12 @@ from stn_tutorial.experiments.coordconv_stn import (
     Cell,
     Difference,
     cells,
-    keep,
     paired,
     pose_spread,
-    results,
 )
-from stn_tutorial.experiments.distorted_digits import make_model
+from stn_tutorial.experiments.distorted_digits import RESULT, make_model
 from stn_tutorial.experiments.models import count_parameters
+from stn_tutorial.experiments.results import read_files, read_results
 from stn_tutorial.experiments.sharing import work
 
 pytestmark = pytest.mark.usefixtures("one_core")
@@ -192,8 +191,8 @@ def test_the_interval_is_that_of_a_paired_t_test():
     interval = ttest_rel(one, other).confidence_interval()
     assert change.mean - change.half_width == pytest.approx(interval.low)
     assert change.mean + change.half_width == pytest.approx(interval.high)
-    assert change.verdict == "helps"
-    assert paired(found, "R", "plain", against="first").verdict == "hurts"
+    assert change.excludes_zero and effect(change) == "helps"
+    assert effect(paired(found, "R", "plain", against="first")) == "hurts"
     assert paired(found, "R", "first", epoch=1).each == (0.0,) * 5
 
 
@@ -205,11 +204,19 @@ def test_only_seeds_that_both_have_are_compared():
     found[Cell("R", "first", 1)] = {"history": history}
     change = paired(found, "R", "first")
     assert len(change.each) == 1
-    assert change.half_width == math.inf and change.verdict == "undecided"
+    assert change.half_width == math.inf and effect(change) == "undecided"
+
+
+@pytest.mark.parametrize("epoch", [0, -1, 3])
+def test_an_epoch_that_was_not_run_is_refused(epoch):
+    history = [{"test_error": 1.0}] * 2
+    found = {Cell("R", name): {"history": history} for name in ("plain", "first")}
+    with pytest.raises(ValueError, match=f"^epoch must be from 1 to 2, got {epoch}"):
+        paired(found, "R", "first", epoch=epoch)
 
 
 def test_an_interval_that_holds_zero_is_undecided():
-    assert Difference((0.1, -0.1, 0.2)).verdict == "undecided"
+    assert effect(Difference((0.1, -0.1, 0.2))) == "undecided"
 
 
 # ------------------------------------------------------------------------------- work
@@ -217,9 +224,8 @@ def test_an_interval_that_holds_zero_is_undecided():
 
 def test_a_run_keeps_its_poses_and_not_its_misclassified_digits(tmp_path):
     few = [Cell("RTS", "radius"), Cell("E", "pooled-first", 1), Cell("crop", "first")]
-    todo = {cell: cell.config(quick=True) for cell in few}
-    work(todo, tmp_path, tmp_path / "runs", finish=keep, progress=False)
-    found = results(tmp_path)
+    work(few, tmp_path, tmp_path / "runs", quick=True, progress=False)
+    found = read_results(tmp_path, Cell)
     assert set(found) == set(few)
     assert all("misclassified" not in result for result in found.values())
     assert set(found[few[0]]["poses"]) == {"as_they_come", "passed_on"}
@@ -232,7 +238,7 @@ def test_a_run_keeps_its_poses_and_not_its_misclassified_digits(tmp_path):
 
 
 def test_every_main_arrangement_was_run_on_every_distortion_with_five_seeds():
-    found = results(COMMITTED)
+    found = read_results(COMMITTED, Cell)
     main = cells(arrangements=["plain", "first", "everywhere", "radius"])
     assert set(main) <= set(found)
     for cell, result in found.items():
@@ -243,7 +249,7 @@ def test_every_main_arrangement_was_run_on_every_distortion_with_five_seeds():
 
 
 def test_the_control_finds_its_digit_with_coordinates_and_not_without():
-    found = results(COMMITTED)
+    found = read_results(COMMITTED, Cell)
     assert set(cells(columns=["crop"])) <= set(found)
     for seed in range(5):
         blind, told, plain = (
@@ -256,10 +262,7 @@ def test_the_control_finds_its_digit_with_coordinates_and_not_without():
 
 
 def test_the_learning_rates_are_those_of_held_out_digits():
-    tried = [
-        json.loads(path.read_text(encoding="utf-8"))
-        for path in sorted((COMMITTED / "validation").glob("*.json"))
-    ]
+    tried = read_files(COMMITTED / "validation", RESULT).values()
     assert all(run["config"]["validation"] for run in tried)
     errors: dict[tuple[float, float], list[float]] = {}
     for run in tried:

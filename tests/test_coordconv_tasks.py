@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from torchvision.ops import box_iou
 
-from stn_tutorial import commands as cli
 from stn_tutorial.course.reports.coordconv import (
     detection_table,
-    difference_table,
-    draw_convergence,
-    draw_differences,
     draw_learning,
-    error_table,
-    pose_table,
     seconds_to_solve,
     task_table,
 )
 from stn_tutorial.data.not_so_clevr import CANVAS, SPLITS, Locations, all_locations
 from stn_tutorial.data.scattered_digits import Scene
-from stn_tutorial.experiments import coordconv_stn, not_so_clevr, scattered_digits
-from stn_tutorial.experiments.not_so_clevr import TASKS, Cell, cells, results, solve
-from stn_tutorial.experiments.results import write_json
+from stn_tutorial.experiments import not_so_clevr, scattered_digits
+from stn_tutorial.experiments.not_so_clevr import TASKS, Cell, cells, solve
+from stn_tutorial.experiments.results import read_results, write_result
 
 pytestmark = pytest.mark.usefixtures("one_core")
 RESULTS = Path(__file__).resolve().parent.parent / "results"
@@ -112,8 +105,8 @@ def test_a_run_is_repeated_to_the_bit_and_tells_its_story(tmp_path):
         assert one["loss"] == other["loss"] and one["test"] == other["test"]
     assert second["history"][1]["loss"] < second["history"][0]["loss"]
     assert second["places"] == {"train": 2509, "test": 627}
-    write_json(tmp_path / f"{cell.name}.json", second)
-    assert set(results(tmp_path)) == {cell}
+    write_result(tmp_path, cell, second)
+    assert set(read_results(tmp_path, Cell)) == {cell}
 
 
 def test_a_task_is_solved_when_it_stays_solved():
@@ -164,8 +157,8 @@ def test_box_networks_learn(network, tmp_path):
     _, early = scattered_digits.solve(cell, data="embedded", steps=2)
     _, late = scattered_digits.solve(cell, data="embedded", steps=40)
     assert late["loss"] < early["loss"] and late["iou"] > early["iou"]
-    write_json(tmp_path / f"{cell.name}.json", late)
-    assert set(scattered_digits.results(tmp_path)) == {cell}
+    write_result(tmp_path, cell, late)
+    assert set(read_results(tmp_path, scattered_digits.Cell)) == {cell}
 
 
 # ----------------------------------------------------------------------------- reports
@@ -193,35 +186,6 @@ def test_the_task_table_has_a_line_for_what_was_measured():
     ]
 
 
-def made_up_stn() -> dict[coordconv_stn.Cell, dict]:
-    found = {}
-    for seed in range(3):
-        for name, error in (("plain", 2.0), ("first", 1.0), ("pooled", 9.0)):
-            error += 0.1 * seed
-            entry = {"epoch": 1, "test_error": error}
-            pose = {"angle_deg": error, "scale_percent": 2.0, "shift_px": 3.0}
-            found[coordconv_stn.Cell("R", name, seed)] = {
-                "test_error": error,
-                "history": [{**entry, "test_error": 50.0}, entry],
-                "poses": {"as_they_come": pose, "passed_on": pose},
-            }
-    return found
-
-
-def test_the_tables_of_transformers_have_means_differences_and_poses():
-    errors = error_table(made_up_stn()).splitlines()
-    assert errors[2].startswith("| plain | – | 2.10 ± 0.10 (3) | – |")
-    changes = difference_table(made_up_stn()).splitlines()
-    assert changes[0] == "| distortion | first |"  # nothing to compare "pooled" with
-    assert changes[2:] == ["| R | -1.00 [-1.00, -1.00] helps |"]
-    early = difference_table(made_up_stn(), epoch=1).splitlines()[2]
-    assert "+0.00 [+0.00, +0.00] undecided" in early
-    poses = pose_table(made_up_stn()).splitlines()[2:]
-    assert [line.split(" | ")[1] for line in poses] == [
-        *("(as they come)", "plain", "first", "pooled")
-    ]
-
-
 def test_detection_has_a_line_for_each_kind_of_box():
     found = {
         scattered_digits.Cell("canvas", "coordconv", seed): {
@@ -236,33 +200,15 @@ def test_detection_has_a_line_for_each_kind_of_box():
     ]
 
 
-def test_figures_draw_what_there_is():
+def test_the_figure_has_a_panel_for_each_split():
     assert len(draw_learning(made_up_tasks()).axes) == 2
-    for draw in (draw_differences, draw_convergence):
-        figure = draw(made_up_stn())
-        assert [ax.get_title() for ax in figure.axes] == list(coordconv_stn.COLUMNS)
-        drawn = [len(ax.lines) for ax in figure.axes]
-        assert drawn[1] > drawn[0]  # R was measured
-
-
-def test_the_control_is_in_the_table_and_not_in_the_figure():
-    found = made_up_stn()
-    found |= {
-        replace(cell, arrangement="pooled-first"): result
-        for cell, result in found.items()
-        if cell.arrangement == "first"
-    }
-    (line,) = difference_table(found).splitlines()[2:]
-    assert line == "| R | -1.00 [-1.00, -1.00] helps | -8.00 [-8.00, -8.00] helps |"
-    labels = draw_differences(found).axes[0].get_yticklabels()
-    assert [label.get_text() for label in labels] == ["first"]
 
 
 # ---------------------------------------------------------------------------- results
 
 
 def test_the_committed_runs_are_there_and_whole():
-    found = results(RESULTS / "coordconv")
+    found = read_results(RESULTS / "coordconv", Cell)
     assert set(cells()) == set(found)
     for cell, result in found.items():
         how = TASKS[cell.task].networks[cell.network]
@@ -273,7 +219,7 @@ def test_the_committed_runs_are_there_and_whole():
         assert result.get("weight_decay", 0) == how.weight_decay, cell
         assert result["places"]["train"] + result["places"]["test"] == 56 * 56
         assert {"device", "versions", "finished", "parameters"} <= result.keys()
-    boxes = scattered_digits.results(RESULTS / "coordconv" / "detection")
+    boxes = read_results(RESULTS / "coordconv" / "detection", scattered_digits.Cell)
     assert set(scattered_digits.cells()) == set(boxes)
     assert all(result["data"]["source"] == "mnist" for result in boxes.values())
 
@@ -282,7 +228,7 @@ def test_the_committed_runs_are_there_and_whole():
 def test_coordconv_alone_names_every_pixel_and_within_a_minute(
     split,
 ):
-    found = results(RESULTS / "coordconv")
+    found = read_results(RESULTS / "coordconv", Cell)
     for seed in range(5):
         told, plain = (
             found[Cell("classification", split, network, seed)]
@@ -297,7 +243,7 @@ def test_coordconv_alone_names_every_pixel_and_within_a_minute(
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_with_coordinates_the_regressor_is_nearer_on_every_seed(split):
-    found = results(RESULTS / "coordconv")
+    found = read_results(RESULTS / "coordconv", Cell)
     told, random, plain = (
         [
             found[Cell("regression", split, network, seed)]["history"][-1]["test"]
@@ -312,7 +258,7 @@ def test_with_coordinates_the_regressor_is_nearer_on_every_seed(split):
 
 
 def test_a_convolution_says_boxes_relative_to_its_cells_and_no_others():
-    found = scattered_digits.results(RESULTS / "coordconv" / "detection")
+    found = read_results(RESULTS / "coordconv" / "detection", scattered_digits.Cell)
     for seed in {cell.seed for cell in found}:
         iou = {
             (cell.boxes, cell.network): result["iou"]
@@ -321,10 +267,3 @@ def test_a_convolution_says_boxes_relative_to_its_cells_and_no_others():
         }
         assert iou["canvas", "coordconv"] > 2 * iou["canvas", "convolution"]
         assert iou["cell", "convolution"] > 2 * iou["canvas", "convolution"]
-
-
-@pytest.mark.parametrize("which", ["coordconv", "coordconv_stn"])
-def test_the_committed_tables_are_what_the_report_prints(which, capsys):
-    cli.main(["report", which, "--folder", str(RESULTS / which)])
-    expected = (RESULTS / which / "table.md").read_text(encoding="utf-8")
-    assert capsys.readouterr().out == expected

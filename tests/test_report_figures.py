@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import statistics
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -14,14 +13,21 @@ from matplotlib.colors import to_hex
 from stn_tutorial import commands as cli
 from stn_tutorial.course.plotting import COLORS
 from stn_tutorial.course.reports.distorted_mnist import (
-    at_other_budgets,
     draw_against_paper,
     draw_against_parameters,
     draw_against_time,
     draw_gains,
 )
-from stn_tutorial.experiments.distorted_mnist import COLUMNS, PAPER, Cell, cells
+from stn_tutorial.experiments.distorted_mnist import (
+    COLUMNS,
+    PAPER,
+    Cell,
+    at_other_budgets,
+    cells,
+)
+from stn_tutorial.experiments.results import read_results
 
+RESULTS = Path(__file__).resolve().parent.parent / "results" / "distorted_mnist"
 RTS = Cell("today", "RTS", "ST-CNN Aff")
 
 
@@ -106,13 +112,13 @@ def test_there_is_a_line_for_every_run_over_its_minutes():
 
 def test_other_budgets_are_joined_with_the_tables(tmp_path):
     assert at_other_budgets(tmp_path) == []
-    folder = tmp_path / "budgets"
-    folder.mkdir()
-    for count in (400_000, 50_000):
-        content = {"cell": asdict(RTS), **result(60_000 / count, count)}
-        (folder / f"{RTS.name}-{count}.json").write_text(json.dumps(content))
-    others = at_other_budgets(tmp_path)
-    assert [cell for cell, _ in others] == [RTS, RTS]
+    budgets = {}
+    for path in sorted((RESULTS / "budgets").iterdir()):
+        budgets |= {(path.name, c): r for c, r in read_results(path, Cell).items()}
+    found = at_other_budgets(RESULTS)
+    assert len(found) == len(budgets) == 4
+    assert all(budgets[str(r["config"]["budget"]), cell] == r for cell, r in found)
+    others = [(RTS, result(60_000 / count, count)) for count in (400_000, 50_000)]
     shown = panels(draw_against_parameters(measured(), others, "today"))
     assert list(shown) == ["RTS"]  # the one column with other budgets
     lines = {len(line.get_xdata()): line for line in shown["RTS"].lines}
@@ -164,21 +170,14 @@ def test_a_figure_of_nothing_is_a_figure(draw, tmp_path):
 
 
 def test_report_draws_its_figures_into_a_folder(tmp_path, capsys):
-    results = tmp_path / "results"
-    results.mkdir()
-    for cell, content in measured().items():
-        text = json.dumps({"cell": asdict(cell), **content})
-        (results / f"{cell.name}.json").write_text(text)
-    cli.main(["report", "--folder", str(results)])
+    cli.main(["report"])
     without = capsys.readouterr().out
     figures = tmp_path / "a" / "figures"
-    cli.main(["report", "--folder", str(results), "--figures", str(figures)])
+    cli.main(["report", "--figures", str(figures)])
     assert capsys.readouterr().out == without
     kinds = ("against_time", "against_parameters", "gains")
     expected = {f"{r}_{kind}" for r in ("paper", "today") for kind in kinds}
-    assert {path.stem for path in Path(figures).iterdir()} == expected | {
-        "against_paper"
-    }
+    assert {path.stem for path in figures.iterdir()} == expected | {"against_paper"}
     assert not plt.get_fignums()
 
 

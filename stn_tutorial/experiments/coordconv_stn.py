@@ -12,22 +12,21 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
-from scipy.stats import t as student
 from torch import Tensor
 
 from stn_tutorial.data.digits import load_digits
 from stn_tutorial.data.distortions import fixed_test_set
 from stn_tutorial.experiments import distorted_mnist
-from stn_tutorial.experiments.distorted_digits import Config
+from stn_tutorial.experiments.distorted_digits import RESULT, Config, run
 from stn_tutorial.experiments.models import TransformedClassifier
-from stn_tutorial.experiments.results import read_results, select
+from stn_tutorial.experiments.results import check_cell, select
 from stn_tutorial.experiments.training import Recipe
 from stn_tutorial.families import Affine, convert
 
@@ -40,10 +39,8 @@ __all__ = [
     "Cell",
     "Difference",
     "cells",
-    "keep",
     "paired",
     "pose_spread",
-    "results",
 ]
 
 #: Where the coordinates go, as (model, one of `models.COORDINATES`). The last two
@@ -70,19 +67,37 @@ RECIPE = Recipe(
 )
 
 
+_SPREAD = {"angle_deg?": float, "scale_percent?": float, "shift_px?": float}
+
+
 @dataclass(frozen=True)
 class Cell:
     """One run.
+
+    >>> cell = Cell("RTS", "first")
+    >>> cell.name, cell.config().coordinates
+    ('RTS-first-0', 'first')
 
     Attributes:
         column: one of `COLUMNS`.
         arrangement: one of `ARRANGEMENTS`.
         seed: of weights, order and distortions.
+
+    Raises:
+        ValueError: if there is no such run.
     """
+
+    RESULT: ClassVar[dict[str, Any]] = {
+        **RESULT,
+        "poses": {"as_they_come?": _SPREAD, "passed_on?": _SPREAD},
+    }
 
     column: str
     arrangement: str
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_cell(self, column=COLUMNS, arrangement=ARRANGEMENTS)
 
     @property
     def name(self) -> str:
@@ -93,7 +108,7 @@ class Cell:
         """Return the configuration of the run.
 
         Args:
-            quick: of a miniature: few embedded digits, two epochs.
+            quick: of a miniature: few embedded digits, two epochs, in float32.
 
         Returns:
             What to give to `stn_tutorial.experiments.distorted_digits.run`.
@@ -114,9 +129,33 @@ class Cell:
             ),
         )
         if quick:
-            recipe = replace(config.recipe, epochs=2, batch_size=32)
+            small = {"epochs": 2, "batch_size": 32, "precision": "float32"}
+            recipe = replace(config.recipe, **small)
             config = replace(config, data="embedded", limit=128, recipe=recipe)
         return config
+
+    def measure(
+        self, checkpoints: Path, *, progress: bool = False, quick: bool = False
+    ) -> dict[str, Any]:
+        """Run the cell, or go on where a killed run of it stopped.
+
+        Args:
+            checkpoints: the folder of the run.
+            progress: show a bar.
+            quick: see `config`.
+
+        Returns:
+            The result of `stn_tutorial.experiments.distorted_digits.run`, with
+            ``poses`` in place of the misclassified digits: what `pose_spread` says of
+            the test digits as they come and as the transformer passes them on; none
+            where there are no true poses.
+        """
+        config = self.config(quick=quick)
+        done, result = run(config, checkpoints, progress=progress)
+        result = {
+            name: part for name, part in result.items() if name != "misclassified"
+        }
+        return {**result, "poses": _poses(done.model, config, result["data"]["source"])}
 
 
 def cells(
@@ -127,54 +166,46 @@ def cells(
 ) -> list[Cell]:
     """Return the cells, those of a seed together.
 
+    >>> len(cells()), len(cells(columns=["R"], arrangements=["plain", "first"]))
+    (245, 10)
+
     Args:
         columns: of `COLUMNS`.
         arrangements: of `ARRANGEMENTS`.
-        seeds: any.
+        seeds: of weights, order and distortions.
 
-    Returns:
-        The cells.
+    Raises:
+        ValueError: if a name is unknown.
     """
     every = product(seeds, columns, arrangements)
     return [Cell(column, arrangement, seed) for seed, column, arrangement in every]
 
 
-def keep(
-    config: Config, model: TransformedClassifier, result: dict[str, Any]
-) -> dict[str, Any]:
-    """Return what is kept of a run: the result without misclassified digits, and poses.
-
-    Args:
-        config: of the run.
-        model: trained.
-        result: of `stn_tutorial.experiments.distorted_digits.run`.
-
-    Returns:
-        The result, with ``poses``: what `pose_spread` says of the test digits as they
-        come and as the transformer passes them on; none where there are no true poses.
-    """
-    digits = load_digits("test", result["data"]["source"])
+def _poses(
+    model: TransformedClassifier, config: Config, source: str
+) -> dict[str, dict[str, float]]:
+    """How much poses spread before and after a transformer, where they are known."""
+    digits = load_digits("test", source)
     test = fixed_test_set(digits.images, config.distortion)
-    kept = {name: value for name, value in result.items() if name != "misclassified"}
     if "angle" not in test.truth:
-        return {**kept, "poses": {}}
+        return {}
     device = next(model.parameters()).device
     predicted = _predict(model, test.images.to(device)).cpu()
     predicted = convert(predicted, model.transformer.family, Affine())
     still = Affine().identity().expand(len(digits), -1)
-    poses = {
-        "as_they_come": pose_spread(still, test.truth["theta"], digits.labels),
-        "passed_on": pose_spread(predicted, test.truth["theta"], digits.labels),
+    truth, labels = test.truth["theta"], digits.labels
+    return {
+        "as_they_come": pose_spread(still, truth, labels),
+        "passed_on": pose_spread(predicted, truth, labels),
     }
-    return {**kept, "poses": poses}
 
 
 def pose_spread(params: Tensor, truth: Tensor, labels: Tensor) -> dict[str, float]:
-    """Return how unlike one another the poses are in which a transformer shows digits.
+    """Return how much the poses differ in which a transformer shows digits of a class.
 
-    A transformer may choose the pose in which it likes to see a digit, another one for
-    each class; what it can't choose is to show the same digit now so, now so. Therefore
-    poses are compared with the mean of their class, and not with upright.
+    A transformer is free to show each class in a pose of its own, upright or not: the
+    classifier learns it. What counts is that all digits of a class are shown alike.
+    Therefore poses are compared with the mean of their class, and not with upright.
 
     Args:
         params: ``(N, 6)`` predicted `Affine` parameters, from the transformer's output
@@ -187,7 +218,7 @@ def pose_spread(params: Tensor, truth: Tensor, labels: Tensor) -> dict[str, floa
         ``shift_px`` (along an axis, in pixels of the digit).
     """
     whole = Affine().compose(truth.flatten(1), params).unflatten(1, (2, 3))
-    # The digit appears with the inverse of what maps the window onto it: that has the
+    # The digit appears with the inverse of what maps the output onto it: that has the
     # opposite angle and the reciprocal scale, which spread as much.
     (a, b), (c, d) = whole[:, :, :2].permute(1, 2, 0)
     angle = torch.atan2(c - b, a + d)
@@ -196,8 +227,8 @@ def pose_spread(params: Tensor, truth: Tensor, labels: Tensor) -> dict[str, floa
     squares = {"angle_deg": [], "scale_percent": [], "shift_px": []}
     for label in labels.unique():
         mine = labels == label
-        turned = torch.polar(torch.ones_like(angle[mine]), angle[mine])
-        away = (turned / turned.mean()).angle()
+        direction = torch.polar(torch.ones_like(angle[mine]), angle[mine])
+        away = (direction / direction.mean()).angle()
         squares["angle_deg"].append((away * 180 / math.pi) ** 2)
         squares["scale_percent"].append((100 * (scale[mine] - scale[mine].mean())) ** 2)
         squares["shift_px"].append((shift[mine] - shift[mine].mean(dim=0)) ** 2)
@@ -206,24 +237,16 @@ def pose_spread(params: Tensor, truth: Tensor, labels: Tensor) -> dict[str, floa
     }
 
 
-def results(folder: Path) -> dict[Cell, dict[str, Any]]:
-    """Return what has been measured.
-
-    Args:
-        folder: of the results, one JSON file a cell.
-
-    Returns:
-        The result of each cell; see `keep`.
-    """
-    return read_results(Cell, folder)
-
-
 @dataclass(frozen=True)
 class Difference:
     """How much larger one arrangement's error is than another's, over seeds.
 
     The interval is about other seeds, on the same test digits; and of twenty intervals
-    without an effect, one misses zero.
+    without an effect, one excludes zero.
+
+    >>> change = Difference((0.1, 0.3, 0.2))
+    >>> round(change.mean, 2), round(change.half_width, 2), change.excludes_zero
+    (0.2, 0.25, False)
 
     Attributes:
         each: the differences, one a seed, in percentage points.
@@ -239,17 +262,17 @@ class Difference:
     @property
     def half_width(self) -> float:
         """Half the width of the 95% confidence interval of the mean (Student's t)."""
+        from scipy.stats import t as student  # takes a second, and few need it
+
         n = len(self.each)
         if n < 2:
             return math.inf
         return student.ppf(0.975, n - 1) * statistics.stdev(self.each) / math.sqrt(n)
 
     @property
-    def verdict(self) -> str:
-        """``helps``, ``hurts``, or ``undecided`` if the interval holds zero."""
-        if abs(self.mean) <= self.half_width:
-            return "undecided"
-        return "helps" if self.mean < 0 else "hurts"
+    def excludes_zero(self) -> bool:
+        """Whether the confidence interval says that there is a difference."""
+        return abs(self.mean) > self.half_width
 
 
 def paired(
@@ -263,7 +286,7 @@ def paired(
     """Return the difference of two arrangements' test errors, seed by seed.
 
     Args:
-        found: of `results`.
+        found: of `stn_tutorial.experiments.results.read_results`.
         column: one of `COLUMNS`.
         arrangement: one of `ARRANGEMENTS`.
         against: another one.
@@ -273,12 +296,11 @@ def paired(
         The first one's error minus the other's, for each seed that both have.
 
     Raises:
-        ValueError: if they have no seed in common.
+        ValueError: if they have no seed in common, or a run was shorter than `epoch`.
     """
-    which = -1 if epoch is None else epoch - 1
     errors = [
         {
-            cell.seed: result["history"][which]["test_error"]
+            cell.seed: _error_after(epoch, result["history"])
             for cell, result in select(found, column=column, arrangement=name).items()
         }
         for name in (arrangement, against)
@@ -290,6 +312,13 @@ def paired(
             "common"
         )
     return Difference(tuple(errors[0][seed] - errors[1][seed] for seed in shared))
+
+
+def _error_after(epoch: int | None, history: Sequence[Mapping[str, float]]) -> float:
+    epoch = len(history) if epoch is None else epoch
+    if not 1 <= epoch <= len(history):
+        raise ValueError(f"epoch must be from 1 to {len(history)}, got {epoch}")
+    return history[epoch - 1]["test_error"]
 
 
 def _predict(model: TransformedClassifier, images: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from stn_tutorial.data.distortions import DISTORTIONS, distort, fixed_test_set
 from stn_tutorial.experiments._options import Range, check_options, options_from
 from stn_tutorial.experiments.checkpoints import read_checkpoint
 from stn_tutorial.experiments.models import build, count_parameters, seeded
-from stn_tutorial.experiments.results import write_json
+from stn_tutorial.experiments.results import ENVIRONMENT, write_json
 from stn_tutorial.experiments.training import (
     Recipe,
     Run,
@@ -25,6 +25,7 @@ from stn_tutorial.experiments.training import (
 )
 
 __all__ = [
+    "RESULT",
     "Config",
     "evaluate",
     "load_model",
@@ -78,6 +79,32 @@ class Config:
                 raise ValueError(
                     f"{name} must be {default} for {self.model}, got {given}"
                 )
+
+
+#: What the result of a run looks like; see `stn_tutorial.experiments.results`.
+RESULT = {
+    "config": Config,
+    "parameters": int,
+    "data": {
+        "source": str,
+        "train": {"digits": int, "sha256": str},
+        "test": {"split": str, "digits": int, "sha256": str},
+    },
+    "test_error": float,
+    "misclassified?": [int],
+    "seconds": float,
+    "history": [
+        {
+            "epoch": int,
+            "loss": float,
+            "train_error": float,
+            "test_error": float,
+            "seconds": float,
+        },
+        ...,
+    ],
+    **ENVIRONMENT,
+}
 
 
 def make_model(config: Config) -> nn.Module:

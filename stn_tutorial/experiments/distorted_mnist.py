@@ -2,7 +2,8 @@
 
 A `Cell` is one run: a row and a column of the table, a recipe and a seed. Cells know
 nothing of each other, and a finished one is a JSON file of its name: what is missing is
-what has no file. `stn_tutorial.experiments.sharing` does the work.
+what has no file. `stn_tutorial.experiments.sharing` does the work, and
+`stn_tutorial.experiments.results` reads the files.
 
 There are two recipes, and their numbers never mix. ``paper`` trains the paper's
 networks the paper's way (plain SGD, a learning rate divided by ten after each third) in
@@ -15,14 +16,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from stn_tutorial.experiments.distorted_digits import Config, make_model
-from stn_tutorial.experiments.results import read_results
+from stn_tutorial._validate import check_choice
+from stn_tutorial.experiments.distorted_digits import RESULT, Config, make_model, run
+from stn_tutorial.experiments.results import check_cell, read_results
 from stn_tutorial.experiments.training import Recipe
 
 __all__ = [
@@ -31,9 +33,9 @@ __all__ = [
     "RECIPES",
     "ROWS",
     "Cell",
+    "at_other_budgets",
     "cells",
     "load_weights",
-    "results",
 ]
 
 #: Rows of the table, as (classifier, family of warps of the transformer in front).
@@ -82,17 +84,30 @@ TODAY = {"cnn": "modern", "st-cnn": "st-modern"}
 class Cell:
     """One run of the table.
 
+    >>> cell = Cell("today", "RTS", "ST-CNN Aff")
+    >>> cell.name, cell.config().model, cell.config().recipe.epochs
+    ('today-RTS-st-cnn-aff-0', 'st-modern', 24)
+
     Attributes:
         recipe: one of `RECIPES`.
         column: one of `COLUMNS`.
         row: one of `ROWS` that the paper has in this column.
         seed: of weights, order and distortions.
+
+    Raises:
+        ValueError: if the table has no such cell.
     """
+
+    RESULT: ClassVar[dict[str, Any]] = RESULT
 
     recipe: str
     column: str
     row: str
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_cell(self, recipe=RECIPES, column=COLUMNS)
+        check_cell(self, row=PAPER[self.column])
 
     @property
     def name(self) -> str:
@@ -111,7 +126,7 @@ class Cell:
         """Return the configuration of the run.
 
         Args:
-            quick: of a miniature: few digits, two epochs.
+            quick: of a miniature: few embedded digits, two epochs, in float32.
             data: mnist, embedded or auto.
             budget: how many parameters the model has, about.
             compiled: compile the model; see `stn_tutorial.experiments.training.Recipe`.
@@ -131,9 +146,25 @@ class Cell:
         if family:
             config = replace(config, family=family, out_size=COLUMNS[self.column])
         if quick:
-            recipe = replace(recipe, epochs=2, batch_size=32)
+            small = {"epochs": 2, "batch_size": 32, "precision": "float32"}
+            recipe = replace(recipe, **small)
             config = replace(config, data="embedded", limit=128, recipe=recipe)
         return config
+
+    def measure(
+        self, checkpoints: Path, *, progress: bool = False, **options: Any
+    ) -> dict[str, Any]:
+        """Run the cell, or go on where a killed run of it stopped.
+
+        Args:
+            checkpoints: the folder of the run.
+            progress: show a bar.
+            options: of `config`.
+
+        Returns:
+            The result of `stn_tutorial.experiments.distorted_digits.run`.
+        """
+        return run(self.config(**options), checkpoints, progress=progress)[1]
 
 
 def cells(
@@ -145,24 +176,26 @@ def cells(
 ) -> list[Cell]:
     """Return the cells of the table, or of a part of it, those of a seed together.
 
+    >>> [cell.name for cell in cells(recipes=["paper"], rows=["FCN"], columns=["E"])]
+    ['paper-E-fcn-0', 'paper-E-fcn-1', 'paper-E-fcn-2']
+
     Args:
         recipes: of `RECIPES`.
         columns: of `COLUMNS`.
         rows: of `ROWS`; where the paper has none, nor has this table.
-        seeds: any.
-
-    Returns:
-        The cells.
+        seeds: of weights, order and distortions.
 
     Raises:
         ValueError: if a name is unknown.
     """
-    wanted = {"recipes": (recipes, RECIPES), "columns": (columns, COLUMNS)}
-    wanted["rows"] = (rows, ROWS)
-    for argument, (names, known) in wanted.items():
-        for name in names:
-            if name not in known:
-                raise ValueError(f"{argument} must be of {tuple(known)}, got {name!r}")
+    recipes, columns, rows = tuple(recipes), tuple(columns), tuple(rows)
+    for name, given, known in (
+        ("recipes", recipes, RECIPES),
+        ("columns", columns, COLUMNS),
+        ("rows", rows, ROWS),
+    ):
+        for each in given:
+            check_choice(each, name, tuple(known))
     return [
         Cell(recipe, column, row, seed)
         for seed, recipe, column, row in product(seeds, recipes, columns, rows)
@@ -170,20 +203,31 @@ def cells(
     ]
 
 
-def results(folder: Path) -> dict[Cell, dict[str, Any]]:
-    """Return what has been measured.
+def at_other_budgets(folder: Path) -> list[tuple[Cell, dict[str, Any]]]:
+    """Read the results of cells at other numbers of parameters than the table's.
 
     Args:
-        folder: of the results, one JSON file a cell.
+        folder: of the table's results. Each budget has a folder in its ``budgets``.
 
     Returns:
-        The result of each cell: that of `distorted_digits.run`.
+        Each cell with its result, whose ``config`` tells the budget. A cell may be
+        there several times.
+
+    Raises:
+        ValueError: if a file is damaged, or holds something else; it is named.
     """
-    return read_results(Cell, folder)
+    budgets = folder / "budgets"
+    folders = sorted(budgets.iterdir()) if budgets.is_dir() else []
+    return [pair for each in folders for pair in read_results(each, Cell).items()]
 
 
 def load_weights(cell: Cell, folder: Path) -> nn.Module:
     """Return the trained model of a cell.
+
+    >>> from stn_tutorial.experiments.results import results_folder
+    >>> folder = results_folder() / "distorted_mnist" / "weights"
+    >>> load_weights(Cell("today", "RTS", "ST-CNN Aff"), folder).training
+    False
 
     Args:
         cell: its configuration says which model.

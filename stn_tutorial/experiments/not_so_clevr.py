@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -29,10 +29,10 @@ from stn_tutorial.experiments.not_so_clevr_networks import (
     CoordConvRegressor,
     DeconvDecoder,
 )
-from stn_tutorial.experiments.results import read_results
+from stn_tutorial.experiments.results import ENVIRONMENT, check_cell
 from stn_tutorial.experiments.training import environment
 
-__all__ = ["TASKS", "Cell", "Network", "Task", "answers", "cells", "results", "solve"]
+__all__ = ["TASKS", "Cell", "Network", "Task", "answers", "cells", "solve"]
 
 
 @dataclass(frozen=True)
@@ -147,9 +147,15 @@ TASKS = {
 }
 
 
+_MEASURES = {"solved": float, "px?": float, "iou?": float}
+
+
 @dataclass(frozen=True)
 class Cell:
     """One run.
+
+    >>> Cell("rendering", "uniform", "coordconv").name
+    'rendering-uniform-coordconv-0'
 
     Attributes:
         task: one of `TASKS`.
@@ -157,17 +163,60 @@ class Cell:
             `stn_tutorial.data.not_so_clevr.split_locations`.
         network: one of the task's.
         seed: of the weights, the order, and the uniform split.
+
+    Raises:
+        ValueError: if there is no such run.
     """
+
+    RESULT: ClassVar[dict[str, Any]] = {
+        "batch_size": int,
+        "lr": float,
+        "weight_decay?": float,
+        "parameters": int,
+        "places": {"train": int, "test": int},
+        "history": [
+            {
+                "epoch": int,
+                "seconds": float,
+                "loss": float,
+                "train": _MEASURES,
+                "test": _MEASURES,
+            },
+            ...,
+        ],
+        "seconds": float,
+        **ENVIRONMENT,
+    }
 
     task: str
     split: str
     network: str
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        check_cell(self, task=TASKS, split=SPLITS)
+        check_cell(self, network=TASKS[self.task].networks)
+
     @property
     def name(self) -> str:
         """The name of the cell's file, such as ``rendering-uniform-coordconv-0``."""
         return f"{self.task}-{self.split}-{self.network}-{self.seed}"
+
+    def measure(
+        self, checkpoints: Path, *, progress: bool = False, quick: bool = False
+    ) -> dict[str, Any]:
+        """Run the cell.
+
+        Args:
+            checkpoints: not used: a run is short, and starts anew.
+            progress: show a bar.
+            quick: a miniature: one epoch of large steps.
+
+        Returns:
+            The result of `solve`.
+        """
+        small = {"epochs": 1, "batch_size": 256} if quick else {}
+        return solve(self, progress=progress, **small)[1]
 
 
 def cells(
@@ -275,15 +324,3 @@ def answers(network: nn.Module, inputs: Tensor, *, batch_size: int = 256) -> Ten
     network.eval()
     with torch.inference_mode():
         return torch.cat([network(batch) for batch in inputs.split(batch_size)])
-
-
-def results(folder: Path) -> dict[Cell, dict[str, Any]]:
-    """Return what has been measured.
-
-    Args:
-        folder: of the results, one JSON file a cell.
-
-    Returns:
-        The result of each cell; see `solve`.
-    """
-    return read_results(Cell, folder)

@@ -1,15 +1,62 @@
-"""Results: one JSON file a run, read, selected and written in one place."""
+"""Results: one JSON file a run, written, read, checked and selected in one place.
+
+A table of runs is made of cells, frozen dataclasses that say what is run. A cell has a
+`name`, and its result is the file of that name: what has no file is missing. Files
+travel and are edited, so nothing in them is believed: a file is checked against the
+cell's template, and a name that becomes part of a path is one of those that are known.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, fields, is_dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol, TypeVar
 
-__all__ = ["read_results", "results_folder", "select", "write_json"]
+from stn_tutorial._validate import check_choice, check_number, kind_of
+
+__all__ = [
+    "ENVIRONMENT",
+    "Cell",
+    "atomically",
+    "check_cell",
+    "check_result",
+    "is_done",
+    "read_files",
+    "read_results",
+    "result_file",
+    "results_folder",
+    "select",
+    "what_is_missing",
+    "write_json",
+    "write_result",
+]
+
+#: What every result says of where and when it was made; see `check_result`.
+ENVIRONMENT = {"device": str, "processes": int, "finished": str, "versions": {str: str}}
+
+
+class Cell(Protocol):
+    """A cell of a table and a seed: one run."""
+
+    #: What its result looks like; see `check_result`.
+    RESULT: ClassVar[dict[str, Any]]
+
+    @property
+    def name(self) -> str:
+        """The name of the cell's file, without ``.json``."""
+
+    def measure(
+        self, checkpoints: Path, *, progress: bool, **options: Any
+    ) -> dict[str, Any]:
+        """Run the cell and return its result; go on where a killed run stopped."""
+
+
+AnyCell = TypeVar("AnyCell", bound=Cell)
 
 
 def results_folder() -> Path:
@@ -36,25 +83,198 @@ def results_folder() -> Path:
     )
 
 
-def read_results(cell: Callable[..., Any], folder: Path) -> dict[Any, dict[str, Any]]:
-    """Read the results of a table, one JSON file a cell.
+def check_cell(cell: Any, **known: Iterable[str]) -> None:
+    """Raise a ValueError unless a cell's names are known and its seed is a seed.
 
     Args:
-        cell: makes the cell of what a file says under ``cell``.
-        folder: of the files.
+        cell: with a ``seed``.
+        known: for each other attribute of it, the names it may have.
+    """
+    for attribute, names in known.items():
+        check_choice(getattr(cell, attribute), attribute, tuple(names))
+    if type(cell.seed) is not int or not 0 <= cell.seed < 2**32:
+        raise ValueError(
+            f"seed must be an integer from 0 to 2**32 - 1, got {cell.seed!r}"
+        )
+
+
+def check_result(content: Any, template: Any, name: str = "the file") -> None:
+    """Raise a ValueError unless what came from a file looks like a template.
+
+    >>> template = {"seconds": float, "history": [{"loss": float, "note?": str}, ...]}
+    >>> check_result({"seconds": 3, "history": [{"loss": 0.5}]}, template)
+    >>> check_result({"seconds": 3, "history": [{"loss": float("nan")}]}, template)
+    Traceback (most recent call last):
+        ...
+    ValueError: history[0].loss must be finite, got nan
+
+    Args:
+        content: of JSON's types.
+        template: ``float`` stands for any finite number, and ``int``, ``str`` and
+            ``bool`` for a value of that type. A dictionary has exactly the keys of its
+            template, those with a ``?`` may be missing; with the key ``str`` it may
+            have any. A list has entries like the template's first, and at least one if
+            that is followed by ``...``. A dataclass stands for a dictionary of its
+            fields that it accepts.
+        name: what messages call the content.
+    """
+    if template is float:
+        try:
+            check_number(content, name)
+        except (TypeError, OverflowError) as error:
+            raise ValueError(str(error)) from None
+    elif is_dataclass(template):
+        _make(template, content, name)
+    elif isinstance(template, type):
+        is_kind = isinstance(content, template) and not (
+            template is int and isinstance(content, bool)
+        )
+        if not is_kind:
+            raise ValueError(f"{name} must be {template.__name__}, got {content!r:.60}")
+    elif isinstance(template, list):
+        if not isinstance(content, list) or len(content) < len(template) - 1:
+            kind = "a list" if len(template) == 1 else "a list with entries"
+            raise ValueError(f"{name} must be {kind}, got {content!r:.60}")
+        for index, entry in enumerate(content):
+            check_result(entry, template[0], f"{name}[{index}]")
+    else:
+        _check_keys(content, template, name)
+        beginning = "" if name == "the file" else f"{name}."
+        for key, entry in content.items():
+            part = template.get(key, template.get(f"{key}?", template.get(str)))
+            check_result(entry, part, f"{beginning}{key}")
+
+
+def _check_keys(content: Any, template: Mapping[Any, Any], name: str) -> None:
+    if not isinstance(content, dict):
+        raise ValueError(f"{name} must be an object, got {kind_of(content)}")
+    if str in template:
+        return
+    needed = {key for key in template if not key.endswith("?")}
+    known = {key.removesuffix("?") for key in template}
+    if missing := sorted(needed - content.keys()):
+        raise ValueError(f"{name} must have {', '.join(missing)}")
+    if unknown := sorted(content.keys() - known):
+        raise ValueError(f"{name} has {', '.join(unknown)}, which nothing here knows")
+
+
+def _make(kind: Any, content: Any, name: str) -> Any:
+    """The dataclass with these fields, some of which may be dataclasses again."""
+    _check_keys(content, {f"{field.name}?": Any for field in fields(kind)}, name)
+    values = dict(content)
+    for field in fields(kind):
+        if is_dataclass(field.default_factory) and field.name in values:
+            part = values[field.name]
+            values[field.name] = _make(
+                field.default_factory, part, f"{name}.{field.name}"
+            )
+    try:
+        return kind(**values)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
+def result_file(folder: Path, cell: Cell) -> Path:
+    """Return where a cell's result is kept, whether there is one or not.
+
+    Args:
+        folder: of the results.
+        cell: whose name the file has.
+    """
+    return folder / f"{cell.name}.json"
+
+
+def read_files(folder: Path, template: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Read all JSON files of a folder.
+
+    Args:
+        folder: of the files; what is in folders below it is left alone.
+        template: what each file looks like; see `check_result`.
 
     Returns:
-        The rest of each file, by its cell.
+        What is in each file, by the file's name without ``.json``, in their order.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+        ValueError: if a file is damaged, or holds something else; it is named.
     """
+    if not Path(folder).is_dir():
+        raise FileNotFoundError(f"folder must hold results: there is no {folder}")
+    paths = sorted(Path(folder).glob("*.json"))
+    return {path.stem: _read(path, template) for path in paths}
+
+
+def read_results(folder: Path, cell: type[AnyCell]) -> dict[AnyCell, dict[str, Any]]:
+    """Read the results of a table, one JSON file a cell.
+
+    >>> from stn_tutorial.experiments.scattered_digits import Cell
+    >>> found = read_results(results_folder() / "coordconv" / "detection", Cell)
+    >>> found[Cell("canvas", "coordconv", seed=0)]["steps"]
+    400
+
+    Args:
+        folder: of the files; what is in folders below it is left alone.
+        cell: the class of the cells.
+
+    Returns:
+        The result of each cell.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+        ValueError: if a file is damaged, or holds something else; it is named.
+    """
+    template = {"cell": cell, **cell.RESULT}
     found = {}
-    for path in sorted(folder.glob("*.json")):
-        result = json.loads(path.read_text(encoding="utf-8"))
-        found[cell(**result.pop("cell"))] = result
+    for name, result in read_files(folder, template).items():
+        whose = cell(**result.pop("cell"))
+        if whose.name != name:
+            raise ValueError(
+                f"{Path(folder) / name}.json holds the result of {whose.name}: rename "
+                "it, or delete it"
+            )
+        found[whose] = result
     return found
 
 
-def select(found: Mapping[Any, Any], **wanted: Any) -> dict[Any, Any]:
+def what_is_missing(folder: Path, cell: Cell) -> str:
+    """Return why a cell has no result: nothing if it has one.
+
+    Args:
+        folder: of the results.
+        cell: whose result is looked for.
+
+    Returns:
+        An empty string, or a few words on the file.
+    """
+    path = result_file(folder, cell)
+    if not path.exists():
+        return "no file"
+    try:
+        result = _read(path, {"cell": type(cell), **cell.RESULT})
+    except (OSError, ValueError) as error:
+        return str(error)
+    if result["cell"] != asdict(cell):
+        return f"{path} holds the result of another cell"
+    return ""
+
+
+def is_done(folder: Path, cell: Cell) -> bool:
+    """Return whether a cell has a result, whole and undamaged.
+
+    Args:
+        folder: of the results.
+        cell: whose result is looked for.
+    """
+    return not what_is_missing(folder, cell)
+
+
+def select(found: Mapping[AnyCell, Any], **wanted: Any) -> dict[AnyCell, Any]:
     """Return the results of some cells.
+
+    >>> from stn_tutorial.experiments.scattered_digits import Cell
+    >>> found = {Cell("cell", "coordconv", seed): seed**2 for seed in (3, 2)}
+    >>> list(select(found, network="coordconv").values())
+    [4, 9]
 
     Args:
         found: of `read_results`.
@@ -67,14 +287,74 @@ def select(found: Mapping[Any, Any], **wanted: Any) -> dict[Any, Any]:
     return {cell: found[cell] for cell in sorted(cells, key=lambda cell: cell.seed)}
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
+def write_result(folder: Path, cell: Cell, result: Mapping[str, Any]) -> None:
+    """Write the result of a cell.
+
+    Args:
+        folder: of the results; it is made.
+        cell: whose it is.
+        result: of its `measure`.
+
+    Raises:
+        ValueError: if the result is not what the cell's template says, for instance
+            not finite. Nothing is written then.
+    """
+    content = {"cell": asdict(cell), **result}
+    check_result(content, {"cell": type(cell), **cell.RESULT})
+    write_json(result_file(folder, cell), content)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file in one step, so that nobody finds half of it.
 
     Args:
         path: of the file; its folder is made.
         content: what to write.
+
+    Raises:
+        ValueError: if a number is not finite: JSON has none such.
     """
+    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
+    with atomically(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def atomically(path: Path) -> Iterator[Path]:
+    """Write a file under another name, which becomes its own when all went well.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "numbers.txt"
+    >>> with atomically(path) as part:
+    ...     characters = part.write_text("1 2 3")
+    >>> [each.name for each in path.parent.iterdir()], path.read_text()
+    (['numbers.txt'], '1 2 3')
+
+    Args:
+        path: of the file.
+
+    Yields:
+        The path to write to, in the same folder.
+    """
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    os.replace(part, path)
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _read(path: Path, template: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        text = path.read_bytes().decode("utf-8")
+        if not text.strip():
+            raise ValueError("it is empty")
+        content = json.loads(text)  # NaN is read, and found by the check
+        check_result(content, template)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f"{path} is not a result: {error}. Restore the file, or delete it and run "
+            "what is missing"
+        ) from None
+    return content

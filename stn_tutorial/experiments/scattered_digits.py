@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,7 @@ from stn_tutorial.coordinates import base_grid
 from stn_tutorial.data.digits import load_digits
 from stn_tutorial.data.scattered_digits import COUNT, Scene, scatter
 from stn_tutorial.experiments.models import count_parameters, seeded, use_coordconv
-from stn_tutorial.experiments.results import read_results
+from stn_tutorial.experiments.results import ENVIRONMENT, check_cell
 from stn_tutorial.experiments.training import environment
 from stn_tutorial.localization import normalized_convolution
 
@@ -36,7 +36,6 @@ __all__ = [
     "boxes_iou",
     "cells",
     "predict_boxes",
-    "results",
     "solve",
 ]
 
@@ -83,24 +82,63 @@ def boxes_iou(boxes: Tensor, others: Tensor) -> Tensor:
     return common / (areas[0] + areas[1] - common).clamp(min=1e-9)
 
 
+_DATA = {"digits": int, "sha256": str}
+
+
 @dataclass(frozen=True)
 class Cell:
     """One run.
+
+    >>> Cell("canvas", "coordconv").name
+    'canvas-coordconv-0'
 
     Attributes:
         boxes: one of `BOXES`.
         network: convolution or coordconv.
         seed: of the weights and of what is scattered in training.
+
+    Raises:
+        ValueError: if there is no such run.
     """
+
+    RESULT: ClassVar[dict[str, Any]] = {
+        "parameters": int,
+        "data": {"source": str, "train": _DATA, "test": _DATA},
+        "steps": int,
+        "loss": float,
+        "iou": float,
+        "above_half": float,
+        "seconds": float,
+        **ENVIRONMENT,
+    }
 
     boxes: str
     network: str
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        check_cell(self, boxes=BOXES, network=("convolution", "coordconv"))
+
     @property
     def name(self) -> str:
         """The name of the cell's file, such as ``canvas-coordconv-0``."""
         return f"{self.boxes}-{self.network}-{self.seed}"
+
+    def measure(
+        self, checkpoints: Path, *, progress: bool = False, quick: bool = False
+    ) -> dict[str, Any]:
+        """Run the cell.
+
+        Args:
+            checkpoints: not used: a run is short, and starts anew.
+            progress: there is no bar.
+            quick: a miniature: a few steps on embedded digits.
+
+        Returns:
+            The result of `solve`.
+        """
+        small = {"data": "embedded", "steps": 20} if quick else {}
+        return solve(self, **small)[1]
 
 
 def cells(*, seeds: Iterable[int] = range(5)) -> list[Cell]:
@@ -197,15 +235,3 @@ def solve(
         **environment(torch.device("cpu")),
     }
     return network, result
-
-
-def results(folder: Path) -> dict[Cell, dict[str, Any]]:
-    """Return what has been measured.
-
-    Args:
-        folder: of the results, one JSON file a cell.
-
-    Returns:
-        The result of each cell; see `solve`.
-    """
-    return read_results(Cell, folder)

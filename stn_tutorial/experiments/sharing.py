@@ -1,171 +1,207 @@
 """The work on a table of runs, shared by any number of processes or machines.
 
 A process takes the cells that have no result, one after the other, and leaves out those
-that another one is at. Whoever shares a folder shares the work.
+that another one is at, until all are done. Whoever shares a folder shares the work;
+what a killed process began, the others finish.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
-from dataclasses import asdict
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, MutableSequence, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, NoReturn
 
 import torch
 from filelock import FileLock, Timeout
-from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 from tqdm.auto import tqdm
 
-from stn_tutorial.data.distortions import DISTORTIONS
-from stn_tutorial.experiments.distorted_digits import Config, make_model, run
-from stn_tutorial.experiments.results import write_json
+from stn_tutorial.data.digits import DataError
+from stn_tutorial.experiments.results import Cell, is_done, write_result
 
-__all__ = ["missing", "result_file", "work"]
+__all__ = ["FailedRuns", "work"]
 
-
-class _Cell(Protocol):
-    """A place of a table and a seed: a frozen dataclass."""
-
-    @property
-    def name(self) -> str: ...
+_PAUSE = 0.5  # seconds between two looks at what other processes are at
 
 
-AnyCell = TypeVar("AnyCell", bound=_Cell)
-Finish = Callable[[Config, nn.Module, dict[str, Any]], dict[str, Any]]
-
-
-def result_file(folder: Path, cell: AnyCell) -> Path:
-    """Return where a cell's result is kept.
-
-    Args:
-        folder: of the results.
-        cell: any.
-
-    Returns:
-        The path of a JSON file, which may not exist yet.
-    """
-    return folder / f"{cell.name}.json"
-
-
-def missing(todo: Mapping[AnyCell, Path], runs: Path) -> Iterator[AnyCell]:
-    """Return the cells without a result, but for those that another process is at.
-
-    The operating system locks a cell while the caller is at it, and unlocks it when the
-    process ends, however it ends.
-
-    Args:
-        todo: the cells in the order of work, and the folder of each one's result.
-        runs: where the locks are kept.
-
-    Returns:
-        The cells, one after the other.
-    """
-    runs.mkdir(parents=True, exist_ok=True)
-    for cell, folder in todo.items():
-        lock = FileLock(runs / f"{cell.name}.lock", blocking=False)
-        with suppress(Timeout), lock:
-            if not result_file(folder, cell).exists():
-                yield cell
+class FailedRuns(RuntimeError):
+    """Some of the runs failed, and the others are done; the message names them."""
 
 
 def work(
-    todo: Mapping[AnyCell, Config],
+    cells: Sequence[Cell],
     folder: Path,
     runs: Path,
     *,
-    finish: Finish | None = None,
     workers: int = 1,
     progress: bool = True,
+    **options: Any,
 ) -> None:
-    """Run what is `missing`; a killed run goes on at its last epoch.
+    """Run the cells that have no result; a killed run goes on at its last epoch.
+
+    Cells that another process is at, here or on another machine, are waited for, and
+    taken over if it ends without a result.
 
     Args:
-        todo: the cells and their configurations, in the order of work.
+        cells: in the order of work.
         folder: of the results, one JSON file a cell.
         runs: where locks and checkpoints are kept.
-        finish: from a configuration, its trained model and its result to what is kept
-            of them, ``test_error`` at least; the default keeps the result.
         workers: processes that share the work; on a CPU, they share its threads as
             well. Small networks leave a GPU idle much of the time: let several share.
-        progress: show a bar of all the work, with the time it will still take, and the
-            error of each run that ends.
+        progress: show how many cells are done, and each run that ends.
+        options: of the cells' `measure`.
 
     Raises:
-        RuntimeError: if another worker failed; it has said why.
+        FailedRuns: if runs failed. The others are done.
     """
-    amounts = {cell: _operations(config) for cell, config in todo.items()}
-    threads = max(1, torch.get_num_threads() // workers)
-    job = (todo, amounts, folder, runs, finish, threads)
-    fresh = torch.multiprocessing.get_context("spawn")  # CUDA bears no fork
+    if type(workers) is not int or workers < 1:
+        raise ValueError(f"workers must be an integer >= 1, got {workers!r}")
+    runs.mkdir(parents=True, exist_ok=True)
+    before = torch.get_num_threads()
+    threads = max(1, before // workers)
+    context = multiprocessing.get_context("spawn")  # CUDA bears no fork
+    failed = context.Array("b", max(1, len(cells)), lock=False)
+    job = (cells, failed, folder, runs, progress, options)
     others = [
-        # A daemon ends when this process does.
-        fresh.Process(target=_work_alone, args=(*job, progress, False), daemon=True)
+        context.Process(target=_worker, args=(job, threads), daemon=True)
         for _ in range(workers - 1)
     ]
-    for other in others:
-        other.start()
-    before = torch.get_num_threads()
     try:
-        _work_alone(*job, progress, True)
+        with _left_to_the_parent(signal.SIGINT):
+            for other in others:
+                other.start()
+        torch.set_num_threads(threads)
+        _share(*job, first=True)
         for other in others:
             other.join()
     finally:
         torch.set_num_threads(before)
         for other in others:
-            other.terminate()
-    if any(other.exitcode for other in others):
-        raise RuntimeError("a worker failed; its cell is still missing")
+            if other.pid:
+                other.terminate()
+                other.join()
+    names = [cell.name for cell, wrong in zip(cells, failed) if wrong]
+    if names:
+        raise FailedRuns(f"{len(names)} of {len(cells)} failed: {', '.join(names)}")
 
 
-def _work_alone(
-    todo: Mapping[_Cell, Config],
-    amounts: Mapping[_Cell, float],
+def _share(
+    cells: Sequence[Cell],
+    failed: MutableSequence[int],
     folder: Path,
     runs: Path,
-    finish: Finish | None,
-    threads: int,
     progress: bool,
+    options: dict[str, Any],
+    *,
     first: bool,
 ) -> None:
-    """All the work of a process; the first one has the bar."""
+    """Do the work of one process, until every cell is done or has failed."""
+    left = list(range(len(cells)))
+    bar = tqdm(total=len(cells), unit="cell", disable=not (progress and first))
+    with bar:
+        while True:
+            left = [k for k in left if not (failed[k] or is_done(folder, cells[k]))]
+            bar.update(len(cells) - len(left) - bar.n)
+            if not left:
+                return
+            idle = True
+            for index in left:
+                cell = cells[index]
+                with _locked(runs / f"{cell.name}.lock") as mine:
+                    if not mine or failed[index] or is_done(folder, cell):
+                        continue
+                    idle = False
+                    bar.set_description(cell.name)
+                    failed[index] = not _run(
+                        cell, folder, runs, progress, options, bars=progress and first
+                    )
+                    bar.update(1)
+            if idle:
+                time.sleep(_PAUSE)
+
+
+def _run(
+    cell: Cell,
+    folder: Path,
+    runs: Path,
+    progress: bool,
+    options: dict[str, Any],
+    *,
+    bars: bool,
+) -> bool:
+    """Run a cell and write its result; return whether that went well."""
+    try:
+        result = cell.measure(runs / cell.name, progress=bars, **options)
+        write_result(folder, cell, result)
+    except (DataError, OSError):  # the next cell would fare no better
+        raise
+    except Exception as error:
+        _say(f"{cell.name} failed: {type(error).__name__}: {error}", sys.stderr)
+        return False
+    if progress:
+        error = f"{result['test_error']:.2f}%, " if "test_error" in result else ""
+        _say(f"{cell.name}: {error}{result['seconds']:.0f} s", sys.stdout)
+    return True
+
+
+def _say(line: str, stream: Any) -> None:
+    """Print a line, above the bar if there is one."""
+    tqdm.write(" ".join(line.split()), file=stream)
+    stream.flush()
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[bool]:
+    """Try to lock a file, and tell whether it is; the system unlocks what dies."""
+    lock = FileLock(path, blocking=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+def _worker(job: tuple[Any, ...], threads: int) -> None:
+    """Do the work of a process that was started for it."""
+    signal.signal(signal.SIGTERM, _end)
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
     torch.set_num_threads(threads)
-
-    def finished() -> float:
-        """What is done by now, by whichever process."""
-        return sum(amounts[cell] for cell in todo if result_file(folder, cell).exists())
-
-    bar = tqdm(
-        total=sum(amounts.values()),
-        initial=finished(),
-        bar_format="{desc}{percentage:3.0f}% |{bar:30}| {elapsed}, {remaining} left",
-        disable=not (progress and first),
-    )
-    for cell in missing(dict.fromkeys(todo, folder), runs):
-        config = todo[cell]
-        bar.set_description(cell.name)
-        each = amounts[cell] / config.recipe.epochs
-
-        def show(epoch: int, model: nn.Module, each: float = each) -> None:
-            bar.n = finished() + each * epoch
-            bar.refresh()
-
-        done, result = run(
-            config, runs / cell.name, on_epoch=show, progress=progress and first
-        )
-        if finish:
-            result = finish(config, done.model, result)
-        write_json(result_file(folder, cell), {"cell": asdict(cell), **result})
-        if progress:
-            bar.write(f"{cell.name}: {result['test_error']:.2f}%")
-    bar.close()
+    try:
+        _share(*job, first=False)
+    except (DataError, OSError) as error:
+        _say(f"a worker stopped: {error}", sys.stderr)
+        raise SystemExit(1) from None
 
 
-def _operations(config: Config) -> float:
-    """What a run costs: the operations of an image, times the images."""
-    image = torch.zeros(1, 1, *DISTORTIONS[config.distortion].size)
-    counter = FlopCounterMode(display=False)
-    with counter, torch.inference_mode():
-        make_model(config).eval()(image)
-    return counter.get_total_flops() * config.recipe.epochs * (config.limit or 60_000)
+def _end(*_: object) -> NoReturn:
+    """End as if the work were done, and leave nothing to be cleaned up."""
+    raise SystemExit(1)
+
+
+def _end_with_the_parent() -> None:
+    """End this process when the one that started it has ended, however it did."""
+    multiprocessing.parent_process().join()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+@contextmanager
+def _left_to_the_parent(number: signal.Signals) -> Iterator[None]:
+    """Let processes that are started within ignore a signal: the parent ends them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)

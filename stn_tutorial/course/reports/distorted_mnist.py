@@ -6,9 +6,9 @@ the families differ in their line and marker, and filled marks are measured here
 
 from __future__ import annotations
 
-import json
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import accumulate, product
 from pathlib import Path
 from typing import Any
@@ -18,17 +18,25 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from stn_tutorial.course.plotting import COLORS, ERROR_FLOOR, label_panels, make_panels
-from stn_tutorial.experiments.distorted_mnist import COLUMNS, PAPER, ROWS, Cell
-from stn_tutorial.experiments.results import select
+from stn_tutorial.course.reports import markdown_table, mean_and_spread
+from stn_tutorial.experiments.distorted_mnist import (
+    COLUMNS,
+    PAPER,
+    RECIPES,
+    ROWS,
+    Cell,
+    at_other_budgets,
+)
+from stn_tutorial.experiments.results import read_results, select
 
 __all__ = [
-    "at_other_budgets",
     "draw_against_paper",
     "draw_against_parameters",
     "draw_against_time",
     "draw_gains",
     "errors",
     "overview",
+    "report",
     "table",
 ]
 
@@ -38,14 +46,43 @@ Results = Mapping[Cell, Mapping[str, Any]]
 STYLES = {None: "-o", "affine": "-o", "projective": "--s", "tps": ":^"}
 
 
+def report(folder: Path) -> tuple[str, dict[str, Callable[[], Figure]]]:
+    """Return the tables of some results, and what draws their figures.
+
+    Args:
+        folder: of the results.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+        ValueError: if it holds no results, or a damaged one.
+    """
+    found, others = read_results(folder, Cell), at_other_budgets(folder)
+    if not found:
+        raise ValueError(f"{folder} holds no results of the table")
+    text = "\n".join(
+        f"{recipe}: ours, mean ± sd (seeds); the paper's\n\n{table(found, recipe)}"
+        for recipe in RECIPES
+    )
+    drawings = {"against_paper": partial(draw_against_paper, found)}
+    for recipe in {cell.recipe: None for cell in found}:
+        drawings |= {
+            f"{recipe}_against_time": partial(draw_against_time, found, recipe),
+            f"{recipe}_against_parameters": partial(
+                draw_against_parameters, found, others, recipe
+            ),
+            f"{recipe}_gains": partial(draw_gains, found, recipe),
+        }
+    return text, drawings
+
+
 def errors(results: Results, recipe: str, column: str, row: str) -> list[float]:
     """Return the test errors of one place of the table.
 
     Args:
-        results: of `stn_tutorial.experiments.distorted_mnist.results`.
-        recipe: one of its ``RECIPES``.
-        column: one of its ``COLUMNS``.
-        row: one of its ``ROWS``.
+        results: of `read_results`, for the cells of `distorted_mnist`.
+        recipe: one of `stn_tutorial.experiments.distorted_mnist.RECIPES`.
+        column: one of ``COLUMNS``.
+        row: one of ``ROWS``.
 
     Returns:
         The errors after the last epoch in percent, one a seed.
@@ -58,29 +95,28 @@ def table(results: Results, recipe: str) -> str:
     """Return one recipe's table as Markdown, with the paper's numbers beside ours.
 
     Args:
-        results: of `stn_tutorial.experiments.distorted_mnist.results`.
-        recipe: one of its ``RECIPES``.
+        results: of `read_results`, for the cells of `distorted_mnist`.
+        recipe: one of ``RECIPES``.
 
     Returns:
         A line for each row that was measured. Each place holds the mean error in
         percent, its standard deviation and the number of seeds; then the paper's error.
     """
     measured = {(cell.row, cell.recipe) for cell in results}
-    lines = [["model", *COLUMNS], ["---", *("---:" for _ in COLUMNS)]]
-    for row in ROWS:
-        if (row, recipe) in measured:
-            places = (_place(results, recipe, column, row) for column in COLUMNS)
-            lines.append([row, *places])
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    rows = [
+        [row, *(_entry(results, recipe, column, row) for column in COLUMNS)]
+        for row in ROWS
+        if (row, recipe) in measured
+    ]
+    return markdown_table(["model", *COLUMNS], rows)
 
 
-def _place(results: Results, recipe: str, column: str, row: str) -> str:
+def _entry(results: Results, recipe: str, column: str, row: str) -> str:
     """Such as ``0.61 ± 0.03 (3); 0.5``: ours, and the paper's."""
     if row not in PAPER[column]:
         return ""
     found = errors(results, recipe, column, row)
-    spread = f" ± {statistics.stdev(found):.2f}" if len(found) > 1 else ""
-    ours = f"{statistics.mean(found):.2f}{spread} ({len(found)})" if found else "–"
+    ours = mean_and_spread(found) if found else "–"
     return f"{ours}; {PAPER[column][row]}"
 
 
@@ -114,28 +150,11 @@ def overview(done: Iterable[Cell], wanted: Iterable[Cell]) -> str:
     return "\n".join([*lines, f"{len(wanted) - missing} done, {missing} missing"])
 
 
-def at_other_budgets(folder: Path) -> list[tuple[Cell, dict[str, Any]]]:
-    """Return results of cells at other numbers of parameters than the table's.
-
-    Args:
-        folder: of the table's results; these are in folders below its ``budgets``.
-
-    Returns:
-        Each cell with its result, whose ``config`` tells the budget. A cell may be
-        there several times.
-    """
-    found = []
-    for path in sorted((folder / "budgets").rglob("*.json")):
-        result = json.loads(path.read_text(encoding="utf-8"))
-        found.append((Cell(**result.pop("cell")), result))
-    return found
-
-
 def draw_against_paper(results: Results) -> Figure:
     """Draw every error beside the paper's, a panel for each column that was measured.
 
     Args:
-        results: of `stn_tutorial.experiments.distorted_mnist.results`.
+        results: of `read_results`, for the cells of `distorted_mnist`.
 
     Returns:
         The figure. Filled marks: today's recipe; hollow: the paper's, scaled down;
@@ -164,8 +183,8 @@ def draw_against_time(results: Results, recipe: str) -> Figure:
     """Draw the test error of every epoch against the minutes of training so far.
 
     Args:
-        results: of `stn_tutorial.experiments.distorted_mnist.results`.
-        recipe: one of its ``RECIPES``.
+        results: of `read_results`, for the cells of `distorted_mnist`.
+        recipe: one of ``RECIPES``.
 
     Returns:
         The figure, with a panel for each column that was measured and a line for each
@@ -188,9 +207,10 @@ def draw_against_parameters(
     """Draw errors against the number of parameters.
 
     Args:
-        results: of `stn_tutorial.experiments.distorted_mnist.results`.
-        others: of `at_other_budgets`; columns without are left out if there are any.
-        recipe: one of its ``RECIPES``.
+        results: of `read_results`, for the cells of `distorted_mnist`.
+        others: of `stn_tutorial.experiments.distorted_mnist.at_other_budgets`; if there
+            are any, columns without are left out.
+        recipe: one of ``RECIPES``.
 
     Returns:
         The figure, with a line for each row: the mean over seeds.
@@ -219,8 +239,8 @@ def draw_gains(results: Results, recipe: str) -> Figure:
     """Draw by what factor each transformer changes the error of the plain network.
 
     Args:
-        results: of `stn_tutorial.experiments.distorted_mnist.results`.
-        recipe: one of its ``RECIPES``.
+        results: of `read_results`, for the cells of `distorted_mnist`.
+        recipe: one of ``RECIPES``.
 
     Returns:
         The figure: a panel for each classifier, a place for each column of the table, a

@@ -1,0 +1,229 @@
+"""The tables and figures of CoordConv in transformers, from the result files."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from stn_tutorial.course.plotting import COLORS, ERROR_FLOOR, label_panels, make_panels
+from stn_tutorial.course.reports import markdown_table, mean_and_spread
+from stn_tutorial.experiments.coordconv_stn import (
+    ARRANGEMENTS,
+    COLUMNS,
+    Cell,
+    Difference,
+    paired,
+)
+from stn_tutorial.experiments.results import read_results, select
+
+__all__ = [
+    "difference_table",
+    "draw_convergence",
+    "draw_differences",
+    "effect",
+    "error_table",
+    "pose_table",
+    "report",
+]
+
+Results = Mapping[Cell, Mapping[str, Any]]
+
+#: The line of each arrangement: no coordinates are black.
+STYLES = {
+    "plain": {"color": COLORS["ink"], "ls": "-"},
+    "first": {"color": COLORS["output"], "ls": "-"},
+    "everywhere": {"color": COLORS["output"], "ls": "--"},
+    "radius": {"color": COLORS["output"], "ls": ":"},
+    "both": {"color": COLORS["output"], "ls": "-."},
+    "pooled": {"color": COLORS["ink"], "ls": "--"},
+    "pooled-first": {"color": COLORS["input"], "ls": "--"},
+}
+
+
+def report(folder: Path) -> tuple[str, dict[str, Callable[[], Figure]]]:
+    """Return the tables of some results, and what draws their figures.
+
+    Args:
+        folder: of the results.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+        ValueError: if it holds no results, or a damaged one.
+    """
+    found = read_results(folder, Cell)
+    if not found:
+        raise ValueError(f"{folder} holds no results of CoordConv in transformers")
+    tables = (error_table, difference_table, pose_table)
+    return "\n".join(table(found) for table in tables), {
+        "differences": partial(draw_differences, found),
+        "convergence": partial(draw_convergence, found),
+    }
+
+
+def effect(change: Difference) -> str:
+    """Return what a change of the error says of the coordinates that made it.
+
+    >>> effect(Difference((-0.3, -0.2, -0.3))), effect(Difference((-0.3, 0.2)))
+    ('helps', 'undecided')
+
+    Returns:
+        ``helps``, ``hurts``, or ``undecided`` if the confidence interval holds zero.
+    """
+    if not change.excludes_zero:
+        return "undecided"
+    return "helps" if change.mean < 0 else "hurts"
+
+
+def error_table(found: Results) -> str:
+    """Return the test errors of transformers with coordinates, as Markdown.
+
+    Args:
+        found: of `read_results`, for the cells of `coordconv_stn`.
+
+    Returns:
+        A line for each arrangement: mean error in percent ± standard deviation, and the
+        number of seeds, on each distortion.
+    """
+    rows = []
+    for name in ARRANGEMENTS:
+        runs = [_runs(found, column=column, arrangement=name) for column in COLUMNS]
+        if any(runs):
+            errors = [[run["test_error"] for run in each] for each in runs]
+            shown = (mean_and_spread(each) if each else "–" for each in errors)
+            rows.append([name, *shown])
+    return markdown_table(["coordinates", *COLUMNS], rows)
+
+
+def difference_table(found: Results, *, epoch: int | None = None) -> str:
+    """Return what coordinates change, seed by seed, as Markdown.
+
+    Args:
+        found: of `read_results`, for the cells of `coordconv_stn`.
+        epoch: after which to compare; the default is the last one.
+
+    Returns:
+        A line for each distortion that was measured: for each arrangement, the mean
+        difference of its error from that of the same network without coordinates, in
+        percentage points, with the 95% confidence interval and its `effect`.
+    """
+    pairs = list(_pairs(found))
+    rows = []
+    for column in COLUMNS:
+        line = [_change(found, column, *pair, epoch=epoch) for pair in pairs]
+        if any(line):
+            rows.append([column, *(each or "–" for each in line)])
+    return markdown_table(["distortion", *(name for name, _ in pairs)], rows)
+
+
+def _change(
+    found: Results, column: str, name: str, against: str, *, epoch: int | None
+) -> str:
+    """Such as ``-0.05 [-0.23, +0.12] undecided``, or nothing if no seeds are shared."""
+    try:
+        change = paired(found, column, name, against=against, epoch=epoch)
+    except ValueError:
+        return ""
+    low, high = (change.mean + s * change.half_width for s in (-1, 1))
+    return f"{change.mean:+.2f} [{low:+.2f}, {high:+.2f}] {effect(change)}"
+
+
+def pose_table(found: Results) -> str:
+    """Return how much the poses of digits of a class differ, as Markdown.
+
+    Args:
+        found: of `read_results`, for the cells of `coordconv_stn`.
+
+    Returns:
+        A line for each distortion with a true pose, as the digits come and as each
+        arrangement passes them on: standard deviations of angle, scale and shift, the
+        mean over seeds; see `stn_tutorial.experiments.coordconv_stn.pose_spread`.
+    """
+    head = ["distortion", "coordinates", "angle (°)", "scale (%)", "shift (px)"]
+    rows = []
+    for column in COLUMNS:
+        for name in ARRANGEMENTS:
+            runs = _runs(found, column=column, arrangement=name)
+            if not runs or not runs[0]["poses"]:
+                continue
+            if not rows or rows[-1][0] != column:
+                before = runs[0]["poses"]["as_they_come"].values()
+                rows.append([column, "(as they come)", *(f"{v:.1f}" for v in before)])
+            poses = [run["poses"]["passed_on"] for run in runs]
+            after = (
+                mean_and_spread([pose[key] for pose in poses], digits=1)
+                for key in poses[0]
+            )
+            rows.append([column, name, *after])
+    return markdown_table(head, rows, names=2)
+
+
+def draw_differences(found: Results) -> Figure:
+    """Draw what coordinates change: mean differences with their confidence intervals.
+
+    Args:
+        found: of `read_results`, for the cells of `coordconv_stn`.
+
+    Returns:
+        The figure: a panel for each distortion, a line for each arrangement. Left of
+        zero, coordinates help. Dots are the seeds. The control, whose effect may be ten
+        times as large, is left to `difference_table`.
+    """
+    pairs = [pair for pair in _pairs(found) if pair[1] == "plain"]
+    fig, panels = make_panels(list(COLUMNS), height=0.6 + 0.2 * len(pairs), sharey=True)
+    for column, ax in panels.items():
+        ax.axvline(0, color=COLORS["faint"])
+        for place, (name, against) in enumerate(pairs):
+            try:
+                change = paired(found, column, name, against=against)
+            except ValueError:
+                continue
+            color = STYLES[name]["color"]
+            look = {"color": color, "marker": "o", "ms": 4, "capsize": 3}
+            ax.errorbar(change.mean, place, xerr=change.half_width, **look)
+            high = [place - 0.28] * len(change.each)
+            ax.plot(change.each, high, ls="", marker=".", ms=3, color=COLORS["faint"])
+        ax.set_yticks(range(len(pairs)), [name for name, _ in pairs])
+        ax.set(ylim=(len(pairs) - 0.5, -0.7))
+    return label_panels(fig, "change of the error (points)", "", {})
+
+
+def draw_convergence(found: Results) -> Figure:
+    """Draw the mean test error after each epoch.
+
+    Args:
+        found: of `read_results`, for the cells of `coordconv_stn`.
+
+    Returns:
+        The figure: a panel for each distortion, a line for each arrangement.
+    """
+    fig, panels = make_panels(list(COLUMNS), height=1.8)
+    shown = [name for name in ARRANGEMENTS if _runs(found, arrangement=name)]
+    for column, ax in panels.items():
+        for name in shown:
+            runs = _runs(found, column=column, arrangement=name)
+            curves = [[e["test_error"] for e in run["history"]] for run in runs]
+            means = [statistics.mean(errors) for errors in zip(*curves, strict=True)]
+            means = [max(ERROR_FLOOR, mean) for mean in means]
+            if runs:
+                ax.plot(range(1, len(means) + 1), means, lw=1.3, **STYLES[name])
+        ax.set(yscale="log")
+    looks = {name: STYLES[name] for name in shown}
+    return label_panels(fig, "epoch", "test error (%)", looks)
+
+
+def _runs(found: Mapping[Any, Any], **wanted: str) -> list[Any]:
+    """The results of the cells that are as wanted, in the order of their seeds."""
+    return list(select(found, **wanted).values())
+
+
+def _pairs(found: Results) -> Iterable[tuple[str, str]]:
+    """Each arrangement that was measured, and its like without coordinates."""
+    for name in ARRANGEMENTS:
+        against = "pooled" if name.startswith("pooled") else "plain"
+        if name != against and _runs(found, arrangement=name):
+            yield name, against
