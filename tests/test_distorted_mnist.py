@@ -83,7 +83,8 @@ def test_an_unknown_name_is_refused(argument, name):
     ],
 )
 def test_a_cell_that_the_table_lacks_is_refused(what):
-    with pytest.raises(ValueError, match=rf"^{list(what)[-1]} must be .*, got"):
+    said = rf"^{list(what)[-1]} must be .*, got"
+    with pytest.raises((TypeError, ValueError), match=said):
         replace(FCN, **what)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from stn_tutorial.experiments.results import check_cell
+from stn_tutorial.experiments.results import Seed, check_cell
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class TinyCell:
     RESULT: ClassVar[dict[str, Any]] = {"seconds": float, "process": int}
 
     kind: str
-    seed: int = 0
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
         kinds = "quick", "wrong", "infinite", "fatal", "patient", "endless", "full"

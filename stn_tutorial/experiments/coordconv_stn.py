@@ -26,7 +26,7 @@ from stn_tutorial.data.distortions import fixed_test_set
 from stn_tutorial.experiments import distorted_mnist
 from stn_tutorial.experiments.distorted_digits import RESULT, Config, run
 from stn_tutorial.experiments.models import TransformedClassifier
-from stn_tutorial.experiments.results import check_cell, select
+from stn_tutorial.experiments.results import Seed, check_cell, select
 from stn_tutorial.experiments.training import Recipe
 from stn_tutorial.families import Affine, convert
 
@@ -84,6 +84,7 @@ class Cell:
         seed: of weights, order and distortions.
 
     Raises:
+        TypeError: if a name is no string, or the seed no integer.
         ValueError: if there is no such run.
     """
 
@@ -94,7 +95,7 @@ class Cell:
 
     column: str
     arrangement: str
-    seed: int = 0
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
         check_cell(self, column=COLUMNS, arrangement=ARRANGEMENTS)
@@ -267,7 +268,8 @@ class Difference:
         n = len(self.each)
         if n < 2:
             return math.inf
-        return student.ppf(0.975, n - 1) * statistics.stdev(self.each) / math.sqrt(n)
+        t = float(student.ppf(0.975, n - 1))
+        return t * statistics.stdev(self.each) / math.sqrt(n)
 
     @property
     def excludes_zero(self) -> bool:

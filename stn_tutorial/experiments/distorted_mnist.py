@@ -24,7 +24,7 @@ from torch import nn
 
 from stn_tutorial._validate import check_choice
 from stn_tutorial.experiments.distorted_digits import RESULT, Config, make_model, run
-from stn_tutorial.experiments.results import check_cell, read_results
+from stn_tutorial.experiments.results import Seed, check_cell, read_results
 from stn_tutorial.experiments.training import Recipe
 
 __all__ = [
@@ -95,6 +95,7 @@ class Cell:
         seed: of weights, order and distortions.
 
     Raises:
+        TypeError: if a name is no string, or the seed no integer.
         ValueError: if the table has no such cell.
     """
 
@@ -103,7 +104,7 @@ class Cell:
     recipe: str
     column: str
     row: str
-    seed: int = 0
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
         check_cell(self, recipe=RECIPES, column=COLUMNS)

@@ -29,7 +29,7 @@ from stn_tutorial.experiments.not_so_clevr_networks import (
     CoordConvRegressor,
     DeconvDecoder,
 )
-from stn_tutorial.experiments.results import ENVIRONMENT, check_cell
+from stn_tutorial.experiments.results import ENVIRONMENT, Seed, check_cell
 from stn_tutorial.experiments.training import environment
 
 __all__ = ["TASKS", "Cell", "Network", "Task", "answers", "cells", "solve"]
@@ -165,6 +165,7 @@ class Cell:
         seed: of the weights, the order, and the uniform split.
 
     Raises:
+        TypeError: if a name is no string, or the seed no integer.
         ValueError: if there is no such run.
     """
 
@@ -191,7 +192,7 @@ class Cell:
     task: str
     split: str
     network: str
-    seed: int = 0
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
         check_cell(self, task=TASKS, split=SPLITS)

@@ -12,16 +12,18 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, is_dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Annotated, Any, ClassVar, Protocol, TypeVar
 
 from stn_tutorial._validate import check_choice, check_number, kind_of
+from stn_tutorial.experiments._options import Range, check_options, options_from
 
 __all__ = [
     "ENVIRONMENT",
     "Cell",
+    "Seed",
     "atomically",
     "check_cell",
     "check_result",
@@ -36,6 +38,7 @@ __all__ = [
     "write_result",
 ]
 
+Seed = Annotated[int, Range(least=0, below=2**32)]
 #: What every result says of where and when it was made; see `check_result`.
 ENVIRONMENT = {"device": str, "processes": int, "finished": str, "versions": {str: str}}
 
@@ -84,18 +87,19 @@ def results_folder() -> Path:
 
 
 def check_cell(cell: Any, **known: Iterable[str]) -> None:
-    """Raise a ValueError unless a cell's names are known and its seed is a seed.
+    """Raise unless a cell's names are known and its seed is a `Seed`.
 
     Args:
-        cell: with a ``seed``.
+        cell: a dataclass.
         known: for each other attribute of it, the names it may have.
+
+    Raises:
+        TypeError: if an attribute is of another type than its annotation says.
+        ValueError: if a name is unknown, or a number out of its range.
     """
+    check_options(cell)
     for attribute, names in known.items():
         check_choice(getattr(cell, attribute), attribute, tuple(names))
-    if type(cell.seed) is not int or not 0 <= cell.seed < 2**32:
-        raise ValueError(
-            f"seed must be an integer from 0 to 2**32 - 1, got {cell.seed!r}"
-        )
 
 
 def check_result(content: Any, template: Any, name: str = "the file") -> None:
@@ -124,7 +128,7 @@ def check_result(content: Any, template: Any, name: str = "the file") -> None:
         except (TypeError, OverflowError) as error:
             raise ValueError(str(error)) from None
     elif is_dataclass(template):
-        _make(template, content, name)
+        options_from(template, content, name)
     elif isinstance(template, type):
         is_kind = isinstance(content, template) and not (
             template is int and isinstance(content, bool)
@@ -156,22 +160,6 @@ def _check_keys(content: Any, template: Mapping[Any, Any], name: str) -> None:
         raise ValueError(f"{name} must have {', '.join(missing)}")
     if unknown := sorted(content.keys() - known):
         raise ValueError(f"{name} has {', '.join(unknown)}, which nothing here knows")
-
-
-def _make(kind: Any, content: Any, name: str) -> Any:
-    """The dataclass with these fields, some of which may be dataclasses again."""
-    _check_keys(content, {f"{field.name}?": Any for field in fields(kind)}, name)
-    values = dict(content)
-    for field in fields(kind):
-        if is_dataclass(field.default_factory) and field.name in values:
-            part = values[field.name]
-            values[field.name] = _make(
-                field.default_factory, part, f"{name}.{field.name}"
-            )
-    try:
-        return kind(**values)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name}: {error}") from None
 
 
 def result_file(folder: Path, cell: Cell) -> Path:

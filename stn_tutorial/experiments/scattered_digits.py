@@ -25,7 +25,7 @@ from stn_tutorial.coordinates import base_grid
 from stn_tutorial.data.digits import load_digits
 from stn_tutorial.data.scattered_digits import COUNT, Scene, scatter
 from stn_tutorial.experiments.models import count_parameters, seeded, use_coordconv
-from stn_tutorial.experiments.results import ENVIRONMENT, check_cell
+from stn_tutorial.experiments.results import ENVIRONMENT, Seed, check_cell
 from stn_tutorial.experiments.training import environment
 from stn_tutorial.localization import normalized_convolution
 
@@ -98,6 +98,7 @@ class Cell:
         seed: of the weights and of what is scattered in training.
 
     Raises:
+        TypeError: if a name is no string, or the seed no integer.
         ValueError: if there is no such run.
     """
 
@@ -114,7 +115,7 @@ class Cell:
 
     boxes: str
     network: str
-    seed: int = 0
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
         check_cell(self, boxes=BOXES, network=("convolution", "coordconv"))
