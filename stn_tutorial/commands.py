@@ -162,7 +162,8 @@ class Data:
 
     def run(self) -> None:
         """Fetch what is missing, and print the checksums."""
-        from stn_tutorial.data.digits import cache_folder, fetch_mnist, load_digits
+        from stn_tutorial.data.archives import cache_folder, fetch_mnist
+        from stn_tutorial.data.digits import load_digits
 
         if self.source == "mnist":
             for path in fetch_mnist():
@@ -387,7 +388,7 @@ def _command(arguments: list[str]) -> object:
 
 def _failures() -> tuple[type[Exception], ...]:
     """What can go wrong on the way, and is told in one line."""
-    from stn_tutorial.data.digits import DataError
+    from stn_tutorial.data.archives import DataError
     from stn_tutorial.experiments.sharing import FailedRuns
 
     return DataError, FailedRuns

@@ -22,7 +22,7 @@ import torch
 from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 
-from stn_tutorial.data.digits import DataError
+from stn_tutorial.data.archives import DataError
 from stn_tutorial.experiments.results import Cell, is_done, write_result
 
 __all__ = ["FailedRuns", "work"]
