@@ -93,10 +93,9 @@ class Export:
         from stn_tutorial.experiments.results import atomically
 
         config, model = load_model(self.folder)
-        if not (find_spec("onnx") and find_spec("onnxscript")):
+        if not (find_spec("onnx") and find_spec("onnxscript")):  # in none of our extras
             raise ValueError("export needs two packages: pip install onnx onnxscript")
-        import onnx
-
+        check = import_module("onnx.checker").check_model
         digits = load_digits("test", config.data)
         images = fixed_test_set(digits.images[:2], config.distortion).images
         with atomically(self.to) as part:
@@ -112,7 +111,7 @@ class Export:
                 dynamic_shapes=({0: torch.export.Dim("batch", max=2**31 - 1)},),
                 verbose=False,
             )
-            onnx.checker.check_model(part, full_check=True)
+            check(part, full_check=True)
         print(f"wrote {self.to}")
 
 

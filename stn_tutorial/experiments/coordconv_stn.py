@@ -175,6 +175,9 @@ def cells(
         arrangements: of `ARRANGEMENTS`.
         seeds: of weights, order and distortions.
 
+    Returns:
+        The cells, in the order of work.
+
     Raises:
         ValueError: if a name is unknown.
     """

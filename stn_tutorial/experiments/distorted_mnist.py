@@ -186,6 +186,9 @@ def cells(
         rows: of `ROWS`; where the paper has none, nor has this table.
         seeds: of weights, order and distortions.
 
+    Returns:
+        The cells, in the order of work.
+
     Raises:
         ValueError: if a name is unknown.
     """

@@ -56,7 +56,16 @@ class Cell(Protocol):
     def measure(
         self, checkpoints: Path, *, progress: bool, **options: Any
     ) -> dict[str, Any]:
-        """Run the cell and return its result; go on where a killed run stopped."""
+        """Run the cell; go on where a killed run of it stopped.
+
+        Args:
+            checkpoints: a folder for this run alone.
+            progress: show a bar.
+            options: what else decides how it is run.
+
+        Returns:
+            The result, ready for JSON.
+        """
 
 
 AnyCell = TypeVar("AnyCell", bound=Cell)
@@ -168,6 +177,9 @@ def result_file(folder: Path, cell: Cell) -> Path:
     Args:
         folder: of the results.
         cell: whose name the file has.
+
+    Returns:
+        The path of a JSON file.
     """
     return folder / f"{cell.name}.json"
 
@@ -252,6 +264,9 @@ def is_done(folder: Path, cell: Cell) -> bool:
     Args:
         folder: of the results.
         cell: whose result is looked for.
+
+    Returns:
+        False if the file is damaged, or is not there.
     """
     return not what_is_missing(folder, cell)
 
@@ -322,8 +337,8 @@ def atomically(path: Path) -> Iterator[Path]:
     Args:
         path: of the file.
 
-    Yields:
-        The path to write to, in the same folder.
+    Returns:
+        A context, which gives the path to write to, in the same folder.
     """
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:

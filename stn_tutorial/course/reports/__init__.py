@@ -28,6 +28,9 @@ def markdown_table(
         head: the columns' names.
         rows: of the table, below the head.
         names: how many columns, from the left, hold names; numbers stand to the right.
+
+    Returns:
+        The lines of the table, each with a line break.
     """
     rule = ["---"] * names + ["---:"] * (len(head) - names)
     return "".join(f"| {' | '.join(line)} |\n" for line in (head, rule, *rows))
@@ -38,6 +41,13 @@ def mean_and_spread(values: Sequence[float], *, digits: int = 2) -> str:
 
     >>> mean_and_spread([0.5, 0.7, 0.6]), mean_and_spread([4], digits=1)
     ('0.60 ± 0.10 (3)', '4.0 (1)')
+
+    Args:
+        values: one a seed.
+        digits: behind the point.
+
+    Returns:
+        A text such as those above.
     """
     spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
     return f"{statistics.mean(values):.{digits}f}{spread} ({len(values)})"

@@ -35,6 +35,9 @@ def report(folder: Path) -> tuple[str, dict[str, Callable[[], Figure]]]:
     Args:
         folder: of the tasks' results; those of the boxes are in its ``detection``.
 
+    Returns:
+        The text, and by the name of its file what draws each figure.
+
     Raises:
         FileNotFoundError: if there is no such folder.
         ValueError: if it holds no results, or a damaged one.

@@ -51,6 +51,9 @@ def report(folder: Path) -> tuple[str, dict[str, Callable[[], Figure]]]:
     Args:
         folder: of the results.
 
+    Returns:
+        The text, and by the name of its file what draws each figure.
+
     Raises:
         FileNotFoundError: if there is no such folder.
         ValueError: if it holds no results, or a damaged one.
@@ -70,6 +73,9 @@ def effect(change: Difference) -> str:
 
     >>> effect(Difference((-0.3, -0.2, -0.3))), effect(Difference((-0.3, 0.2)))
     ('helps', 'undecided')
+
+    Args:
+        change: of `stn_tutorial.experiments.coordconv_stn.paired`.
 
     Returns:
         ``helps``, ``hurts``, or ``undecided`` if the confidence interval holds zero.

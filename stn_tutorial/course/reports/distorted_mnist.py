@@ -52,6 +52,9 @@ def report(folder: Path) -> tuple[str, dict[str, Callable[[], Figure]]]:
     Args:
         folder: of the results.
 
+    Returns:
+        The text, and by the name of its file what draws each figure.
+
     Raises:
         FileNotFoundError: if there is no such folder.
         ValueError: if it holds no results, or a damaged one.
