@@ -18,11 +18,12 @@ import torch
 from PIL import Image
 
 from stn_tutorial import commands as cli
-from stn_tutorial.data.archives import ARCHIVES
+from stn_tutorial.data.archives import ARCHIVES, DataError
 from stn_tutorial.data.digits import load_digits
 from stn_tutorial.data.distortions import fixed_test_set
 from stn_tutorial.experiments.checkpoints import read_checkpoint
 from stn_tutorial.experiments.distorted_digits import Config, load_model
+from stn_tutorial.experiments.sharing import FailedRuns
 from stn_tutorial.experiments.training import Recipe
 
 NOTICE = "scikit-learn's 1,797 digits are used instead"
@@ -182,10 +183,11 @@ def test_evaluate_prints_the_error_of_the_result(trained, capsys):
     assert capsys.readouterr().out == f"test error {stored['test_error']:.2f}%\n"
 
 
-def test_export_writes_what_onnx_runtime_reads(trained, tmp_path, capsys):
+def test_export_writes_one_file_that_onnx_runtime_reads(trained, tmp_path, capsys):
     path = tmp_path / "model.onnx"
     assert call("export", str(trained), "--to", str(path)) == 0
     assert f"wrote {path}\n" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == [path]  # the weights are in it
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     assert [each.name for each in session.get_inputs()] == ["images"]
     assert [each.name for each in session.get_outputs()] == ["scores"]
@@ -209,6 +211,13 @@ def test_show_draws_the_digits_and_what_becomes_of_them(
     assert f"wrote {path}: digits as they come (top)" in capsys.readouterr().out
     width, height = Image.open(path).size
     assert width > 0.4 * count * height / 2  # two rows of about square pictures
+
+
+def test_export_needs_two_packages(trained, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("stn_tutorial.commands.find_spec", lambda name: None)
+    assert call("export", str(trained), "--to", str(tmp_path / "model.onnx")) == 2
+    assert "pip install onnx onnxscript" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_show_refuses_what_it_cant_show(trained, tmp_path, capsys):
@@ -344,6 +353,54 @@ def test_help_lists_the_commands_and_what_they_do(capsys):
     text = helped(capsys=capsys)
     for kind in (cli.Train, cli.Evaluate, cli.Export, cli.Show, cli.Data):
         assert f"{kind.__name__.lower()} {' '.join(kind.__doc__.split())}" in text
+
+
+# ----------------------------------------------------------------------------- endings
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (KeyboardInterrupt(), 130, "stopped; to go on: python -m stn_tutorial data"),
+        (ValueError("no such\nthing"), 2, "error: no such thing"),
+        (FileNotFoundError("there is no x"), 2, "error: there is no x"),
+        (OSError(28, "No space left"), 1, "error: [Errno 28] No space left"),
+        (DataError("no mirror"), 1, "error: no mirror"),
+        (FailedRuns("1 of 2 failed: a-0"), 1, "error: 1 of 2 failed: a-0"),
+    ],
+)
+def test_what_goes_wrong_is_one_line_and_an_exit_code(
+    monkeypatch, capsys, error, code, line
+):
+    def run(self):
+        raise error
+
+    monkeypatch.setattr(cli.Data, "run", run)
+    assert call("data") == code
+    assert capsys.readouterr() == ("", f"{line}\n")
+    monkeypatch.setenv("RANK", "1")  # of the processes of torchrun, the first speaks
+    assert call("data") == code
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_fault_of_the_program_is_not_told_as_the_users(monkeypatch):
+    def run(self):
+        raise AttributeError("a fault")
+
+    monkeypatch.setattr(cli.Data, "run", run)
+    with pytest.raises(AttributeError):
+        call("data")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")
+@pytest.mark.parametrize("command", ["report", "train --help"])
+def test_a_reader_that_has_enough_is_no_error(tmp_path, monkeypatch, command):
+    """As in `report | head`: the pipe's other end is closed."""
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as closed:
+        monkeypatch.setattr(sys, "stdout", closed)
+        assert call(*command.split()) == 141
 
 
 # ------------------------------------------------------------------------- experiments

@@ -1,15 +1,30 @@
-"""The committed results: whole, comparable, and not chosen by test digits."""
+"""Results: only what is one is read or written; the committed ones are fair."""
 
 from __future__ import annotations
 
+import doctest
 import json
+import os
 from pathlib import Path
 
 import pytest
 
-from stn_tutorial.experiments.distorted_digits import Config
-from stn_tutorial.experiments.distorted_mnist import RECIPES
-from stn_tutorial.experiments.results import results_folder
+from stn_tutorial.experiments import (
+    coordconv_stn,
+    distorted_mnist,
+    results,
+    scattered_digits,
+)
+from stn_tutorial.experiments.distorted_digits import RESULT, Config
+from stn_tutorial.experiments.distorted_mnist import RECIPES, Cell
+from stn_tutorial.experiments.results import (
+    is_done,
+    read_files,
+    read_results,
+    results_folder,
+    write_json,
+    write_result,
+)
 from stn_tutorial.experiments.training import Recipe
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
@@ -31,12 +46,161 @@ def test_the_results_are_those_of_the_checkout_or_those_installed(
         assert results_folder() == folder
 
 
+# ------------------------------------------------------------------- what is believed
+
+
+GOOD = RESULTS / "distorted_mnist" / "today-R-cnn-0.json"
+DAMAGED = {
+    "empty": (lambda raw: b"", "it is empty"),
+    "blank": (lambda raw: b" \n", "it is empty"),
+    "truncated": (lambda raw: raw[:500], "line 29"),
+    "another encoding": (lambda raw: raw.decode().encode("utf-16"), "codec"),
+    "not JSON": (lambda raw: b"epoch,loss\n1,0.5\n", "line 1"),
+    "nested without end": (lambda raw: b"[" * 100_000, "recursion"),
+    "a list": (lambda raw: b"[1, 2]", "the file must be an object, got list"),
+    "a number": (lambda raw: b"3", "the file must be an object, got int"),
+}
+WRONG = {
+    "cell.recipe": ("../../evil", "cell: recipe must be 'paper' or 'today', got '../"),
+    "cell.column": ("RST", "cell: column must be 'R'"),
+    "cell.row": (["CNN"], "cell: row must be a str, got list"),
+    "cell.seed": (-1, "cell: seed must be an integer >= 0"),
+    "cell.colour": ("red", "cell has options that this version does not know: colour"),
+    "cell": (None, "cell must be named options, got None"),
+    "config.model": ("resnet", "config: model must be 'fcn'"),
+    "config.budget": ("150000", "config: budget must be an integer"),
+    "config.recipe.lr": (float("inf"), "config: lr must be a finite number"),
+    "config.recipe.pace": (1, "config has options that this version does not know"),
+    "parameters": (1.5, "parameters must be int, got 1.5"),
+    "processes": (True, "processes must be int, got True"),
+    "test_error": (float("nan"), "test_error must be finite, got nan"),
+    "seconds": ("35", "seconds must be a number, got '35'"),
+    "history.0.seconds": (10**400, "history[0].seconds must be"),
+    "history": ([], "history must be a list with entries, got []"),
+    "history.0.loss": (float("inf"), "history[0].loss must be finite, got inf"),
+    "history.1": (3, "history[1] must be an object, got int"),
+    "history.1.mood": ("good", "history[1] has mood, which nothing here knows"),
+    "misclassified": ([1, "2"], "misclassified[1] must be int, got '2'"),
+    "versions": ({"torch": 2}, "versions.torch must be str, got 2"),
+    "verdict": ("good", "the file has verdict, which nothing here knows"),
+}
+
+
+def refused(folder: Path) -> str:
+    """What is said of the one file in a folder: its name, what is wrong, what to do."""
+    (path,) = folder.iterdir()
+    with pytest.raises(ValueError) as caught:
+        read_results(folder, Cell)
+    said = str(caught.value)
+    assert said.startswith(f"{path} is not a result: ")
+    assert said.endswith("Restore the file, or delete it and run what is missing")
+    assert not is_done(folder, Cell("today", "R", "CNN"))
+    return said
+
+
+@pytest.mark.parametrize("how", DAMAGED)
+def test_a_damaged_file_is_told_by_name(tmp_path, how):
+    damage, words = DAMAGED[how]
+    (tmp_path / GOOD.name).write_bytes(damage(GOOD.read_bytes()))
+    assert words in refused(tmp_path)
+
+
+@pytest.mark.parametrize("where", WRONG)
+def test_a_wrong_entry_is_told_by_name(tmp_path, where):
+    content, (value, words) = read(GOOD), WRONG[where]
+    *parts, last = [int(p) if p.isdigit() else p for p in where.split(".")]
+    entry = content
+    for part in parts:
+        entry = entry[part]
+    entry[last] = value
+    (tmp_path / GOOD.name).write_text(json.dumps(content))
+    assert words in refused(tmp_path)
+
+
+@pytest.mark.parametrize("key", ["cell", "config", "test_error", "history", "device"])
+def test_a_missing_entry_is_told_by_name(tmp_path, key):
+    content = read(GOOD)
+    del content[key]
+    (tmp_path / GOOD.name).write_text(json.dumps(content))
+    assert f"the file must have {key}" in refused(tmp_path)
+
+
+def test_a_result_under_another_name_is_refused(tmp_path):
+    (tmp_path / "copy.json").write_bytes(GOOD.read_bytes())
+    said = r"copy\.json holds the result of today-R-cnn-0: rename it, or delete it"
+    with pytest.raises(ValueError, match=said):
+        read_results(tmp_path, Cell)
+    path = tmp_path / "paper-R-cnn-0.json"
+    (tmp_path / "copy.json").rename(path)
+    assert not is_done(tmp_path, Cell("paper", "R", "CNN"))
+
+
+def test_a_folder_that_is_not_there_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match="^folder must hold results: there is"):
+        read_results(tmp_path / "missing", Cell)
+
+
+def test_what_was_written_is_read(tmp_path):
+    cell, result = Cell("today", "R", "CNN"), read(GOOD)
+    result.pop("cell")
+    assert not is_done(tmp_path, cell)
+    write_result(tmp_path / "new", cell, result)
+    assert is_done(tmp_path / "new", cell)
+    assert read_results(tmp_path / "new", Cell) == {cell: result}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "a lot", None])
+def test_a_result_that_is_none_is_not_written(tmp_path, value):
+    cell, result = Cell("today", "R", "CNN"), read(GOOD)
+    result |= {"test_error": value}
+    with pytest.raises(ValueError, match="^test_error must be "):
+        write_result(tmp_path, cell, result)
+    assert not list(tmp_path.iterdir())
+
+
+def test_json_is_strict(tmp_path):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "a.json", {"loss": float("nan")})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_failed_write_leaves_the_file_as_it_was(tmp_path, monkeypatch):
+    path = tmp_path / "a.json"
+    write_json(path, {"a": 1})
+
+    def fail(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", fail)
+    with pytest.raises(OSError, match="No space left on device"):
+        write_json(path, {"a": 2})
+    assert read(path) == {"a": 1} and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
+def test_a_file_may_be_read_by_whom_the_umask_lets(tmp_path):
+    before = os.umask(0o027)
+    try:
+        write_json(tmp_path / "a.json", {})
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.json").stat().st_mode & 0o777 == 0o640
+
+
+def test_the_examples_of_the_docstrings_are_right():
+    for module in (results, coordconv_stn, distorted_mnist, scattered_digits):
+        assert doctest.testmod(module).failed == 0
+
+
+# ----------------------------------------------------------------- what was committed
+
+
 def read(path: Path) -> dict:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
 def runs(folder: str, model: str) -> list[dict]:
-    every = [read(path) for path in sorted((RESULTS / folder).glob("*.json"))]
+    every = read_files(RESULTS / folder, RESULT).values()
     return [run for run in every if run["config"]["model"] == model]
 
 

@@ -134,8 +134,10 @@ def check_result(content: Any, template: Any, name: str = "the file") -> None:
     if template is float:
         try:
             check_number(content, name)
-        except (TypeError, OverflowError) as error:
+        except TypeError as error:
             raise ValueError(str(error)) from None
+        except OverflowError:  # a whole number, which a float can't hold
+            raise ValueError(f"{name} must be below 1e308, got more") from None
     elif is_dataclass(template):
         options_from(template, content, name)
     elif isinstance(template, type):
@@ -353,7 +355,7 @@ def _read(path: Path, template: Mapping[str, Any]) -> dict[str, Any]:
         text = path.read_bytes().decode("utf-8")
         if not text.strip():
             raise ValueError("it is empty")
-        content = json.loads(text)  # NaN is read, and found by the check
+        content = json.loads(text)  # NaN is read, and then refused by the check
         check_result(content, template)
     except (ValueError, RecursionError) as error:
         raise ValueError(
