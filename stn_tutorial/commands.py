@@ -389,8 +389,9 @@ def _failures() -> tuple[type[Exception], ...]:
     """What can go wrong on the way, and is told in one line."""
     from stn_tutorial.data.archives import DataError
     from stn_tutorial.experiments.sharing import FailedRuns
+    from stn_tutorial.experiments.training import Diverged
 
-    return DataError, FailedRuns
+    return DataError, Diverged, FailedRuns
 
 
 def _stop(line: str, code: int) -> NoReturn:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from stn_tutorial._validate import check_flag, check_floating, check_size
 from stn_tutorial.coordinates import to_normalized, to_pixels
+from stn_tutorial.localization import parameters_by_part
 from stn_tutorial.sampling import sample
 from stn_tutorial.transformer import SpatialTransformer
 
@@ -289,13 +290,17 @@ def gradient_norms(loss: Tensor, model: nn.Module) -> dict[str, float]:
     Returns:
         ``"localization"`` and ``"rest"``: Euclidean norms.
     """
-    named = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    grads = torch.autograd.grad(loss, list(named.values()), allow_unused=True)
-    squares = {"localization": 0.0, "rest": 0.0}
-    for name, grad in zip(named, grads, strict=True):
-        part = "localization" if "localization" in name else "rest"
-        squares[part] += 0.0 if grad is None else float(grad.square().sum())
-    return {part: square**0.5 for part, square in squares.items()}
+    parts = {
+        part: [p for p in parameters if p.requires_grad]
+        for part, parameters in parameters_by_part(model).items()
+    }
+    every = [*parts["localization"], *parts["rest"]]
+    grads = dict(zip(every, torch.autograd.grad(loss, every, allow_unused=True)))
+    found = {part: [grads[p] for p in parts[part]] for part in parts}
+    return {
+        part: sum(float(g.square().sum()) for g in some if g is not None) ** 0.5
+        for part, some in found.items()
+    }
 
 
 def symptoms(row: dict[str, Any]) -> list[str]:

@@ -22,6 +22,7 @@ __all__ = [
     "ModernLocalization",
     "flat_features",
     "normalized_convolution",
+    "parameters_by_part",
     "start_at_identity",
 ]
 
@@ -198,6 +199,26 @@ def normalized_convolution(
     """
     convolution = nn.Conv2d(n_in, n_out, size, stride, size // 2, bias=False)
     return [convolution, nn.BatchNorm2d(n_out), nn.ReLU()]
+
+
+def parameters_by_part(model: nn.Module) -> dict[str, list[nn.Parameter]]:
+    """Return a model's parameters in two parts: the localization network and the rest.
+
+    >>> model = nn.ModuleDict({"localization": nn.Linear(2, 6), "last": nn.PReLU()})
+    >>> {part: len(found) for part, found in parameters_by_part(model).items()}
+    {'rest': 1, 'localization': 2}
+
+    Args:
+        model: parameters whose name holds "localization" are that network's, as in a
+            model that holds a `SpatialTransformer`.
+
+    Returns:
+        ``"rest"`` and ``"localization"``: lists, of which one may be empty.
+    """
+    parts: dict[str, list[nn.Parameter]] = {"rest": [], "localization": []}
+    for name, parameter in model.named_parameters():
+        parts["localization" if "localization" in name else "rest"].append(parameter)
+    return parts
 
 
 def flat_features(features: nn.Module, in_shape: Sequence[int]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -12,15 +13,17 @@ import sys
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
-from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from stn_tutorial.data.digits import DigitSet, load_digits
 from stn_tutorial.data.distortions import distort, fixed_test_set
-from stn_tutorial.experiments import training
+from stn_tutorial.experiments import environment, training
 from stn_tutorial.experiments.checkpoints import read_checkpoint
 from stn_tutorial.experiments.distorted_digits import (
     Config,
@@ -29,9 +32,16 @@ from stn_tutorial.experiments.distorted_digits import (
     make_model,
     run,
 )
-from stn_tutorial.experiments.models import TransformedClassifier, build, seeded
+from stn_tutorial.experiments.models import TransformedClassifier, seeded
 from stn_tutorial.experiments.results import write_json
-from stn_tutorial.experiments.training import Recipe, error_rate, train
+from stn_tutorial.experiments.training import (
+    Diverged,
+    Recipe,
+    Run,
+    batches,
+    error_rate,
+    train,
+)
 
 CHECKPOINT = "checkpoint.safetensors"
 SHORT = Recipe(epochs=2, batch_size=64)
@@ -87,8 +97,8 @@ def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
 
 @pytest.mark.parametrize(("model", "budget"), [("cnn", 20_000), ("st-cnn", 30_000)])
 def test_models_learn_turned_digits(model, budget):
-    recipe = Recipe(epochs=5, batch_size=32, lr=3e-3)
-    config = replace(SMALL, model=model, budget=budget, limit=0, recipe=recipe)
+    recipe = Recipe(epochs=5, batch_size=16, lr=6e-3)
+    config = replace(SMALL, model=model, budget=budget, limit=400, recipe=recipe)
     done, _ = run(config, progress=False)
     losses = [entry["loss"] for entry in done.history]
     assert losses == sorted(losses, reverse=True) and losses[-1] < losses[0] / 2
@@ -131,7 +141,7 @@ def test_every_epoch_sees_every_digit_in_another_order():
 
     recipe = Recipe(epochs=2, batch_size=32)
     train(linear(), tagged, test_set(), recipe, distort=watch, progress=False)
-    assert [len(batch) for batch in seen] == 2 * [32, 32, 32, 4]
+    assert [len(batch) for batch in seen] == 2 * [25, 25, 25, 25]
     first, second = sum(seen[:4], []), sum(seen[4:], [])
     assert sorted(first) == sorted(second) == list(range(100))
     assert first != second and first != sorted(first)
@@ -150,24 +160,38 @@ def test_every_epoch_has_distortions_of_its_own():
     assert len(set(drawn)) == 2 * 3 * 2
 
 
-def test_processes_share_each_batch_and_distort_differently():
-    content, drawn = digits(70), []
+@given(
+    count=st.integers(2, 300),
+    batch_size=st.integers(2, 64),
+    processes=st.integers(1, 5),
+    epoch=st.integers(0, 3),
+)
+def test_every_example_is_in_one_batch_of_one_process(
+    count, batch_size, processes, epoch
+):
+    recipe = Recipe(batch_size=batch_size)
+    if min(count, batch_size) < 2 * processes:
+        with pytest.raises(ValueError, match="must be 2 at least for each of"):
+            batches(count, recipe, epoch, 0, processes)
+        return
+    shares = [batches(count, recipe, epoch, k, processes) for k in range(processes)]
+    taken = torch.cat([torch.cat(share) for share in shares])
+    assert sorted(taken.tolist()) == list(range(count))
+    sizes = [sum(map(len, parts)) for parts in zip(*shares, strict=True)]
+    assert max(sizes) - min(sizes) <= 1
+    assert len(sizes) <= math.ceil(count / batch_size)
+    if batch_size >= 4 * processes:  # else a few more join, so that nobody is alone
+        assert max(sizes) <= batch_size
+    each = [len(part) for share in shares for part in share]
+    assert min(each) >= 2 and max(each) - min(each) <= 2
 
-    def watch(images: Tensor, draw: torch.Generator) -> Tensor:
-        drawn.append(torch.rand((), generator=draw).item())
-        return images
 
-    def batches(rank: int, processes: int) -> list[Tensor]:
-        place = SimpleNamespace(
-            device=torch.device("cpu"), process_index=rank, num_processes=processes
-        )
-        recipe = Recipe(batch_size=32)
-        return [x for x, _ in training._batches(content, recipe, 0, place, watch)]
-
-    whole, shares = batches(0, 1), [batches(rank, 3) for rank in range(3)]
+def test_processes_share_the_batches_of_one():
+    recipe = Recipe(batch_size=32)
+    whole = batches(70, recipe, 1)
+    shares = [batches(70, recipe, 1, rank, 3) for rank in range(3)]
     for k, batch in enumerate(whole):
-        torch.testing.assert_close(torch.cat([share[k] for share in shares]), batch)
-    assert len(set(drawn[3:])) == 9
+        assert torch.equal(torch.cat([share[k] for share in shares]), batch)
 
 
 def test_on_epoch_is_called_before_the_first_epoch_and_after_each(tmp_path):
@@ -292,44 +316,116 @@ def test_the_error_rate_is_the_share_of_misclassified_images():
         assert got == pytest.approx(100 * 4 / 30)
 
 
-def test_a_batch_of_one_is_not_left_over():
-    config = replace(SMALL, distortion="clutter", model="modern", limit=65)
-    done, _ = run(
-        replace(config, recipe=Recipe(epochs=1, batch_size=64)), progress=False
-    )
-    assert all(value.isfinite().all() for value in done.model.state_dict().values())
-
-
-@pytest.mark.parametrize("precision", ["bfloat16", "float32"])
-def test_a_process_may_train_in_one_precision_after_another(precision):
-    recipe = Recipe(epochs=1, precision=precision)
+@pytest.mark.parametrize("limit", [3, 65])
+def test_no_digit_is_left_alone_in_a_batch(limit):
     seen = []
+
+    def watch(images: Tensor, draw: torch.Generator) -> Tensor:
+        seen.append(len(images))
+        return images
+
+    recipe = Recipe(epochs=1, batch_size=min(64, limit - 1))
+    train(linear(), digits(limit), test_set(), recipe, distort=watch)
+    assert sum(seen) == limit and min(seen) > 1
+
+
+def computed_in(recipe: Recipe) -> tuple[set[torch.dtype], Run]:
+    """The dtypes of a model's outputs in training and in testing, and the run."""
+    seen = set()
     model = linear()
-    model.last.register_forward_hook(
-        lambda module, inputs, out: seen.append(out.dtype) if module.training else None
-    )
-    done = train(model, digits(), test_set(), recipe, progress=False)
-    assert set(seen) == {torch.bfloat16 if precision == "bfloat16" else torch.float32}
+    model.last.register_forward_hook(lambda module, x, out: seen.add(out.dtype))
+    done = train(model, digits(), test_set(), recipe)
     assert all(value.dtype == torch.float32 for value in weights(model).values())
     assert math.isfinite(done.history[0]["loss"])
+    model(digits().images)  # afterwards, it computes in float32
+    return seen, done
 
 
-def test_a_transformer_trains_in_bfloat16():
-    recipe = replace(SHORT, precision="bfloat16", epochs=1)
-    done, _ = run(replace(SMALL, recipe=recipe), progress=False)
+@pytest.mark.parametrize("precision", ["bfloat16", "float32", "float16"])
+def test_a_process_may_train_in_one_precision_after_another(monkeypatch, precision):
+    fast = {"amx_bf16", "amx_fp16"}
+    monkeypatch.setattr(environment, "_cpu_features", lambda: fast)
+    seen, done = computed_in(Recipe(epochs=1, precision=precision))
+    assert seen == {getattr(torch, precision), torch.float32}
+    assert done.environment["precision"] == precision
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_a_processor_without_half_precision_computes_in_float32(monkeypatch, precision):
+    monkeypatch.setattr(environment, "_cpu_features", lambda: {"avx2"})
+    seen, done = computed_in(Recipe(epochs=1, precision=precision))
+    assert seen == {torch.float32}
+    assert done.environment["precision"] == "float32"
+    assert ", avx2)" in done.environment["device"]
+
+
+def test_a_transformer_trains_in_bfloat16(monkeypatch, tmp_path):
+    monkeypatch.setattr(environment, "_cpu_features", lambda: {"avx512_bf16"})
+    config = replace(SMALL, recipe=replace(SHORT, precision="bfloat16", epochs=1))
+    done, result = run(config, tmp_path, progress=False)
     assert all(value.isfinite().all() for value in done.model.state_dict().values())
+    assert len(result["misclassified"]) == pytest.approx(3.6 * result["test_error"])
+    assert evaluate(*load_model(tmp_path)) == result["test_error"]
+
+
+# ------------------------------------------------------------------- what goes wrong
+
+
+def test_a_diverged_run_stops_and_its_last_checkpoint_is_whole(tmp_path):
+    class Explodes(Linear):
+        """Its loss is finite in the first epoch alone."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.calls = getattr(self, "calls", 0) + self.training
+            return super().forward(x) * (1 if self.calls <= 2 else torch.inf)
+
+    recipe = Recipe(epochs=3, batch_size=50)
+    with pytest.raises(Diverged) as raised:
+        train(Explodes(), digits(), test_set(), recipe, folder=tmp_path)
+    said = str(raised.value)
+    assert said.startswith("the run diverged in epoch 2, its loss is nan")
+    assert f"the checkpoint in {tmp_path} is from before" in said and "\n" not in said
+    _, kept = read_checkpoint(tmp_path)
+    assert all(value.isfinite().all() for value in kept.values())
+
+
+def test_a_weight_that_is_not_finite_is_a_diverged_run():
+    recipe = Recipe(epochs=1, batch_size=64, optimizer="sgd", lr=1e38)
+    with pytest.raises(Diverged, match="in epoch 1, its loss is [0-9]"):
+        train(linear(), digits(64), test_set(), recipe, distort=lambda x, _: 1e3 * x)
+
+
+def test_a_full_disk_stops_a_run_and_leaves_the_last_checkpoint(tmp_path, monkeypatch):
+    expected = train(linear(), digits(), test_set(), SHORT)
+    real, written = Path.write_bytes, []
+
+    def full(path: Path, content: bytes) -> int:
+        written.append(path)
+        if len(written) == 2:  # after the first epoch
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(OSError, match="^can't write a checkpoint into"):
+            train(linear(), digits(), test_set(), SHORT, folder=tmp_path)
+    done = train(linear(), digits(), test_set(), SHORT, folder=tmp_path)
+    assert same(done.model.state_dict(), expected.model.state_dict())
+
+
+def test_too_few_digits_are_refused():
+    with pytest.raises(ValueError, match="^examples must be 2 at least .* got 1"):
+        train(linear(), digits(1), test_set(), SHORT)
 
 
 @pytest.mark.usefixtures("compiler")
 def test_compiled_training_differs_by_rounding_alone():
     torch.compiler.reset()
-    recipe = Recipe(epochs=1, batch_size=48, optimizer="sgd", lr=0.05)
+    recipe = Recipe(epochs=1, batch_size=49, optimizer="sgd", lr=0.05)
     losses, models = [], []
     for compiled in (False, True):
-        torch.manual_seed(0)
-        model = build("st-fcn", budget=40_000, padding="border")
         how = replace(recipe, compiled=compiled)
-        done = train(model, digits(), test_set(), how, progress=False)
+        done = train(linear(), digits(), test_set(), how)
         losses.append(done.history[0]["loss"])
         models.append(done.model)
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
@@ -338,12 +434,25 @@ def test_compiled_training_differs_by_rounding_alone():
 
 
 def test_the_bar_shows_loss_error_and_speed(capsys):
-    train(linear(), digits(), test_set(), Recipe(epochs=1))
+    train(linear(), digits(), test_set(), Recipe(epochs=1), progress=True)
     bar = capsys.readouterr().err
-    for part in ("epoch 1/1", "loss ", "error ", "% ", "images/s"):
-        assert part.strip() in bar
-    train(linear(), digits(), test_set(), Recipe(epochs=1), progress=False)
+    for part in ("epoch 1/1", "loss ", "train error ", "examples/s"):
+        assert part in bar
+    train(linear(), digits(), test_set(), Recipe(epochs=1))
     assert capsys.readouterr().err == ""
+
+
+def test_dropout_is_repeated_and_differs_between_epochs():
+    def outputs() -> list[Tensor]:
+        seen = []
+        model = nn.Sequential(nn.Flatten(), nn.Dropout(), nn.Linear(784, 10))
+        model[1].register_forward_hook(lambda module, x, out: seen.append(out == 0))
+        train(model, digits(32), test_set(), replace(SHORT, lr=1e-9))
+        return [dropped for dropped in seen if len(dropped) == 32]
+
+    first, again = outputs(), outputs()
+    assert all(map(torch.equal, first, again))
+    assert not torch.equal(first[0], first[1])
 
 
 def test_the_largest_seed_works():
@@ -468,6 +577,9 @@ def test_a_result_tells_everything(tmp_path):
     seconds = [entry["seconds"] for entry in result["history"]]
     assert min(seconds) > 0 and result["seconds"] == pytest.approx(sum(seconds))
     assert result["device"].startswith("cpu (") and result["processes"] == 1
+    assert f"{torch.get_num_threads()} threads" in result["device"]
+    assert result["precision"] == "float32"
+    assert result["versions"]["numpy"] == np.__version__
     assert result["versions"]["torch"] == torch.__version__
     assert result["finished"].endswith("+00:00")
 
@@ -516,40 +628,39 @@ def test_json_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
 
 
 # What follows starts runs as a user does, each in a process of its own.
+KILLED = replace(SMALL, limit=200, recipe=Recipe(epochs=3, batch_size=32))
 OPTIONS = (
-    "--data embedded --model st-cnn --budget 30000 --distortion R --batch-size 32"
+    "--data embedded --model st-cnn --budget 25000 --distortion R --limit 200 "
+    "--batch-size 32 --epochs 3"
 ).split()
-EPOCHS = 6
+
+
+@pytest.fixture(scope="module")
+def uninterrupted() -> tuple[dict[str, Tensor], float]:
+    """The weights of a run that nobody stops, and how long it trains."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    done, result = run(KILLED, progress=False)
+    torch.set_num_threads(threads)
+    return weights(done.model), result["seconds"]
 
 
 def start(folder: Path) -> subprocess.Popen:
+    """Start training, and wait for the first checkpoint."""
     command = [sys.executable, "-m", "stn_tutorial", "train", *OPTIONS]
-    command += ["--epochs", str(EPOCHS), "--folder", str(folder)]
     # Tests that a shell runs in the background ignore Ctrl-C, and so would the process.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    return subprocess.Popen(
-        command,
+    process = subprocess.Popen(
+        [*command, "--folder", str(folder)],
         env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-
-
-def wait_for(path: Path, process: subprocess.Popen) -> None:
-    while not path.exists():
+    while not (folder / CHECKPOINT).exists():
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.01)
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory) -> tuple[dict[str, Tensor], float]:
-    """The weights of a run that nobody stops, and how long it trained."""
-    folder = tmp_path_factory.mktemp("uninterrupted")
-    process = start(folder)
-    assert process.wait(600) == 0, process.communicate()[1]
-    result = json.loads((folder / "result.json").read_text())
-    return read_checkpoint(folder)[1], result["seconds"]
+    return process
 
 
 def test_a_run_killed_at_any_moment_and_resumed_ends_with_the_same_bits(
@@ -560,38 +671,24 @@ def test_a_run_killed_at_any_moment_and_resumed_ends_with_the_same_bits(
     delay = random.Random(seed).uniform(0, 0.9 * seconds)
     print(f"seed {seed}: killed {delay:.2f} s after the first checkpoint")
     process = start(tmp_path)
-    wait_for(tmp_path / CHECKPOINT, process)
     time.sleep(delay)
     process.kill()
     process.communicate()
-    killed = process.returncode == -signal.SIGKILL
-    print("killed" if killed else "it had ended")
-    process = start(tmp_path)
-    out, err = process.communicate(timeout=600)
-    assert process.returncode == 0, err
-    _, weights = read_checkpoint(tmp_path)
-    assert same(weights, expected)
-    result = json.loads((tmp_path / "result.json").read_text())
-    assert [entry["epoch"] for entry in result["history"]] == list(range(1, EPOCHS + 1))
+    done, result = run(KILLED, tmp_path, progress=False)
+    assert same(done.model.state_dict(), expected)
+    assert [entry["epoch"] for entry in result["history"]] == [1, 2, 3]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send")
 def test_ctrl_c_exits_with_130_and_says_how_to_go_on(uninterrupted, tmp_path):
     expected, _ = uninterrupted
     process = start(tmp_path)
-    wait_for(tmp_path / CHECKPOINT, process)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=600)
+    out, err = process.communicate()
     assert process.returncode == 130, err
     assert "Traceback" not in err and out == ""
     said = err.strip().splitlines()[-1]
-    command = said.removeprefix("Stopped; to go on: python -m ")
-    words = command.split()
-    assert words[:2] == ["stn_tutorial", "train"] and words[2:] == [
-        *OPTIONS,
-        *("--epochs", str(EPOCHS), "--folder", str(tmp_path)),
-    ]
-    resumed = start(tmp_path)
-    _, err = resumed.communicate(timeout=600)
-    assert resumed.returncode == 0, err
-    assert same(read_checkpoint(tmp_path)[1], expected)
+    command = said.removeprefix("Stopped; to go on: python -m ").split()
+    assert command == ["stn_tutorial", "train", *OPTIONS, "--folder", str(tmp_path)]
+    done, _ = run(KILLED, tmp_path, progress=False)
+    assert same(done.model.state_dict(), expected)

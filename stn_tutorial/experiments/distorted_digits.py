@@ -13,8 +13,9 @@ from torch import nn
 from stn_tutorial.data.digits import DigitSet, load_digits
 from stn_tutorial.data.distortions import DISTORTIONS, distort, fixed_test_set
 from stn_tutorial.experiments._options import Range, check_options, options_from
-from stn_tutorial.experiments.checkpoints import read_checkpoint
-from stn_tutorial.experiments.models import build, count_parameters, seeded
+from stn_tutorial.experiments.checkpoints import load_tensors, read_checkpoint
+from stn_tutorial.experiments.environment import autocast
+from stn_tutorial.experiments.models import build, seeded
 from stn_tutorial.experiments.results import ENVIRONMENT, write_json
 from stn_tutorial.experiments.training import (
     Recipe,
@@ -165,9 +166,10 @@ def run(
         progress=progress,
     )
     device = next(model.parameters()).device
+    with autocast(device, config.recipe.precision):
+        wrong = misclassified(model, test_images, test.labels)
     result = {
         "config": asdict(config),
-        "parameters": count_parameters(model),
         "data": {
             "source": digits.source,
             "train": {"digits": len(digits), "sha256": digits.checksum},
@@ -178,12 +180,8 @@ def run(
             },
         },
         "test_error": done.test_error,
-        "misclassified": misclassified(
-            done.model, test_images.to(device), test.labels.to(device)
-        ),
-        "seconds": sum(entry["seconds"] for entry in done.history),
-        "history": done.history,
-        **done.environment,
+        "misclassified": wrong,
+        **done.result,
     }
     if folder and int(os.environ.get("RANK", 0)) == 0:
         write_json(folder / "result.json", result)
@@ -205,7 +203,7 @@ def load_model(folder: Path) -> tuple[Config, nn.Module]:
     label, weights = read_checkpoint(folder)
     config = options_from(Config, label, f"the checkpoint in {folder}")
     model = make_model(config)
-    model.load_state_dict(weights)
+    load_tensors(model, weights, Path(folder))
     return config, model.eval()
 
 
@@ -221,7 +219,8 @@ def evaluate(config: Config, model: nn.Module) -> float:
     """
     _, digits = _digits(config)
     images = fixed_test_set(digits.images, config.distortion).images
-    return error_rate(model, images, digits.labels)
+    with autocast(next(model.parameters()).device, config.recipe.precision):
+        return error_rate(model, images, digits.labels)
 
 
 def _digits(config: Config) -> tuple[DigitSet, DigitSet]:

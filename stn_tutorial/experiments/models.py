@@ -287,10 +287,13 @@ def count_parameters(module: nn.Module) -> int:
 
 def _closest_width(make: Callable[[int], nn.Module], budget: int, widest: int) -> int:
     """The width in 1..widest whose parameter count is closest to the budget."""
+
+    def count(width: int) -> int:
+        with torch.device("meta"):  # no memory, and no random numbers
+            return count_parameters(make(width))
+
     low, high = 1, widest
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (
-            (middle, high) if count_parameters(make(middle)) < budget else (low, middle)
-        )
-    return min((low, high), key=lambda w: abs(count_parameters(make(w)) - budget))
+        low, high = (middle, high) if count(middle) < budget else (low, middle)
+    return min((low, high), key=lambda width: abs(count(width) - budget))

@@ -40,7 +40,13 @@ __all__ = [
 
 Seed = Annotated[int, Range(least=0, below=2**32)]
 #: What every result says of where and when it was made; see `check_result`.
-ENVIRONMENT = {"device": str, "processes": int, "finished": str, "versions": {str: str}}
+ENVIRONMENT = {
+    "device": str,
+    "precision?": str,  # older results don't say it
+    "processes": int,
+    "finished": str,
+    "versions": {str: str},
+}
 
 
 class Cell(Protocol):

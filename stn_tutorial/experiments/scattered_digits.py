@@ -10,8 +10,6 @@ anchors have it.
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from itertools import product
@@ -23,10 +21,10 @@ from torch import Tensor, nn
 
 from stn_tutorial.coordinates import base_grid
 from stn_tutorial.data.digits import load_digits
-from stn_tutorial.data.scattered_digits import COUNT, Scene, scatter
-from stn_tutorial.experiments.models import count_parameters, seeded, use_coordconv
+from stn_tutorial.data.scattered_digits import COUNT, scatter
+from stn_tutorial.experiments.models import seeded, use_coordconv
 from stn_tutorial.experiments.results import ENVIRONMENT, Seed, check_cell
-from stn_tutorial.experiments.training import environment
+from stn_tutorial.experiments.training import Problem, Recipe, fit, predict
 from stn_tutorial.localization import normalized_convolution
 
 __all__ = [
@@ -35,7 +33,7 @@ __all__ = [
     "Cell",
     "boxes_iou",
     "cells",
-    "predict_boxes",
+    "boxes_at",
     "solve",
 ]
 
@@ -105,8 +103,19 @@ class Cell:
     RESULT: ClassVar[dict[str, Any]] = {
         "parameters": int,
         "data": {"source": str, "train": _DATA, "test": _DATA},
-        "steps": int,
-        "loss": float,
+        "recipe?": Recipe,
+        "history?": [
+            {
+                "epoch": int,
+                "loss": float,
+                "seconds": float,
+                "iou": float,
+                "above_half": float,
+            },
+            ...,
+        ],
+        "steps?": int,  # of results from before there were epochs, with their loss
+        "loss?": float,
         "iou": float,
         "above_half": float,
         "seconds": float,
@@ -131,15 +140,15 @@ class Cell:
         """Run the cell.
 
         Args:
-            checkpoints: not used: a run is short, and starts anew.
-            progress: there is no bar.
-            quick: a miniature: a few steps on embedded digits.
+            checkpoints: the folder for the run's checkpoint.
+            progress: show a bar.
+            quick: a miniature: two epochs of embedded digits.
 
         Returns:
             The result of `solve`.
         """
-        small = {"data": "embedded", "steps": 20} if quick else {}
-        return solve(self, **small)[1]
+        small = {"data": "embedded", "limit": 200, "epochs": 2} if quick else {}
+        return solve(self, checkpoints, progress=progress, **small)[1]
 
 
 def cells(*, seeds: Iterable[int] = range(5)) -> list[Cell]:
@@ -155,84 +164,95 @@ def cells(*, seeds: Iterable[int] = range(5)) -> list[Cell]:
     return [Cell(boxes, network, seed) for seed, boxes, network in every]
 
 
-def predict_boxes(network: nn.Module, scene: Scene, kind: str) -> Tensor:
+def boxes_at(outputs: Tensor, boxes: Tensor, kind: str) -> Tensor:
     """Return the boxes that a network says in the cells where digits' centres lie.
 
+    >>> boxes = torch.tensor([[[-0.5, -0.5, -0.25, -0.25]]])  # the cell's middle ±0.125
+    >>> said = torch.tensor([-0.125, -0.125, 0.125, 0.125])
+    >>> boxes_at(said[None, :, None, None].expand(1, 4, 8, 8), boxes, "cell").tolist()
+    [[[-0.5, -0.5, -0.25, -0.25]]]
+
     Args:
-        network: such as `BoxNetwork`.
-        scene: N canvases.
-        kind: one of `BOXES`: what the network's answer means.
+        outputs: ``(N, 4, 8, 8)``, of a network such as `BoxNetwork`.
+        boxes: ``(N, K, 4)``, the true ones, in normalized coordinates of the canvas.
+        kind: one of `BOXES`: what the network's outputs mean.
 
     Returns:
-        ``(N, 4, 4)`` in normalized coordinates of the canvas, as in `Scene`.
+        ``(N, K, 4)`` in normalized coordinates of the canvas.
     """
-    centres = (scene.boxes[..., :2] + scene.boxes[..., 2:]) / 2
+    centres = (boxes[..., :2] + boxes[..., 2:]) / 2
     column, row = ((centres + 1) / 2 * _CELLS).long().clamp(0, _CELLS - 1).unbind(-1)
-    answers = network(scene.images)  # (N, 4, 8, 8)
-    boxes = answers.permute(0, 2, 3, 1)[
-        torch.arange(len(answers))[:, None], row, column
-    ]
+    canvas = torch.arange(len(outputs), device=outputs.device)[:, None]
+    said = outputs.permute(0, 2, 3, 1)[canvas, row, column]
     if kind == "canvas":
-        return boxes
-    middles = base_grid((_CELLS, _CELLS), device=answers.device)[row, column]
-    return boxes + middles.repeat(1, 1, 2)
+        return said
+    middles = base_grid((_CELLS, _CELLS), device=outputs.device)[row, column]
+    return said + middles.repeat(1, 1, 2)
 
 
 def solve(
-    cell: Cell, *, data: str = "mnist", limit: int = 10_000, steps: int = 400
+    cell: Cell,
+    folder: Path | None = None,
+    *,
+    data: str = "mnist",
+    limit: int = 10_000,
+    epochs: int = 5,
+    progress: bool = False,
 ) -> tuple[nn.Module, dict[str, Any]]:
     """Train a network to say boxes, and test it on canvases of the test digits.
 
     Args:
         cell: which boxes, network and seed.
+        folder: where a checkpoint is kept; without, there is none.
         data: mnist, embedded or auto.
-        limit: use the first so many training digits.
-        steps: of 32 canvases.
+        limit: use the first so many training digits, by fours.
+        epochs: in which every digit is on one canvas.
+        progress: show a bar.
 
     Returns:
         The network in evaluation mode, and the result, ready for JSON: ``iou`` is the
-        mean over the test digits.
+        mean over the test digits, ``above_half`` the share of those above 0.5.
     """
+    recipe = Recipe(epochs, batch_size=32, lr=0.003, weight_decay=0.01, seed=cell.seed)
     digits = load_digits("train", data)
-    digits = digits.first(min(limit, len(digits)))
+    digits = digits.first(min(limit, len(digits)) // COUNT * COUNT)
     test = load_digits("test", digits.source)
-    test_images = test.images[: len(test) // COUNT * COUNT]
-    test_scene = scatter(test_images, torch.Generator().manual_seed(2018))
+    test = test.first(len(test) // COUNT * COUNT)
+    test_scene = scatter(test.images, torch.Generator().manual_seed(2018))
     with seeded(cell.seed):
         network = BoxNetwork(coordinates=cell.network == "coordconv")
-    draw = torch.Generator().manual_seed(cell.seed)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=0.003)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, 0.003, total_steps=max(10, steps), pct_start=0.2
-    )
-    start, losses = time.perf_counter(), []
-    for _ in range(steps):
-        batch = torch.randint(len(digits), (32 * COUNT,), generator=draw)
-        scene = scatter(digits.images[batch], draw)
-        loss = (predict_boxes(network, scene, cell.boxes) - scene.boxes).abs().mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        losses.append(loss.item())
-    seconds = time.perf_counter() - start
-    network.eval()
-    with torch.inference_mode():
-        found = predict_boxes(network, test_scene, cell.boxes)
-    ious = boxes_iou(found, test_scene.boxes)
+
+    def prepare(fours: Tensor, draw: torch.Generator) -> tuple[Tensor, Tensor]:
+        digits = fours.flatten(0, 1)
+        order = torch.randperm(len(digits), generator=draw, device=draw.device)
+        scene = scatter(digits[order], draw)
+        return scene.images, scene.boxes
+
+    def loss(outputs: Tensor, boxes: Tensor) -> Tensor:
+        return (boxes_at(outputs, boxes, cell.boxes) - boxes).abs().mean()
+
+    def evaluate(network: nn.Module) -> dict[str, float]:
+        outputs = predict(network, test_scene.images)
+        found = boxes_at(outputs, test_scene.boxes, cell.boxes)
+        ious = boxes_iou(found, test_scene.boxes)
+        return {
+            "iou": ious.mean().item(),
+            "above_half": (ious > 0.5).float().mean().item(),
+        }
+
+    fours = digits.images.unflatten(0, (-1, COUNT))
+    problem = Problem((fours,), loss, evaluate, prepare)
+    label = {"cell": asdict(cell), "sha256": digits.checksum}
+    done = fit(network, problem, recipe, folder=folder, label=label, progress=progress)
     result = {
         "cell": asdict(cell),
-        "parameters": count_parameters(network),
+        "recipe": asdict(recipe),
         "data": {
             "source": digits.source,
             "train": {"digits": len(digits), "sha256": digits.checksum},
-            "test": {"digits": len(test_images), "sha256": test.checksum},
+            "test": {"digits": len(test), "sha256": test.checksum},
         },
-        "steps": steps,
-        "loss": math.fsum(losses[-50:]) / len(losses[-50:]),
-        "iou": ious.mean().item(),
-        "above_half": (ious > 0.5).float().mean().item(),
-        "seconds": seconds,
-        **environment(torch.device("cpu")),
+        **{name: done.history[-1][name] for name in ("iou", "above_half")},
+        **done.result,
     }
-    return network, result
+    return done.model, result

@@ -1,35 +1,47 @@
-"""The training loop: one for every model, on one process or several.
+"""The training loop: one for every model and task, on one process or several.
 
-Digits stay on the device and are distorted there, a batch at a time. All that is random
-in an epoch is drawn from a generator seeded by (seed, epoch), and a killed run goes on
-as if nothing had happened: on a CPU, to the same bits. Accelerate does all the rest.
+Examples stay on the device; what is done to them, such as a distortion, is done there,
+a batch at a time. All that is random in an epoch is drawn from generators that are
+seeded by (seed, epoch), and a killed run goes on as if nothing had happened: on a CPU,
+to the same bits. Accelerate finds the device and the other processes.
 """
 
 from __future__ import annotations
 
 import math
-import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timezone
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from stn_tutorial.data.digits import DigitSet
 from stn_tutorial.experiments._options import Range, check_options
 from stn_tutorial.experiments.checkpoints import resume, save_checkpoint
+from stn_tutorial.experiments.environment import autocast, environment, precision_on
+from stn_tutorial.experiments.models import count_parameters, seeded
+from stn_tutorial.localization import parameters_by_part
 
-__all__ = ["Recipe", "Run", "environment", "error_rate", "misclassified", "train"]
+__all__ = [
+    "Diverged",
+    "Problem",
+    "Recipe",
+    "Run",
+    "batches",
+    "error_rate",
+    "fit",
+    "misclassified",
+    "predict",
+    "train",
+]
 
-_MIXED = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}  # Accelerate's names
 Distort = Callable[[Tensor, torch.Generator], Tensor]
 
 
@@ -37,25 +49,31 @@ Distort = Callable[[Tensor, torch.Generator], Tensor]
 class Recipe:
     """How a model is trained.
 
+    >>> Recipe(lr=-1)
+    Traceback (most recent call last):
+        ...
+    ValueError: lr must be a finite number > 0, got -1
+
     Attributes:
-        epochs: passes over the training digits.
-        batch_size: digits a step, over all processes; two at least, as batch
+        epochs: passes over the training examples.
+        batch_size: examples a step, over all processes; two at least, as batch
             normalization compares them.
-        optimizer: adamw, or sgd as in the paper (no momentum, no weight decay).
+        optimizer: adamw, adam, or sgd as in the paper (no momentum, no weight decay).
         lr: learning rate at its height.
         localization_lr_ratio: the localization network's learning rate over the rest's.
         schedule: one-cycle (up, then down along a cosine), or step as in the paper
             (divided by 10 after each third of the run).
-        weight_decay: of adamw.
+        weight_decay: of adamw; of adam, as a penalty on the squared weights.
         seed: of the order and the distortions.
-        precision: of what the model computes; weights and losses stay float32.
+        precision: of what the model computes; weights and losses stay float32. On a CPU
+            that is slow in it, float32 takes its place.
         compiled: compile the model; with CUDA graphs on a GPU, where the launches of
             small kernels take longer than the kernels. Results differ by rounding.
     """
 
     epochs: Annotated[int, Range(least=1)] = 10
     batch_size: Annotated[int, Range(least=2)] = 256
-    optimizer: Literal["adamw", "sgd"] = "adamw"
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
     lr: Annotated[float, Range(above=0)] = 2e-3
     localization_lr_ratio: Annotated[float, Range(above=0)] = 0.3
     schedule: Literal["one-cycle", "step"] = "one-cycle"
@@ -68,24 +86,236 @@ class Recipe:
         check_options(self)
 
 
+@dataclass(frozen=True)
+class Problem:
+    """What a model is to learn, and how it is judged.
+
+    Attributes:
+        examples: tensors ``(N, ...)`` that belong together, such as images and labels.
+        loss: from the model's outputs, in float32, and the targets to a scalar, a mean
+            over the batch.
+        evaluate: from the model to what the history says of it after an epoch.
+        prepare: from the examples of a batch, and a generator on their device, to the
+            model's inputs and the targets; without, the examples are just these.
+        measures: by name, from outputs and targets to a number for each of the batch;
+            the history has their means over the epoch.
+    """
+
+    examples: tuple[Tensor, ...]
+    loss: Callable[[Tensor, Tensor], Tensor]
+    evaluate: Callable[[nn.Module], dict[str, Any]]
+    prepare: Callable[..., tuple[Tensor, Tensor]] | None = None
+    measures: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = field(
+        default_factory=dict
+    )
+
+
 @dataclass
 class Run:
-    """What `train` returns.
+    """What `fit` returns.
 
     Attributes:
         model: trained, in evaluation mode.
-        history: one entry an epoch: loss, train_error and test_error (%), seconds.
-        environment: device, versions and when the run ended, ready for JSON.
+        history: one entry an epoch: loss, seconds of training, the problem's measures,
+            and what it evaluates.
+        environment: where it was trained; see `environment`.
     """
 
     model: nn.Module
-    history: list[dict[str, float]] = field(default_factory=list)
-    environment: dict[str, Any] = field(default_factory=dict)
+    history: list[dict[str, Any]]
+    environment: dict[str, Any]
 
     @property
     def test_error(self) -> float:
-        """The test error after the last epoch, in percent."""
+        """A classifier's test error after the last epoch, in percent."""
         return self.history[-1]["test_error"]
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """What the result of every run says, ready for JSON."""
+        return {
+            "parameters": count_parameters(self.model),
+            "seconds": math.fsum(entry["seconds"] for entry in self.history),
+            "history": self.history,
+            **self.environment,
+        }
+
+
+class Diverged(RuntimeError):
+    """A loss or a weight is no longer finite; the last checkpoint is from before."""
+
+
+def fit(
+    model: nn.Module,
+    problem: Problem,
+    recipe: Recipe,
+    *,
+    folder: Path | None = None,
+    label: dict[str, Any] | None = None,
+    on_epoch: Callable[[int, nn.Module], None] | None = None,
+    progress: bool = False,
+) -> Run:
+    """Train a model, or go on where a killed run of the same label and recipe stopped.
+
+    >>> x = torch.linspace(-1, 1, 64)[:, None]
+    >>> line = Problem((x, 2 * x), F.mse_loss, lambda model: {})
+    >>> run = fit(nn.Linear(1, 1), line, Recipe(epochs=20, batch_size=8, lr=0.3))
+    >>> run.history[-1]["loss"] < 1e-2
+    True
+
+    Args:
+        model: from inputs to outputs; parameters whose name holds "localization" get
+            their own learning rate.
+        problem: what it is to learn.
+        recipe: how to train.
+        folder: where the checkpoint is kept; without, there is none.
+        label: what else tells this run from others; kept in the checkpoint as JSON.
+        on_epoch: called with the epoch (0 before the first) and the model.
+        progress: show a bar with the loss, the measures and examples per second.
+
+    Returns:
+        The run; its model is `model`.
+
+    Raises:
+        Diverged: if the loss or a weight is not finite after an epoch.
+        ValueError: if the folder holds another run or a damaged checkpoint, or there
+            are too few examples for the processes.
+    """
+    loop = _Loop(model, problem, recipe)
+    label = {**(label or {}), "recipe": asdict(recipe)}
+    saved = (model, loop.optimizer, loop.scaler)
+    history = resume(folder, label, *saved) if folder else []
+
+    def close(epoch: int) -> None:
+        if folder and loop.accelerator.is_main_process:
+            save_checkpoint(folder, label, *saved, history)
+        if on_epoch:
+            on_epoch(epoch, model.eval())
+
+    if not history:
+        close(0)
+    for epoch in range(len(history), recipe.epochs):
+        start = time.perf_counter()
+        means = loop.train_epoch(epoch, progress=progress)
+        seconds = time.perf_counter() - start
+        if not (math.isfinite(means["loss"]) and _is_finite(model)):
+            kept = f"; the checkpoint in {folder} is from before" if folder else ""
+            raise Diverged(
+                f"the run diverged in epoch {epoch + 1}, its loss is {means['loss']}: "
+                f"try a lower learning rate{kept}"
+            )
+        with autocast(loop.device, recipe.precision):
+            evaluated = problem.evaluate(model.eval())
+        history.append({"epoch": epoch + 1, **means, "seconds": seconds, **evaluated})
+        close(epoch + 1)
+    return Run(model.eval(), history, loop.environment())
+
+
+class _Loop:
+    """What an epoch of training needs, on the device that Accelerate finds.
+
+    Args:
+        model: moved there.
+        problem: its examples are copied there.
+        recipe: how to train.
+    """
+
+    def __init__(self, model: nn.Module, problem: Problem, recipe: Recipe) -> None:
+        # Several processes without an accelerator find each other only if told so.
+        alone = not torch.accelerator.is_available()
+        self.accelerator = Accelerator(cpu=alone, mixed_precision="no")
+        self.device = self.accelerator.device
+        self.rank = self.accelerator.process_index
+        self.processes = self.accelerator.num_processes
+        self.model, self.problem, self.recipe = model.to(self.device), problem, recipe
+        self.examples = [part.to(self.device) for part in problem.examples]
+        self.optimizer = _optimizer(model, recipe)
+        half = precision_on(self.device, recipe.precision) == "float16"
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=half)
+
+    @cached_property
+    def trained(self) -> nn.Module:
+        """The model as it is called in training: shared out, and compiled if wanted."""
+        shared = self.accelerator.prepare(self.model)
+        if not self.recipe.compiled:
+            return shared
+        # Not dynamic: batches differ by one example, so there are two sizes at most.
+        mode = "reduce-overhead" if self.device.type == "cuda" else "default"
+        return torch.compile(shared, mode=mode, dynamic=False)
+
+    def train_epoch(self, epoch: int, *, progress: bool) -> dict[str, float]:
+        """Take the steps of an epoch; return the means over it and all processes."""
+        recipe = self.recipe
+        count = len(self.examples[0])
+        shares = batches(count, recipe, epoch, self.rank, self.processes)
+        schedule = _schedule(recipe, len(shares))
+        seed = 1009 * _seed(recipe, epoch) + self.rank + 1
+        draw = torch.Generator(self.device).manual_seed(seed)
+        tally = _Tally(("loss", *self.problem.measures), self.device)
+        bar = tqdm(
+            shares,
+            desc=f"epoch {epoch + 1}/{recipe.epochs}",
+            disable=not (progress and self.accelerator.is_main_process),
+            leave=False,
+        )
+        self.model.train()
+        with seeded(seed + 500):  # what a model draws itself, such as dropout
+            for step, indices in enumerate(bar):
+                for group in self.optimizer.param_groups:
+                    group["lr"] = group["peak"] * schedule(epoch * len(shares) + step)
+                tally.add(self._step(indices.to(self.device), draw), len(indices))
+                if step % 20 == 0 and not bar.disable:
+                    bar.set_postfix_str(tally.so_far(self.processes))
+        return tally.means(self.accelerator)
+
+    def _step(self, indices: Tensor, draw: torch.Generator) -> list[Tensor]:
+        """Take a step; return the loss and the measures, summed over the batch."""
+        parts = [part[indices] for part in self.examples]
+        prepare = self.problem.prepare
+        inputs, targets = prepare(*parts, draw) if prepare else parts
+        with autocast(self.device, self.recipe.precision):
+            outputs = self.trained(inputs)
+        loss = self.problem.loss(outputs.float(), targets)
+        self.optimizer.zero_grad()
+        self.scaler.scale(loss).backward()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        with torch.no_grad():
+            measures = self.problem.measures.values()
+            return [loss * len(indices), *(m(outputs, targets).sum() for m in measures)]
+
+    def environment(self) -> dict[str, Any]:
+        """What a result says of where the run was made."""
+        return environment(
+            self.device, processes=self.processes, precision=self.recipe.precision
+        )
+
+
+class _Tally:
+    """Means over the examples so far, on the device until somebody asks for them."""
+
+    def __init__(self, names: Sequence[str], device: torch.device) -> None:
+        self.names, self.start = names, time.perf_counter()
+        self.sums = torch.zeros(len(names) + 1, device=device)  # the last one counts
+
+    def add(self, sums: Sequence[Tensor], count: int) -> None:
+        """Take in the sums over a batch, and of how many examples they are."""
+        self.sums += torch.stack([*sums, self.sums.new_tensor(count)])
+
+    def means(self, accelerator: Accelerator) -> dict[str, float]:
+        """The means over all processes."""
+        *sums, seen = accelerator.reduce(self.sums, "sum").tolist()
+        return {name: value / seen for name, value in zip(self.names, sums)}
+
+    def so_far(self, processes: int) -> str:
+        """What a progress bar says."""
+        *sums, seen = self.sums.tolist()
+        said = [
+            f"{name.replace('_', ' ')} {value / seen:.3g}"
+            for name, value in zip(self.names, sums)
+        ]
+        rate = processes * seen / (time.perf_counter() - self.start)
+        return ", ".join([*said, f"{rate:.0f} examples/s"])
 
 
 def train(
@@ -95,101 +325,86 @@ def train(
     recipe: Recipe,
     *,
     distort: Distort | None = None,
-    folder: Path | None = None,
-    label: dict[str, Any] | None = None,
-    on_epoch: Callable[[int, nn.Module], None] | None = None,
-    progress: bool = True,
+    **options: Any,
 ) -> Run:
-    """Train a model, or go on where a killed run of the same label and recipe stopped.
+    """Train a classifier of digits; see `fit`.
 
     Args:
-        model: images to scores; parameters whose name holds "localization" get their
-            own learning rate.
+        model: images to scores.
         digits: to train on.
         test: images ``(N, C, H, W)``, distorted already, and labels ``(N,)``.
         recipe: how to train.
         distort: what is done to each batch of digits, from a generator on their device.
-        folder: where the checkpoint is kept; without, there is none.
-        label: what else tells this run from others; kept in the checkpoint as JSON.
-        on_epoch: called with the epoch (0 before the first) and the model.
-        progress: show a bar with loss, error and images per second.
+        **options: of `fit`.
 
     Returns:
-        The run; its model is `model`, which goes on computing in the recipe's
-        precision, in tests as well. Another with its weights computes in its own.
-
-    Raises:
-        ValueError: if the folder holds a run of another label or recipe.
+        The run. Its history has ``train_error`` and ``test_error``, in percent.
     """
-    AcceleratorState._reset_state()  # else a process keeps its first run's precision
-    # Several processes without an accelerator find each other only if told so.
-    alone = not torch.accelerator.is_available()
-    accelerator = Accelerator(cpu=alone, mixed_precision=_MIXED[recipe.precision])
-    device, main = accelerator.device, accelerator.is_main_process
-    label = {**(label or {}), "recipe": asdict(recipe)}
-    digits, model = digits.to(device), model.to(device)
-    test_images, test_labels = (part.to(device) for part in test)
-    optimizer = _optimizer(model, recipe)
-    steps = math.ceil(len(digits) / recipe.batch_size)
-    schedule = _schedule(recipe, steps)
-    history = resume(folder, label, model, optimizer) if folder else []
-    wrapped, optimizer = accelerator.prepare(model, optimizer)
-    if recipe.compiled:
-        # Not dynamic: there are two batch sizes, and an epoch's last batch is alone.
-        mode = "reduce-overhead" if device.type == "cuda" else "default"
-        wrapped = torch.compile(wrapped, mode=mode, dynamic=False)
 
-    def close(epoch: int) -> None:
-        if folder and main:
-            save_checkpoint(folder, label, model, optimizer.optimizer, history)
-        if on_epoch:
-            on_epoch(epoch, model.eval())
+    def prepare(
+        images: Tensor, labels: Tensor, draw: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        return distort(images, draw) if distort else images, labels
 
-    if not history:
-        close(0)
-    for epoch in range(len(history), recipe.epochs):
-        start = time.perf_counter()
-        tally = torch.zeros(3, device=device)  # loss, wrong, seen
-        wrapped.train()
-        bar = tqdm(
-            _batches(digits, recipe, epoch, accelerator, distort),
-            total=steps,
-            desc=f"epoch {epoch + 1}/{recipe.epochs}",
-            disable=not (progress and main),
-            leave=False,
-        )
-        for step, (images, labels) in enumerate(bar):
-            for group in optimizer.param_groups:
-                group["lr"] = group["peak"] * schedule(epoch * steps + step)
-            with accelerator.autocast():
-                scores = wrapped(images)
-            loss = F.cross_entropy(scores.float(), labels)
-            optimizer.zero_grad()
-            accelerator.backward(loss)
-            optimizer.step()
-            wrong = (scores.argmax(1) != labels).sum()
-            count = torch.tensor(len(labels), device=device)
-            tally += torch.stack([loss.detach() * count, wrong, count])
-            if step % 20 == 0 and not bar.disable:
-                bar.set_postfix_str(_so_far(tally, start, accelerator.num_processes))
-        total_loss, wrong, seen = accelerator.reduce(tally, "sum").tolist()
-        history.append(
-            {
-                "epoch": epoch + 1,
-                "loss": total_loss / seen,
-                "train_error": 100 * wrong / seen,
-                "test_error": error_rate(model, test_images, test_labels),
-                "seconds": time.perf_counter() - start,
-            }
-        )
-        close(epoch + 1)
-    return Run(model.eval(), history, environment(device, accelerator.num_processes))
+    problem = Problem(
+        examples=(digits.images, digits.labels),
+        prepare=prepare,
+        loss=F.cross_entropy,
+        measures={"train_error": lambda y, labels: 100 * (y.argmax(1) != labels)},
+        evaluate=lambda model: {"test_error": error_rate(model, *test)},
+    )
+    return fit(model, problem, recipe, **options)
+
+
+def predict(model: nn.Module, inputs: Tensor, *, batch_size: int = 1000) -> Tensor:
+    """Return a model's outputs for many inputs.
+
+    >>> predict(nn.Flatten(), torch.zeros(5, 2, 3), batch_size=2).shape
+    torch.Size([5, 6])
+
+    Args:
+        model: is left in evaluation mode.
+        inputs: ``(N, ...)``, on any device.
+        batch_size: how many at once.
+
+    Returns:
+        ``(N, ...)``, on the inputs' device, without gradients.
+    """
+    model.eval()
+    device = next((p.device for p in model.parameters()), inputs.device)
+    with torch.inference_mode():
+        outputs = [model(part.to(device)) for part in inputs.split(batch_size)]
+        return torch.cat(outputs).to(inputs.device)
+
+
+def misclassified(
+    model: nn.Module, images: Tensor, labels: Tensor, *, batch_size: int = 1000
+) -> list[int]:
+    """Return which images a model misclassifies.
+
+    >>> misclassified(nn.Flatten(), torch.eye(3)[:, None], torch.tensor([0, 1, 1]))
+    [2]
+
+    Args:
+        model: images to scores.
+        images: ``(N, C, H, W)``.
+        labels: ``(N,)``.
+        batch_size: of the images scored at once.
+
+    Returns:
+        Their indices.
+    """
+    found = predict(model, images, batch_size=batch_size).argmax(1)
+    return (found != labels).nonzero()[:, 0].tolist()
 
 
 def error_rate(
     model: nn.Module, images: Tensor, labels: Tensor, *, batch_size: int = 1000
 ) -> float:
     """Return the share of images that a model misclassifies.
+
+    >>> error_rate(nn.Flatten(), torch.eye(4)[:, None], torch.tensor([0, 1, 2, 2]))
+    25.0
 
     Args:
         model: images to scores.
@@ -204,62 +419,69 @@ def error_rate(
     return 100 * len(wrong) / len(labels)
 
 
-def misclassified(
-    model: nn.Module, images: Tensor, labels: Tensor, *, batch_size: int = 1000
-) -> list[int]:
-    """Return which images a model misclassifies.
+def batches(
+    count: int, recipe: Recipe, epoch: int, rank: int = 0, processes: int = 1
+) -> list[Tensor]:
+    """Return which examples a process takes in each step of an epoch.
+
+    Every example is in one batch of the epoch, on one process. Batches differ by one
+    example at most, and so do the processes' shares of a batch; nobody is left with a
+    single example, which batch normalization could not compare with any other.
+
+    >>> [len(batch) for batch in batches(65, Recipe(batch_size=32), epoch=0)]
+    [22, 22, 21]
 
     Args:
-        model: images to scores.
-        images: ``(N, C, H, W)``.
-        labels: ``(N,)``.
-        batch_size: of the images scored at once.
+        count: of the examples.
+        recipe: its seed decides the order, its batch size the number of steps: as few
+            as hold all examples.
+        epoch: from 0; each has an order of its own.
+        rank: of the process.
+        processes: how many.
 
     Returns:
-        Their indices.
+        The indices of its examples, a tensor a step.
+
+    Raises:
+        ValueError: if a process would have a single example, or none.
     """
-    model.eval()
-    with torch.inference_mode():
-        found = torch.cat([model(x).argmax(1) for x in images.split(batch_size)])
-    return (found != labels).nonzero()[:, 0].tolist()
+    least = 2 * processes
+    for name, value in (("batch_size", recipe.batch_size), ("examples", count)):
+        if value < least:
+            raise ValueError(
+                f"{name} must be 2 at least for each of {processes} processes, "
+                f"got {value}"
+            )
+    order = torch.Generator().manual_seed(_seed(recipe, epoch))
+    permutation = torch.randperm(count, generator=order)
+    steps = min(math.ceil(count / recipe.batch_size), count // least)
+    return [
+        batch.tensor_split(processes)[rank] for batch in permutation.tensor_split(steps)
+    ]
 
 
-def _batches(
-    digits: DigitSet,
-    recipe: Recipe,
-    epoch: int,
-    accelerator: Accelerator,
-    distort: Distort | None,
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """This process's share of every batch of an epoch, distorted."""
-    device, rank = accelerator.device, accelerator.process_index
-    seed = recipe.seed * 1_000_003 + epoch
-    order = torch.Generator().manual_seed(seed)
-    permutation = torch.randperm(len(digits), generator=order).to(device)
-    draw = torch.Generator(device)
-    draw.manual_seed(1009 * seed + rank + 1)
-    for batch in permutation.split(recipe.batch_size):
-        mine = batch.tensor_split(accelerator.num_processes)[rank]
-        if len(mine) < 2:  # too few for batch normalization, or for clutter
-            mine = permutation[:2]
-        images = digits.images[mine]
-        yield distort(images, draw) if distort else images, digits.labels[mine]
+def _seed(recipe: Recipe, epoch: int) -> int:
+    return recipe.seed * 1_000_003 + epoch
+
+
+def _is_finite(model: nn.Module) -> bool:
+    """Whether all parameters and buffers are."""
+    tensors = model.state_dict().values()
+    return all(bool(t.isfinite().all()) for t in tensors)
 
 
 def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """Two groups, each with its learning rate at the height of the schedule."""
-    parts = {"rest": [], "localization": []}
-    for name, parameter in model.named_parameters():
-        parts["localization" if "localization" in name else "rest"].append(parameter)
     ratios = {"rest": 1.0, "localization": recipe.localization_lr_ratio}
     groups = [
         {"params": parameters, "lr": recipe.lr, "peak": recipe.lr * ratios[part]}
-        for part, parameters in parts.items()
+        for part, parameters in parameters_by_part(model).items()
         if parameters
     ]
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(groups)
-    return torch.optim.AdamW(groups, weight_decay=recipe.weight_decay)
+    kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[recipe.optimizer]
+    return kind(groups, weight_decay=recipe.weight_decay)
 
 
 def _schedule(recipe: Recipe, steps: int) -> Callable[[int], float]:
@@ -277,31 +499,3 @@ def _schedule(recipe: Recipe, steps: int) -> Callable[[int], float]:
         return 0.5 + 0.5 * math.cos(math.pi * along) * 0.998
 
     return step_down if recipe.schedule == "step" else one_cycle
-
-
-def _so_far(tally: Tensor, start: float, processes: int) -> str:
-    loss, wrong, seen = tally.tolist()
-    loss, error = loss / seen, 100 * wrong / seen
-    rate = processes * seen / (time.perf_counter() - start)
-    return f"loss {loss:.3f}, error {error:.1f}%, {rate:.0f} images/s"
-
-
-def environment(device: torch.device, processes: int = 1) -> dict[str, Any]:
-    """Return what a result says of where it was made.
-
-    Args:
-        device: that computed.
-        processes: how many.
-
-    Returns:
-        Device, versions and the time, which is when the run ended; ready for JSON.
-    """
-    name = f"{platform.machine()}, {torch.get_num_threads()} threads"
-    if device.type == "cuda":
-        name = torch.cuda.get_device_name(device)
-    return {
-        "device": f"{device.type} ({name})",
-        "processes": processes,
-        "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
-    }

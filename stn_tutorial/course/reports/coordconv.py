@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Mapping
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -61,12 +62,12 @@ def seconds_to_solve(result: Mapping[str, Any]) -> float | None:
         Seconds of training, to the end of the epoch from which on the task stayed
         solved; None if it was not solved at the end.
     """
-    seconds = None
-    for entry in reversed(result["history"]):
-        if entry["test"]["solved"] < 1:
-            break
-        seconds = entry["seconds"]
-    return seconds
+    solved = [entry["test"]["solved"] == 1 for entry in result["history"]]
+    if not solved[-1]:
+        return None
+    unsolved = [i for i, done in enumerate(solved) if not done]
+    until = unsolved[-1] + 2 if unsolved else 1  # epochs
+    return sum(entry["seconds"] for entry in result["history"][:until])
 
 
 def task_table(found: TaskResults) -> str:
@@ -150,7 +151,7 @@ def draw_learning(found: TaskResults) -> Figure:
         task, split = places[name]
         for network, look in looks.items():
             for run in _runs(found, task=task, split=split, network=network):
-                seconds = [entry["seconds"] for entry in run["history"]]
+                seconds = list(accumulate(e["seconds"] for e in run["history"]))
                 solved = [100 * entry["test"]["solved"] for entry in run["history"]]
                 ax.plot(seconds, solved, lw=1, marker=".", ms=4, **look)
         ax.set(xscale="log", ylim=(-4, 104))
