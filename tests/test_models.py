@@ -200,5 +200,5 @@ def test_what_can_not_be_built_is_named(arguments, message):
 
 
 def test_an_option_that_the_sampler_does_not_have_is_named():
-    with pytest.raises(TypeError, match="^unknown option: paddin"):
+    with pytest.raises(TypeError, match="paddin"):
         build("st-cnn", paddin="border")
