@@ -581,7 +581,7 @@ def test_the_origin_may_be_behind_the_horizon():
             SQUARE * torch.tensor([1.0, 0.0]),
             SQUARE,
             ValueError,
-            "from_points must be fo",
+            "from_points must be four",
         ),
         (SQUARE, SQUARE[[0, 1, 1, 2]], ValueError, "to_points must be four points, no"),
         (SQUARE, 0 * SQUARE, ValueError, "to_points must be four points, no three"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import re
 import shlex
 
@@ -122,3 +124,33 @@ def test_the_reference_has_a_page_for_each_module_of_the_method_and_each_storey(
 def test_the_reference_documents_what_the_package_offers():
     for name in stn_tutorial.__all__:
         assert getattr(stn_tutorial, name).__doc__, name
+
+
+def functions_of_the_method() -> dict[str, list[str]]:
+    """Return the parameters of every public function and method, by its full name."""
+    found = {}
+    for path in sorted((stamps.ROOT / "stn_tutorial").glob("[a-z]*.py")):
+        module = importlib.import_module(f"stn_tutorial.{path.stem}")
+        for name in module.__all__ if path.stem != "commands" else ():
+            item = getattr(module, name)
+            members = vars(item).items() if inspect.isclass(item) else [("", item)]
+            for key, function in members:
+                if inspect.isfunction(function) and not key.startswith("_"):
+                    full = f"{path.stem}.{name}.{key}".strip(".")
+                    found[full] = list(inspect.signature(function).parameters)
+    return found
+
+
+def test_what_deals_in_normalized_coordinates_takes_their_convention():
+    """The promise of the page on notation."""
+    either = {  # right in both conventions, and their docstrings say what they take
+        "antialiasing.finer_grid",
+        "thin_plate_spline.ThinPlateSpline.at",
+        "transformer.SpatialTransformer.grid",
+    }
+    normalized = {"grid", "points", "theta", "composed"}
+    for name, parameters in functions_of_the_method().items():
+        makes_a_grid = name.endswith((".grid", "base_grid"))
+        if (normalized & set(parameters) or makes_a_grid) and name not in either:
+            in_pixels = name.startswith(("bilinear.", "bicubic."))
+            assert in_pixels or "align_corners" in parameters, name
