@@ -21,9 +21,10 @@ from stn_tutorial import commands as cli
 from stn_tutorial.data.archives import ARCHIVES, DataError
 from stn_tutorial.data.digits import load_digits
 from stn_tutorial.data.distortions import fixed_test_set
+from stn_tutorial.experiments import not_so_clevr
 from stn_tutorial.experiments.checkpoints import read_checkpoint
 from stn_tutorial.experiments.distorted_digits import Config, load_model
-from stn_tutorial.experiments.sharing import FailedRuns
+from stn_tutorial.experiments.sharing import FailedRuns, work
 from stn_tutorial.experiments.training import Recipe
 
 NOTICE = "scikit-learn's 1,797 digits are used instead"
@@ -420,6 +421,19 @@ def test_boxes_in_miniature(tmp_path, monkeypatch, capsys):
     folder = str(Path("runs") / "quick-coordconv" / "results")
     assert call("report", "coordconv", "--folder", folder) == 0
     assert "\n| canvas | coordconv | " in capsys.readouterr().out
+
+
+def test_a_task_in_miniature(tmp_path, capsys):
+    cell = not_so_clevr.Cell("regression", "quadrant", "convolution")
+    work([cell], tmp_path, tmp_path / "runs", quick=True)
+    out, err = capsys.readouterr()
+    assert out.startswith(f"{cell.name}: ") and "1/1" in err
+    figures = tmp_path / "figures"
+    options = "--folder", str(tmp_path), "--figures", str(figures)
+    assert call("report", "coordconv", *options) == 0
+    out = capsys.readouterr().out
+    assert "\n| regression | quadrant | convolution | " in out
+    assert [path.name for path in figures.iterdir()] == ["learning.png"]
 
 
 def test_coordinates_in_transformers_in_miniature(tmp_path, monkeypatch, capsys):

@@ -144,9 +144,10 @@ def test_options_of_the_cells_are_in_their_results(tmp_path, monkeypatch):
 
 
 def test_a_miniature_of_every_row_and_column(tmp_path, capsys):
-    names = zip(ROWS, ("R", "RTS", "clutter", "P", "E", "clutter", "R", "RTS"))
-    few = [Cell("today", column, row) for row, column in names]
-    few += [Cell("paper", column, "CNN") for column in COLUMNS]
+    columns = "R", "RTS", "clutter", "P", "E", "clutter", "R", "RTS"
+    recipes = ("paper", "today") * 4
+    few = [Cell(*names) for names in zip(recipes, columns, ROWS, strict=True)]
+    assert {cell.column for cell in few} == set(COLUMNS)
     work(few, tmp_path, tmp_path / "runs", quick=True, progress=False)
     assert set(read_results(tmp_path, Cell)) == set(few)
     assert call("report", "--folder", str(tmp_path)) == 0
