@@ -70,6 +70,13 @@ def test_a_full_disk_ends_the_work(tmp_path):
     assert measured(tmp_path) == set()
 
 
+def test_no_more_workers_are_started_than_there_are_cells(tmp_path, monkeypatch):
+    monkeypatch.setattr("multiprocessing.context.SpawnProcess.start", None)
+    work(FEW[:1], tmp_path, tmp_path / "runs", workers=8, progress=False)
+    assert measured(tmp_path) == set(FEW[:1])
+    work(FEW[:1], tmp_path, tmp_path / "runs", workers=8, progress=False)
+
+
 @pytest.mark.parametrize("workers", [0, -1, 1.5, True])
 def test_a_number_of_workers_that_is_none_is_refused(tmp_path, workers):
     with pytest.raises(ValueError, match="^workers must be an integer >= 1, got"):

@@ -63,6 +63,7 @@ def work(
     if type(workers) is not int or workers < 1:
         raise ValueError(f"workers must be an integer >= 1, got {workers!r}")
     runs.mkdir(parents=True, exist_ok=True)
+    workers = min(workers, max(1, sum(not is_done(folder, cell) for cell in cells)))
     before = torch.get_num_threads()
     threads = max(1, before // workers)
     context = multiprocessing.get_context("spawn")  # CUDA bears no fork
