@@ -1,4 +1,4 @@
-"""Reading an image at a grid, against PyTorch, SciPy, the paper's sum and closed forms.
+"""Sampling at a grid, against PyTorch, SciPy, OpenCV, the papers' sums, closed forms.
 
 Random grid points are drawn in pixel coordinates, at least 0.05 away from every whole
 and every half pixel: that is where a reading has its kinks and its ties, and where two
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -23,7 +24,7 @@ from stn_tutorial import base_grid, sample
 
 BACKENDS = ("native", "manual")
 PADDINGS = ("zeros", "border", "reflection")
-INTERPOLATIONS = ("bilinear", "nearest")
+INTERPOLATIONS = ("bilinear", "bicubic", "nearest")
 CONVENTIONS = (False, True)
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
 FLOATS = tuple(TOLERANCE)
@@ -373,17 +374,148 @@ def test_identity_is_exact_at_every_length_up_to_a_thousand(dtype, align_corners
         assert torch.equal(got, image), f"length {n}"
 
 
+FILLS = (1.0, -9999.0, 1e9, -3e38, [-0.42, 1e30, 255.0])
+
+
 @backends
-def test_identity_keeps_the_image_whatever_the_fill(backend):
-    image = torch.rand(1, 3, 20, 30, generator=torch.Generator().manual_seed(0))
-    grid = base_grid((20, 30))[None]
-    got = sample(image, grid, fill=[-0.42, 0.5, 255.0], backend=backend)
-    # The native backend shifts the values by the fill and back.
-    tolerance = 0 if backend == "manual" else 50 * 2**-23 + 255 * 2**-23
-    assert (got - image).abs().max() <= tolerance
+@interpolations
+@conventions
+@pytest.mark.parametrize("fill", FILLS)
+@pytest.mark.parametrize("size", [(28, 28), (20, 31), (1, 9), (2, 2)])
+def test_identity_is_the_same_whatever_the_fill(
+    size, fill, align_corners, interpolation, backend
+):
+    image = torch.rand(3, *size, generator=torch.Generator().manual_seed(0)) - 0.5
+    grid = base_grid(size, align_corners=align_corners)
+    options = {"interpolation": interpolation, "backend": backend}
+    options["align_corners"] = align_corners
+    plain = sample(image, grid, **options)
+    assert torch.equal(sample(image, grid, fill=fill, **options), plain)
+    if backend == "manual":
+        assert torch.equal(plain, image)
+
+
+@backends
+@interpolations
+@conventions
+@pytest.mark.parametrize("fill", FILLS)
+def test_no_point_whose_neighbours_are_inside_depends_on_the_fill(
+    fill, align_corners, interpolation, backend
+):
+    size, rng = (9, 12), np.random.default_rng(0)
+    options = {"interpolation": interpolation, "backend": backend}
+    before, after = {"nearest": (0, 0), "bilinear": (0, 1), "bicubic": (1, 2)}[
+        interpolation
+    ]
+    last = np.array([size[1] - 1, size[0] - 1])
+    points = rng.uniform([-3, -3], last + 3, (1, 40, 40, 2))
+    near = (np.rint if interpolation == "nearest" else np.floor)(points)
+    inside = ((near >= before) & (near + after <= last)).all(-1)
+    assert 0.2 < inside.mean() < 0.8
+    grid = torch.from_numpy(normalized(points, size, align_corners)).float()
+    image = torch.from_numpy(rng.uniform(-1, 1, (1, 3, *size))).float()
+
+    def values_and_gradients(fill) -> tuple[Tensor, ...]:
+        inputs = image.clone().requires_grad_(), grid.clone().requires_grad_()
+        out = sample(*inputs, fill=fill, align_corners=align_corners, **options)
+        chosen = out[:, :, torch.from_numpy(inside[0])]
+        return chosen.detach(), *torch.autograd.grad(chosen.square().sum(), inputs)
+
+    for with_fill, without in zip(values_and_gradients(fill), values_and_gradients(0)):
+        assert torch.equal(with_fill, without)
+
+
+@backends
+@interpolations
+def test_the_fill_has_a_gradient(interpolation, backend):
+    case = reading(33, torch.float64, shape=(1, 3, 4, 5))
+    fill = torch.tensor([0.3, -2.0, 5.0], dtype=torch.float64, requires_grad=True)
+
+    def filled(fill: Tensor) -> Tensor:
+        options = {"interpolation": interpolation, "backend": backend}
+        return sample(case.image, case.grid, fill=fill, **options)
+
+    assert gradcheck(filled, fill)
 
 
 # -------------------------------------------------------------------------- gradients
+
+
+# ---------------------------------------------------------------------------- bicubic
+
+
+def kernel(distance: np.ndarray, alpha: float = -0.75) -> np.ndarray:
+    """Keys' kernel (1981), as the paper writes it."""
+    s = np.abs(distance)
+    inner = (alpha + 2) * s**3 - (alpha + 3) * s**2 + 1
+    outer = alpha * (s**3 - 5 * s**2 + 8 * s - 4)
+    return np.where(s <= 1, inner, np.where(s < 2, outer, 0.0))
+
+
+@backends
+@given(readings(padding="zeros"), st.floats(-2, 2))
+@settings(max_examples=40)
+def test_bicubic_sampling_is_the_double_sum_over_the_kernel(backend, case, fill):
+    n, c, height, width = case.image.shape
+    if case.options["align_corners"] and 1 in (height, width):
+        return
+    options = {**case.options, "backend": backend, "interpolation": "bicubic"}
+    got = sample(case.image, case.grid, **options, fill=fill)
+    for k in range(n):
+        x, y = case.pixels[k].reshape(-1, 2, 1).transpose(1, 0, 2)
+        across, down = kernel(x - np.arange(width)), kernel(y - np.arange(height))
+        weights = (down[:, :, None] * across[:, None]).reshape(len(x), -1)
+        expected = case.image[k].reshape(c, -1).numpy() @ weights.T
+        expected = expected + fill * (1 - weights.sum(1))
+        np.testing.assert_allclose(
+            got[k].reshape(c, -1), expected, rtol=1e-10, atol=1e-10
+        )
+
+
+@backends
+def test_bicubic_sampling_is_that_of_opencv(backend):
+    image = np.random.default_rng(0).random((6, 9), dtype=np.float32)
+    for size in ((6, 9), (15, 13), (31, 40)):
+        expected = cv2.resize(image, size[::-1], interpolation=cv2.INTER_CUBIC)
+        got = sample(
+            torch.from_numpy(image)[None],
+            base_grid(size),
+            interpolation="bicubic",
+            padding="border",
+            backend=backend,
+        )
+        np.testing.assert_allclose(got[0], expected, atol=2e-6)
+
+
+@backends
+@paddings
+def test_bicubic_sampling_reproduces_what_its_kernel_can(backend, padding):
+    # Constants everywhere; of a ramp, pixels and the points halfway between them.
+    # Elsewhere it is off by the kernel's moment, (2 alpha + 1) t (1 - t)(2 t - 1).
+    y, x = np.mgrid[0:8, 0:9].astype(np.float64)
+    ramp = torch.from_numpy(np.stack([np.full_like(x, 0.7), 2 * x - 3 * y + 1]))
+    points = np.random.default_rng(1).uniform([1, 1], [7, 6], (10, 10, 2))
+    grid = torch.from_numpy(normalized(points, (8, 9), False))
+    options = {"interpolation": "bicubic", "padding": padding, "backend": backend}
+    constant, line = sample(ramp, grid, **options).numpy()
+    np.testing.assert_allclose(constant, 0.7, atol=1e-12)
+    t = points - np.floor(points)
+    x, y = np.moveaxis(points + (2 * -0.75 + 1) * t * (1 - t) * (2 * t - 1), -1, 0)
+    np.testing.assert_allclose(line, 2 * x - 3 * y + 1, atol=1e-12)
+
+
+def test_bicubic_sampling_has_no_kink_at_a_pixel():
+    image = torch.rand(1, 1, 9, generator=torch.Generator().manual_seed(0)).double()
+    options = {"interpolation": "bicubic", "backend": "manual"}
+    for pixel in range(2, 7):
+        slopes = []
+        for beside in (-1e-9, 0.0, 1e-9):
+            x = torch.tensor(2 * (pixel + beside + 0.5) / 9 - 1, dtype=torch.float64)
+            grid = torch.stack([x, x * 0]).view(1, 1, 2).requires_grad_()
+            (slope,) = torch.autograd.grad(sample(image, grid, **options).sum(), grid)
+            slopes.append(slope[..., 0].item() / 4.5)
+        central = 0.75 * (image[0, 0, pixel + 1] - image[0, 0, pixel - 1]).item()
+        assert slopes == pytest.approx([central] * 3, abs=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(2, 2, 3, 4), (1, 1, 1, 4), (1, 2, 3, 1)])
@@ -430,7 +562,9 @@ def test_second_gradients_are_those_of_finite_differences(
         options["fill"] = -0.42
     if backend == "native":
         _skip_without_native_double_backward(case)
-    assert gradgradcheck(lambda image, grid: sample(image, grid, **options), inputs)
+    assert gradgradcheck(
+        lambda image, grid: sample(image, grid, **options), inputs, fast_mode=True
+    )
 
 
 def _skip_without_native_double_backward(case: Reading) -> None:
@@ -649,6 +783,59 @@ def test_an_image_of_the_fill_reads_as_the_fill_everywhere(backend):
 
 
 @backends
+@interpolations
+@pytest.mark.parametrize("antialias", [False, 2, True])
+def test_one_image_and_one_grid_need_no_batch(antialias, interpolation, backend):
+    case = reading(61, torch.float32, shape=(2, 3, 5, 7))
+    options = {**case.options, "antialias": antialias, "backend": backend}
+    options |= {"interpolation": interpolation, "fill": 0.5}
+    (image, other), (grid, _) = case.image, case.grid
+    expected = sample(case.image, torch.stack([grid, grid]), **options)
+    assert torch.equal(sample(image, grid, **options), expected[0])
+    for images in (case.image, torch.stack([image, other])):
+        for one in (grid, grid[None]):
+            assert torch.equal(sample(images, one, **options), expected)
+    grids = torch.stack([grid, grid, grid])
+    for one in (image, image[None]):
+        many = sample(one, grids, **options)
+        assert torch.equal(many, expected[:1].expand_as(many)) and len(many) == 3
+    assert sample(image[None], grid, **options).shape == (1, 3, 4, 3)
+    assert sample(image, grid[None], **options).shape == (1, 3, 4, 3)
+
+
+INTEGERS = (torch.uint8, torch.int16, torch.int32, torch.int64, torch.bool)
+
+
+@backends
+@paddings
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_nearest_looks_whole_numbers_up_and_keeps_their_dtype(dtype, padding, backend):
+    case = reading(67, torch.float64, padding=padding)
+    whole = (case.image * 200).round().to(dtype)
+    options = {**case.options, "interpolation": "nearest", "backend": backend}
+    fill = {"fill": 1} if padding == "zeros" else {}
+    got = sample(whole, case.grid, **options, **fill)
+    assert got.dtype == dtype
+    expected = sample(whole.double(), case.grid, **options, **fill)
+    assert torch.equal(got.double(), expected)
+
+
+def test_the_largest_whole_numbers_are_exact():
+    image = torch.tensor([[[2**62 + 1, -(2**62) - 1]]])
+    grid = base_grid((1, 2)) * torch.tensor([3.0, 1.0])
+    nearest = {"interpolation": "nearest", "fill": 2**53 + 1}
+    assert torch.equal(sample(image, base_grid((1, 2)), **nearest), image)
+    assert torch.equal(
+        sample(image, grid, **nearest), torch.full_like(image, 2**53 + 1)
+    )
+
+
+def test_whole_numbers_have_no_gradient():
+    image, grid = torch.arange(6).view(1, 2, 3), base_grid((2, 3)).requires_grad_()
+    assert not sample(image, grid, interpolation="nearest").requires_grad
+
+
+@backends
 @paddings
 @interpolations
 @pytest.mark.parametrize(
@@ -829,6 +1016,35 @@ GRID = torch.zeros(2, 6, 7, 2)
         ({"fill": "white"}, TypeError, "fill must be numbers, got 'white'"),
         ({"fill": None}, TypeError, "fill must be numbers, got None"),
         ({"fill": 1.0, "padding": "border"}, ValueError, "fill needs padding='zeros'"),
+        ({"fill": 1e39}, ValueError, "fill must be a number that torch.float32 can"),
+        ({"fill": [0, 0, -1e39]}, ValueError, "fill must be a number that .* got -1e"),
+        ({"fill": 10**400}, ValueError, "fill must be a number that torch.float32 can"),
+        (
+            {"image": IMAGE.half(), "fill": torch.tensor([0, 1e5, 0])},
+            ValueError,
+            "fill must be a number that torch.float16 can hold, got 100000.0",
+        ),
+        (
+            {"image": IMAGE.byte(), "interpolation": "nearest", "fill": -1},
+            ValueError,
+            "fill must be a number that torch.uint8 can hold, got -1",
+        ),
+        (
+            {"image": IMAGE.byte(), "interpolation": "nearest", "fill": 0.5},
+            ValueError,
+            "fill must be a number that torch.uint8 can hold, got 0.5",
+        ),
+        (
+            {"image": IMAGE.byte(), "interpolation": "nearest", "antialias": True},
+            TypeError,
+            "image must be floating unless",
+        ),
+        ({"image": IMAGE.cfloat()}, TypeError, "image must be floating unless"),
+        ({"grid": GRID.numpy()}, TypeError, "grid must be .* got numpy.ndarray"),
+        ({"align_corners": "no"}, TypeError, "align_corners must be True .*got 'no'"),
+        ({"align_corners": 1}, TypeError, "align_corners must be True or False"),
+        ({"interpolation": torch.nn.Linear}, ValueError, "interpolation must be"),
+        ({"fill": float}, TypeError, "fill must be numbers, got"),
     ],
 )
 def test_a_wrong_argument_is_named(arguments, error, message):

@@ -1,0 +1,308 @@
+"""What the sampler does in eager PyTorch, it does under every transformation of code.
+
+A *subject* is a function of tensors in many settings, its rows; a *way* is something
+that PyTorch does to a function: differentiate, batch, trace, compile, export it. The
+tests cross them, and the oracle is always the eager function. Whoever adds a subject
+adds an entry to `SUBJECTS`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from stn_tutorial import sample
+
+
+class Subject(NamedTuple):
+    """A function in many settings, and what it is called with."""
+
+    rows: dict[str, nn.Module]  # each returns one tensor
+    inputs: tuple[Tensor, ...]  # float32
+    larger: tuple[Tensor, ...]  # other sizes along the open dimensions
+    open_dims: tuple[dict[int, str], ...]  # of each input, by name
+    covering: tuple[str, ...]  # rows enough for what costs seconds
+    no_forward_mode: tuple[str, ...] = ()  # rows that PyTorch can't differentiate so
+
+
+class Sample(nn.Module):
+    """`sample` with its options, as a module."""
+
+    def __init__(self, **options) -> None:
+        super().__init__()
+        self.options = options
+
+    def forward(self, image: Tensor, grid: Tensor) -> Tensor:
+        return sample(image, grid, **self.options)
+
+
+def name_of(options: dict) -> str:
+    kinds = {"fill": type(options["fill"]).__name__}
+    words = {**options, **kinds} if options["fill"] else options
+    return "-".join(str(words[key]) for key in OPTIONS)
+
+
+def random(*shape: int, seed: int = 0) -> Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
+
+
+OPTIONS = {
+    "backend": ("native", "manual"),
+    "interpolation": ("nearest", "bilinear", "bicubic"),
+    "padding": ("zeros", "border", "reflection"),
+    "fill": (0.0, -3.0, [0.1, 0.2, 0.3]),
+    "align_corners": (False, True),
+    "antialias": (False, 2, True),
+}
+OUTSIDE = (
+    ("zeros", 0.0),
+    ("zeros", -3.0),
+    ("zeros", [0.1, 0.2, 0.3]),
+    ("border", 0.0),
+    ("reflection", 0.0),
+)
+
+
+def settings() -> Iterator[dict]:
+    """What reads, times what lies outside, the other options in turn."""
+    read = itertools.product(OPTIONS["backend"], OPTIONS["interpolation"])
+    for i, (backend, interpolation) in enumerate(read):
+        for j, (padding, fill) in enumerate(OUTSIDE):
+            corners, antialias = bool((i + j // 2) % 2), (False, 2, True)[(i + j) % 3]
+            values = (backend, interpolation, padding, fill, corners, antialias)
+            yield dict(zip(OPTIONS, values))
+
+
+def pairs(options: dict) -> set[tuple[str, str]]:
+    words = [f"{key}={value}" for key, value in options.items()]
+    return set(itertools.combinations(words, 2))
+
+
+def covering(rows: list[dict]) -> tuple[str, ...]:
+    """Few of the rows in which all pairs of values meet that meet in any."""
+    missing, chosen = set().union(*map(pairs, rows)), []
+    while missing:
+        chosen.append(max(rows, key=lambda row: len(pairs(row) & missing)))
+        missing -= pairs(chosen[-1])
+    return tuple(map(name_of, chosen))
+
+
+SETTINGS = list(settings())
+ROWS = {name_of(options): Sample(**options) for options in SETTINGS}
+SUBJECTS = {
+    "sample": Subject(
+        rows=ROWS,
+        inputs=(random(2, 3, 6, 7), random(2, 4, 5, 2, seed=1) * 2.6 - 1.3),
+        larger=(random(3, 3, 9, 8), random(3, 5, 3, 2, seed=1) * 2.6 - 1.3),
+        open_dims=({0: "n", 2: "h", 3: "w"}, {0: "n", 1: "rows", 2: "columns"}),
+        covering=covering(SETTINGS),
+        no_forward_mode=tuple(name for name in ROWS if name.startswith("native")),
+    ),
+}
+every_row = pytest.mark.parametrize(
+    ("subject", "row"),
+    [
+        pytest.param(subject, row, id=f"{name}-{row}")
+        for name, subject in SUBJECTS.items()
+        for row in subject.rows
+    ],
+)
+covering_row = pytest.mark.parametrize(
+    ("subject", "row"),
+    [
+        pytest.param(subject, row, id=f"{name}-{row}")
+        for name, subject in SUBJECTS.items()
+        for row in subject.covering
+    ],
+)
+every_subject = pytest.mark.parametrize(
+    "subject", [pytest.param(each, id=name) for name, each in SUBJECTS.items()]
+)
+
+
+class Together(nn.Module):
+    """The covering rows of a subject in one graph, which is compiled once."""
+
+    def __init__(self, subject: Subject) -> None:
+        super().__init__()
+        self.rows = nn.ModuleList(subject.rows[row] for row in subject.covering)
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        return tuple(row(*inputs) for row in self.rows)
+
+
+def double(inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return tuple(x.double() for x in inputs)
+
+
+def scalar(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """A sum whose terms all differ."""
+
+    def summed(*inputs: Tensor) -> Tensor:
+        out = function(*inputs)
+        weights = torch.linspace(-1, 1, out.numel(), dtype=out.dtype)
+        return (out.square() * weights.view_as(out)).sum()
+
+    return summed
+
+
+def autograd(function: Callable[..., Tensor], inputs: tuple) -> tuple[Tensor, ...]:
+    inputs = tuple(x.detach().clone().requires_grad_() for x in inputs)
+    return torch.autograd.grad(function(*inputs), inputs)
+
+
+close = torch.testing.assert_close
+
+
+# ------------------------------------------------------------------------- torch.func
+
+
+@every_row
+def test_func_grad_is_that_of_autograd(subject, row):
+    function, inputs = scalar(subject.rows[row]), double(subject.inputs)
+    which = tuple(range(len(inputs)))
+    got = torch.func.grad(function, argnums=which)(*inputs)
+    close(got, autograd(function, inputs))
+
+
+@every_row
+def test_vmap_is_one_call_after_another(subject, row):
+    function = subject.rows[row]
+    batches = [torch.stack([x, x.flip(0), 0.9 * x]) for x in subject.inputs]
+    expected = torch.stack([function(*one) for one in zip(*batches)])
+    close(torch.vmap(function)(*batches), expected)
+
+
+@every_row
+def test_one_input_may_be_batched_and_the_others_not(subject, row):
+    function = subject.rows[row]
+    for k, x in enumerate(subject.inputs):
+        inputs, dims = list(subject.inputs), [None] * len(subject.inputs)
+        inputs[k], dims[k] = torch.stack([x, x.flip(0)]), 0
+        got = torch.vmap(function, in_dims=tuple(dims))(*inputs)
+        for one, out in zip(inputs[k], got):
+            close(out, function(*inputs[:k], one, *inputs[k + 1 :]))
+
+
+@covering_row
+def test_gradients_for_each_example_by_vmap(subject, row):
+    function, inputs = scalar(subject.rows[row]), double(subject.inputs)
+    batches = [torch.stack([x, x.flip(0)]) for x in inputs]
+    which = tuple(range(len(inputs)))
+    got = torch.vmap(torch.func.grad(function, argnums=which))(*batches)
+    for k, one in enumerate(zip(*batches)):
+        close(tuple(g[k] for g in got), autograd(function, one))
+
+
+@every_row
+def test_jvp_is_the_transpose_of_the_gradient(subject, row):
+    function, inputs = scalar(subject.rows[row]), double(subject.inputs)
+    if row in subject.no_forward_mode:
+        pytest.skip("this kernel of PyTorch has no forward mode")
+    tangents = tuple(x.flip(0) - 0.3 for x in inputs)
+    _, got = torch.func.jvp(function, inputs, tangents)
+    gradients = autograd(function, inputs)
+    close(got, sum((g * t).sum() for g, t in zip(gradients, tangents)))
+
+
+@covering_row
+def test_jacobians_and_hessians_are_those_of_autograd(subject, row):
+    function, inputs = scalar(subject.rows[row]), double(subject.inputs)
+    if row in subject.no_forward_mode:
+        pytest.skip("this kernel of PyTorch has no forward mode")
+    inputs = tuple(x[:1, :3, :3, :3] for x in inputs)
+    which = tuple(range(len(inputs)))
+    expected = torch.autograd.functional.hessian(function, inputs)
+    close(torch.func.hessian(function, argnums=which)(*inputs), expected)
+    twice = torch.func.jacrev(torch.func.jacrev(function, which), which)
+    close(twice(*inputs), expected)
+
+
+# --------------------------------------------------- meta, trace, compile, export, ONNX
+
+
+@every_row
+def test_on_the_meta_device_it_has_the_shape(subject, row):
+    function = subject.rows[row]
+    for inputs in (subject.inputs, subject.larger):
+        out = function(*[x.to("meta") for x in inputs])
+        assert out.is_meta and out.shape == function(*inputs).shape
+
+
+@every_row
+@pytest.mark.filterwarnings("ignore")  # tracing is deprecated, and says what it is
+def test_a_trace_serves_every_size(subject, row):
+    function = subject.rows[row]
+    traced = torch.jit.trace(function, subject.inputs, check_trace=False)
+    for inputs in (subject.inputs, subject.larger):
+        close(traced(*inputs), function(*inputs))
+
+
+@every_subject
+def test_compiled_for_every_size_it_has_the_same_values_and_gradients(subject):
+    together = Together(subject)
+    torch._dynamo.reset()
+    compiled = torch.compile(
+        together, backend="aot_eager", fullgraph=True, dynamic=True
+    )
+
+    def total(module: nn.Module) -> Callable[..., Tensor]:
+        return lambda *inputs: sum(
+            scalar(lambda out: out)(out) for out in module(*inputs)
+        )
+
+    for inputs in (subject.inputs, subject.larger):
+        close(compiled(*inputs), together(*inputs))
+        got = autograd(total(compiled), inputs)
+        close(got, autograd(total(together), inputs), rtol=1e-4, atol=1e-4)
+
+
+def open_shapes(subject: Subject) -> dict:
+    names = {name for dims in subject.open_dims for name in dims.values()}
+    known = {name: torch.export.Dim(name, min=2) for name in names}
+    shapes = [
+        {dim: known[name] for dim, name in dims.items()} for dims in subject.open_dims
+    ]
+    return {"inputs": tuple(shapes)}
+
+
+@every_subject
+@pytest.mark.parametrize("strict", [False, True])
+def test_exported_for_every_size_it_has_the_same_values(subject, strict):
+    together = Together(subject)
+    exported = torch.export.export(
+        together, subject.inputs, dynamic_shapes=open_shapes(subject), strict=strict
+    ).module()
+    for inputs in (subject.inputs, subject.larger):
+        close(exported(*inputs), together(*inputs))
+
+
+@every_subject
+@pytest.mark.filterwarnings("ignore")
+def test_onnx_runtime_has_the_same_values_for_every_size(subject, tmp_path):
+    pytest.importorskip("onnxscript")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    together, path = Together(subject), tmp_path / "rows.onnx"
+    with warnings.catch_warnings():
+        torch.onnx.export(
+            together,
+            subject.inputs,
+            path,
+            dynamo=True,
+            opset_version=20,
+            dynamic_shapes=open_shapes(subject),
+            external_data=False,
+            verbose=False,
+        )
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    names = [each.name for each in session.get_inputs()]
+    for inputs in (subject.inputs, subject.larger):
+        feed = {name: x.numpy() for name, x in zip(names, inputs)}
+        got = [torch.from_numpy(out) for out in session.run(None, feed)]
+        close(got, list(together(*inputs)), rtol=1e-4, atol=1e-4)
