@@ -211,7 +211,9 @@ def _whole(n: Any) -> int:
     """An integer of Python; a symbol that stands for one stays as it is."""
     if isinstance(n, (bool, np.bool_)):
         raise TypeError
-    return n if _is_symbol(n) else operator.index(n)
+    if isinstance(n, int) or _is_symbol(n):  # a compiler's symbols pass as integers
+        return n
+    return operator.index(n)
 
 
 def _is_symbol(n: Any) -> bool:

@@ -345,7 +345,7 @@ def _mirrored(x: Tensor, n: int, align_corners: bool) -> Tensor:
     """A triangle wave: forward over the image, then backward, repeated."""
     start = 0.0 if align_corners else -0.5
     length = n - 1 - 2 * start
-    period = max(2 * length, 1.0)  # one pixel has nothing to mirror
+    period = vector([max(2 * length, 1.0)], x)  # one pixel has nothing to mirror
     return start + length - ((x - start) % period - length).abs()
 
 
