@@ -39,12 +39,17 @@ __all__ = [
 class Config:
     """Everything that decides what a run gives.
 
+    >>> Config(model="cnn", out_size=28)
+    Traceback (most recent call last):
+        ...
+    ValueError: out_size must be None for cnn, got 28
+
     Attributes:
         model: which classifier; the st- variants have a spatial transformer in front,
-            of which st-pooled's localization network pools over all places.
+            of which st-pooled's localization network pools over all locations.
         distortion: what is done to the digits; sizes and ranges as in the paper.
-        family: the family of warps of an st- variant, or crop: a window of half
-            the image's height and width, which can only move.
+        family: the family of warps of an st- variant; crop has half the image's height
+            and width.
         coordinates: which convolutions of an st- variant are CoordConv layers: the
             localization network's first, all of that network's (everywhere), all with
             the radius, or both its first and the classifier's.
@@ -110,6 +115,11 @@ RESULT = {
 
 def make_model(config: Config) -> nn.Module:
     """Build the untrained model of a configuration.
+
+    >>> import torch
+    >>> model = make_model(Config(model="st-cnn", distortion="RTS", out_size=28))
+    >>> model.transformer(torch.zeros(2, 1, 42, 42)).shape
+    torch.Size([2, 1, 28, 28])
 
     Args:
         config: its recipe's seed decides the weights.

@@ -61,7 +61,11 @@ FAMILIES = {
 
 
 class FCN(nn.Sequential):
-    """The paper's fully connected network: two hidden layers of `width`."""
+    """The paper's fully connected network: two hidden layers of `width`.
+
+    >>> FCN((1, 28, 28))(torch.zeros(2, 1, 28, 28)).shape
+    torch.Size([2, 10])
+    """
 
     def __init__(self, in_shape: Sequence[int], width: int = 128) -> None:
         super().__init__(
@@ -75,7 +79,11 @@ class FCN(nn.Sequential):
 
 
 class CNN(nn.Sequential):
-    """The paper's convolutional network: 9×9 and 7×7 convolutions, with pooling."""
+    """The paper's convolutional network: 9×9 and 7×7 convolutions, with pooling.
+
+    >>> CNN((1, 42, 42))(torch.zeros(2, 1, 42, 42)).shape
+    torch.Size([2, 10])
+    """
 
     def __init__(self, in_shape: Sequence[int], width: int = 32) -> None:
         features = nn.Sequential(
@@ -95,8 +103,11 @@ class ModernCNN(nn.Sequential):
 
     A 5×5 convolution with stride 2, one 3×3 convolution, pooling, two more and pooling
     again. Most of the operations are saved at the full size, where features say little.
-    The scores are read from every place: a digit in its pose is worth more than one
-    that is anywhere.
+    The scores are computed from all locations, not from a mean over them: a digit in
+    its pose is worth more than one that is anywhere.
+
+    >>> ModernCNN((1, 42, 42))(torch.zeros(2, 1, 42, 42)).shape
+    torch.Size([2, 10])
     """
 
     def __init__(self, in_shape: Sequence[int], width: int = 64) -> None:
@@ -166,6 +177,10 @@ def build(
     """Return a classifier with about `budget` parameters.
 
     The classifier's width is chosen so that the whole model comes closest to it.
+
+    >>> model = build("st-cnn", (1, 42, 42), out_size=(28, 28), budget=100_000)
+    >>> model(torch.zeros(2, 1, 42, 42)).shape, abs(count_parameters(model) - 1e5) < 5e3
+    (torch.Size([2, 10]), True)
 
     Args:
         name: one of `MODELS`.
@@ -276,8 +291,11 @@ def use_coordconv(
 def count_parameters(module: nn.Module) -> int:
     """Return the number of parameters that are trained.
 
+    >>> count_parameters(nn.Linear(3, 2))  # six weights, two biases
+    8
+
     Args:
-        module: any module.
+        module: what is frozen in it does not count.
 
     Returns:
         The number of its parameters' entries.

@@ -81,9 +81,9 @@ def _measure_points(points: Tensor, locations: Locations) -> dict[str, float]:
 
 def _measure_squares(scores: Tensor, locations: Locations) -> dict[str, float]:
     """The white pixels against the right ones: intersection over union."""
-    painted, square = scores > 0, locations.squares() > 0
-    common = (painted & square).flatten(1).sum(dim=1)
-    iou = common / (painted | square).flatten(1).sum(dim=1)
+    white, square = scores > 0, locations.squares() > 0
+    common = (white & square).flatten(1).sum(dim=1)
+    iou = common / (white | square).flatten(1).sum(dim=1)
     return {"solved": (iou == 1).float().mean().item(), "iou": iou.mean().item()}
 
 
@@ -92,11 +92,11 @@ def _class_loss(scores: Tensor, classes: Tensor) -> Tensor:
 
 
 _ADAM = Recipe(optimizer="adam", lr=0.01, batch_size=16, weight_decay=0)
-_PAINT = replace(_ADAM, epochs=3, batch_size=4)
-_PAINTER = Network(CoordConvDecoder, _PAINT)
+_SHORT = replace(_ADAM, epochs=3, batch_size=4)
+_RENDERER = Network(CoordConvDecoder, _SHORT)
 # In trials without the decay, on some seeds, a few locations of a held-out quadrant
 # were a pixel off, though all training locations were right.
-_NAMER = Network(CoordConvDecoder, replace(_PAINT, weight_decay=0.001))
+_CLASSIFIER = Network(CoordConvDecoder, replace(_SHORT, weight_decay=0.001))
 _DECONV = Network(partial(DeconvDecoder, 3, 1), replace(_ADAM, epochs=10))
 _SLOW = replace(_ADAM, lr=0.002)
 
@@ -108,7 +108,7 @@ TASKS = {
         loss=_class_loss,
         measure=_measure_classes,
         networks={
-            "coordconv": _NAMER,
+            "coordconv": _CLASSIFIER,
             "convolution": _DECONV,
         },
     ),
@@ -138,7 +138,7 @@ TASKS = {
         loss=F.binary_cross_entropy_with_logits,
         measure=_measure_squares,
         networks={
-            "coordconv": _PAINTER,
+            "coordconv": _RENDERER,
             "convolution": _DECONV,
         },
     ),
@@ -221,9 +221,12 @@ def cells(
 ) -> list[Cell]:
     """Return the runs of some tasks, on both splits and with every network.
 
+    >>> len(cells(tasks=["rendering"], seeds=[0]))  # two splits, two networks
+    4
+
     Args:
-        tasks: of `TASKS`.
-        seeds: any.
+        tasks: names in `TASKS`.
+        seeds: one run of each network for each seed.
 
     Returns:
         The cells, those of a seed together.

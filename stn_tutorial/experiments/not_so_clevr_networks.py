@@ -21,8 +21,11 @@ class CoordConvDecoder(nn.Module):
     All its convolutions are 1×1: each pixel decides by itself, from the point and from
     where it is. It has 7,553 parameters.
 
+    >>> CoordConvDecoder()(torch.zeros(2, 2)).shape
+    torch.Size([2, 1, 64, 64])
+
     Args:
-        canvas: height and width of what it paints.
+        canvas: height and width of its output.
     """
 
     def __init__(self, canvas: int = 64) -> None:
@@ -37,7 +40,7 @@ class CoordConvDecoder(nn.Module):
         )
 
     def forward(self, points: Tensor) -> Tensor:
-        """Paint.
+        """Return a score for every pixel.
 
         Args:
             points: ``(N, 2)`` normalized (x, y).
@@ -54,6 +57,9 @@ class DeconvDecoder(nn.Sequential):
 
     Each doubles the size, from 1×1 to 64×64. The paper's have 46,465 to 1,632,001
     parameters: sizes of 2 to 4, widths of 1 to 3.
+
+    >>> DeconvDecoder()(torch.zeros(2, 2)).shape
+    torch.Size([2, 1, 64, 64])
 
     Args:
         size: of the kernels, 2 to 4.
@@ -82,11 +88,14 @@ class CoordConvRegressor(nn.Sequential):
     Three 1×1 and two 3×3 convolutions, and the maximum over all locations. It has 906
     parameters.
 
-    The maximum hands gradients to the location that wins and to no other. With random
-    weights a black location may win for every picture, and the one white pixel is never
-    heard. So this network starts as one that it wins: every layer passes on what it
-    gets, the white pixel lies above all that a black location can reach, and answers
-    are about zero.
+    The maximum passes gradients to the location that attains it and to no other. With
+    random weights this may be a black one in every picture, and then the white pixel
+    has no gradient. So this network starts as one in which the white pixel attains the
+    maximum: every layer passes on its input, the white pixel lies above all that a
+    black one can reach, and outputs are about zero.
+
+    >>> CoordConvRegressor()(torch.zeros(2, 1, 64, 64)).shape
+    torch.Size([2, 2])
 
     Args:
         averaged: take the mean over all locations instead.
@@ -128,6 +137,9 @@ class CoordConvRegressor(nn.Sequential):
 
 class ConvRegressor(nn.Sequential):
     """Strided convolutions and two fully connected layers, as large as the paper's.
+
+    >>> ConvRegressor(width=8)(torch.zeros(2, 1, 64, 64)).shape
+    torch.Size([2, 2])
 
     Args:
         width: of the first two convolutions; 8 makes 21 thousand parameters, 32 makes

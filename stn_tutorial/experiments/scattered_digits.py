@@ -45,6 +45,9 @@ _CELLS = 8  # in each direction
 class BoxNetwork(nn.Sequential):
     """Four convolutions with normalization, and a box for each of 8×8 cells.
 
+    >>> BoxNetwork(coordinates=True)(torch.zeros(2, 1, 64, 64)).shape
+    torch.Size([2, 4, 8, 8])
+
     A cell sees 31×31 pixels about its first: a little less than the largest digits take
     if their centre is at the cell's last.
 
@@ -63,6 +66,9 @@ class BoxNetwork(nn.Sequential):
 
 def boxes_iou(boxes: Tensor, others: Tensor) -> Tensor:
     """Return the intersection over union of boxes, one by one.
+
+    >>> boxes_iou(torch.tensor([0.0, 0, 2, 2]), torch.tensor([1.0, 0, 3, 2])).item()
+    0.3333333432674408
 
     Args:
         boxes: ``(..., 4)``: left, top, right and bottom.
@@ -154,8 +160,11 @@ class Cell:
 def cells(*, seeds: Iterable[int] = range(5)) -> list[Cell]:
     """Return the runs, those of a seed together.
 
+    >>> [cell.name for cell in cells(seeds=[0])][:2]
+    ['canvas-convolution-0', 'canvas-coordconv-0']
+
     Args:
-        seeds: any.
+        seeds: one run of each network and kind of box for each seed.
 
     Returns:
         The cells.
