@@ -21,6 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from stn_tutorial.commands import main
 from stn_tutorial.data.digits import DigitSet, load_digits
 from stn_tutorial.data.distortions import distort, fixed_test_set
 from stn_tutorial.experiments import environment, training
@@ -395,6 +396,18 @@ def test_a_weight_that_is_not_finite_is_a_diverged_run():
         train(linear(), digits(64), test_set(), recipe, distort=lambda x, _: 1e3 * x)
 
 
+def test_a_diverged_run_is_one_line_exit_code_1_and_valid_files(tmp_path, capsys):
+    options = "train --data embedded --model fcn --distortion R --limit 64 --epochs 2"
+    diverging = "--batch-size 32 --optimizer sgd --lr 1e38 --folder"
+    with pytest.raises(SystemExit) as stopped:
+        main([*options.split(), *diverging.split(), str(tmp_path)])
+    assert stopped.value.code == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert "the run diverged in epoch 1" in last and str(tmp_path) in last
+    assert [path.name for path in tmp_path.iterdir()] == [CHECKPOINT]
+    assert evaluate(*load_model(tmp_path)) > 0  # of the untrained model
+
+
 def test_a_full_disk_stops_a_run_and_leaves_the_last_checkpoint(tmp_path, monkeypatch):
     expected = train(linear(), digits(), test_set(), SHORT)
     real, written = Path.write_bytes, []
@@ -688,7 +701,7 @@ def test_ctrl_c_exits_with_130_and_says_how_to_go_on(uninterrupted, tmp_path):
     assert process.returncode == 130, err
     assert "Traceback" not in err and out == ""
     said = err.strip().splitlines()[-1]
-    command = said.removeprefix("Stopped; to go on: python -m ").split()
+    command = said.removeprefix("stopped; to go on: python -m ").split()
     assert command == ["stn_tutorial", "train", *OPTIONS, "--folder", str(tmp_path)]
     done, _ = run(KILLED, tmp_path, progress=False)
     assert same(done.model.state_dict(), expected)
