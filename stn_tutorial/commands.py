@@ -45,7 +45,7 @@ class Train:
         family = f"-{c.family}" if c.model.startswith("st-") else ""
         name = f"{c.model}-{c.distortion}{family}-{c.recipe.seed}"
         folder = self.folder or Path("runs") / name
-        done, result = run(c, folder)
+        done = run(c, folder)
         if not _is_main_process():
             return
         for entry in done.history:
@@ -54,6 +54,7 @@ class Train:
                 f"train {entry['train_error']:.2f}%, "
                 f"test {entry['test_error']:.2f}%, {entry['seconds']:.1f} s"
             )
+        result = done.result
         print(
             f"test error {done.test_error:.2f}% with {result['parameters']} "
             f"parameters on {result['data']['source']}; kept in {folder}"

@@ -105,12 +105,12 @@ from stn_tutorial import commands as cli
 from stn_tutorial.experiments import distorted_digits
 
 def run(*arguments):
-    done, result = train(*arguments)
+    done = train(*arguments)
     sums = {name: value.double().sum().item() for name, value
             in done.model.state_dict().items()}
-    report = {"sums": sums, "result": result}
+    report = {"sums": sums, "result": done.result}
     Path(f"rank{os.environ['RANK']}.json").write_text(json.dumps(report))
-    return done, result
+    return done
 
 train, distorted_digits.run = distorted_digits.run, run
 cli.main()

@@ -100,7 +100,7 @@ def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
 def test_models_learn_turned_digits(model, budget):
     recipe = Recipe(epochs=5, batch_size=16, lr=6e-3)
     config = replace(SMALL, model=model, budget=budget, limit=400, recipe=recipe)
-    done, _ = run(config, progress=False)
+    done = run(config, progress=False)
     losses = [entry["loss"] for entry in done.history]
     assert losses == sorted(losses, reverse=True) and losses[-1] < losses[0] / 2
     assert done.test_error < 45  # of 90 by chance
@@ -108,7 +108,7 @@ def test_models_learn_turned_digits(model, budget):
 
 
 def test_a_seed_decides_a_run():
-    first, again = (run(SMALL, progress=False)[0] for _ in range(2))
+    first, again = (run(SMALL, progress=False) for _ in range(2))
     assert same(first.model.state_dict(), again.model.state_dict())
     other = replace(SMALL, recipe=replace(SHORT, seed=1))
     assert not same(first.model.state_dict(), make_model(other).state_dict())
@@ -120,10 +120,10 @@ def test_a_seed_decides_a_run():
 def test_a_run_neither_reads_nor_moves_the_global_random_state():
     torch.manual_seed(1)
     state = torch.get_rng_state()
-    first, _ = run(SMALL, progress=False)
+    first = run(SMALL, progress=False)
     assert torch.equal(torch.get_rng_state(), state)
     torch.manual_seed(2)
-    again, _ = run(SMALL, progress=False)
+    again = run(SMALL, progress=False)
     assert same(first.model.state_dict(), again.model.state_dict())
 
 
@@ -363,7 +363,8 @@ def test_a_processor_without_half_precision_computes_in_float32(monkeypatch, pre
 def test_a_transformer_trains_in_bfloat16(monkeypatch, tmp_path):
     monkeypatch.setattr(environment, "_cpu_features", lambda: {"avx512_bf16"})
     config = replace(SMALL, recipe=replace(SHORT, precision="bfloat16", epochs=1))
-    done, result = run(config, tmp_path, progress=False)
+    done = run(config, tmp_path, progress=False)
+    result = done.result
     assert all(value.isfinite().all() for value in done.model.state_dict().values())
     assert len(result["misclassified"]) == pytest.approx(3.6 * result["test_error"])
     assert evaluate(*load_model(tmp_path)) == result["test_error"]
@@ -491,12 +492,13 @@ def stopped_after(config: Config, folder: Path, last: int) -> None:
 def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path, optimizer, last):
     config = replace(SMALL, model="st-modern", budget=60_000, limit=128)
     config = replace(config, recipe=replace(SHORT, optimizer=optimizer))
-    expected, _ = run(config, progress=False)
+    expected = run(config, progress=False)
     stopped_after(config, tmp_path, last)
     epochs = []
-    done, result = run(
+    done = run(
         config, tmp_path, on_epoch=lambda epoch, _: epochs.append(epoch), progress=False
     )
+    result = done.result
     assert epochs == list(range(last, 3))[(last > 0) :]
     assert same(done.model.state_dict(), expected.model.state_dict())
     assert [entry["epoch"] for entry in done.history] == [1, 2]
@@ -505,16 +507,16 @@ def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path, optimizer, last):
 
 
 def test_a_finished_run_is_not_run_again(tmp_path):
-    first, _ = run(SMALL, tmp_path, progress=False)
+    first = run(SMALL, tmp_path, progress=False)
     before = (tmp_path / CHECKPOINT).read_bytes()
-    again, _ = run(SMALL, tmp_path, progress=False)
+    again = run(SMALL, tmp_path, progress=False)
     assert again.history == first.history
     assert same(again.model.state_dict(), first.model.state_dict())
     assert (tmp_path / CHECKPOINT).read_bytes() == before
 
 
 def test_a_checkpoint_cut_off_while_it_is_written_is_harmless(tmp_path, monkeypatch):
-    expected, _ = run(SMALL, progress=False)
+    expected = run(SMALL, progress=False)
     replaced = []
 
     def fail_the_third(source, target):
@@ -530,7 +532,7 @@ def test_a_checkpoint_cut_off_while_it_is_written_is_harmless(tmp_path, monkeypa
         with pytest.raises(Stop):
             run(SMALL, tmp_path, progress=False)
     (tmp_path / f"{CHECKPOINT}.1.part").write_bytes(b"half of a file")
-    done, _ = run(SMALL, tmp_path, progress=False)
+    done = run(SMALL, tmp_path, progress=False)
     assert same(done.model.state_dict(), expected.model.state_dict())
 
 
@@ -566,7 +568,8 @@ def test_a_run_that_took_the_data_it_could_have_stays_with_it(tmp_path, monkeypa
 
 
 def test_a_result_tells_everything(tmp_path):
-    done, result = run(SMALL, tmp_path, progress=False)
+    done = run(SMALL, tmp_path, progress=False)
+    result = done.result
     assert json.loads((tmp_path / "result.json").read_text()) == result
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         CHECKPOINT,
@@ -598,7 +601,8 @@ def test_a_result_tells_everything(tmp_path):
 
 
 def test_a_kept_model_gives_its_test_error_again(tmp_path):
-    done, result = run(SMALL, tmp_path, progress=False)
+    done = run(SMALL, tmp_path, progress=False)
+    result = done.result
     config, model = load_model(tmp_path)
     assert config == SMALL and not model.training
     assert same(model.state_dict(), done.model.state_dict())
@@ -607,7 +611,7 @@ def test_a_kept_model_gives_its_test_error_again(tmp_path):
 
 def test_a_recipe_is_judged_on_held_out_training_digits(tmp_path):
     config = replace(SMALL, validation=400, recipe=replace(SHORT, epochs=1))
-    _, result = run(config, tmp_path, progress=False)
+    result = run(config, tmp_path, progress=False).result
     rest, held = load_digits("train", "embedded").hold_out(400)
     assert result["data"]["train"]["sha256"] == rest.first(256).checksum
     expected = {"split": "validation", "digits": 400, "sha256": held.checksum}
@@ -653,7 +657,8 @@ def uninterrupted() -> tuple[dict[str, Tensor], float]:
     """The weights of a run that nobody stops, and how long it trains."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    done, result = run(KILLED, progress=False)
+    done = run(KILLED, progress=False)
+    result = done.result
     torch.set_num_threads(threads)
     return weights(done.model), result["seconds"]
 
@@ -687,7 +692,8 @@ def test_a_run_killed_at_any_moment_and_resumed_ends_with_the_same_bits(
     time.sleep(delay)
     process.kill()
     process.communicate()
-    done, result = run(KILLED, tmp_path, progress=False)
+    done = run(KILLED, tmp_path, progress=False)
+    result = done.result
     assert same(done.model.state_dict(), expected)
     assert [entry["epoch"] for entry in result["history"]] == [1, 2, 3]
 
@@ -703,5 +709,5 @@ def test_ctrl_c_exits_with_130_and_says_how_to_go_on(uninterrupted, tmp_path):
     said = err.strip().splitlines()[-1]
     command = said.removeprefix("stopped; to go on: python -m ").split()
     assert command == ["stn_tutorial", "train", *OPTIONS, "--folder", str(tmp_path)]
-    done, _ = run(KILLED, tmp_path, progress=False)
+    done = run(KILLED, tmp_path, progress=False)
     assert same(done.model.state_dict(), expected)

@@ -152,11 +152,9 @@ class Cell:
             where there are no true poses.
         """
         config = self.config(quick=quick)
-        done, result = run(config, checkpoints, progress=progress)
-        result = {
-            name: part for name, part in result.items() if name != "misclassified"
-        }
-        return {**result, "poses": _poses(done.model, config, result["data"]["source"])}
+        done = run(config, checkpoints, progress=progress)
+        kept = {k: part for k, part in done.result.items() if k != "misclassified"}
+        return {**kept, "poses": _poses(done.model, config, kept["data"]["source"])}
 
 
 def cells(

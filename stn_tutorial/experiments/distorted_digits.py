@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from torch import nn
 
@@ -144,7 +144,7 @@ def run(
     *,
     on_epoch: Callable[[int, nn.Module], None] | None = None,
     progress: bool = True,
-) -> tuple[Run, dict[str, Any]]:
+) -> Run:
     """Train and test a configuration; go on where a killed run of it stopped.
 
     Args:
@@ -154,7 +154,7 @@ def run(
         progress: show a bar.
 
     Returns:
-        The run, and its result, ready for JSON.
+        The run; its `result` looks like `RESULT`.
 
     Raises:
         ValueError: if the folder holds a run with other options.
@@ -178,7 +178,7 @@ def run(
     device = next(model.parameters()).device
     with autocast(device, config.recipe.precision):
         wrong = misclassified(model, test_images, test.labels)
-    result = {
+    done.about = {
         "config": asdict(config),
         "data": {
             "source": digits.source,
@@ -191,11 +191,10 @@ def run(
         },
         "test_error": done.test_error,
         "misclassified": wrong,
-        **done.result,
     }
     if folder and int(os.environ.get("RANK", 0)) == 0:
-        write_json(folder / "result.json", result)
-    return done, result
+        write_json(folder / "result.json", done.result)
+    return done
 
 
 def load_model(folder: Path) -> tuple[Config, nn.Module]:

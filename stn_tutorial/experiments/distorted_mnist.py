@@ -165,7 +165,7 @@ class Cell:
         Returns:
             The result of `stn_tutorial.experiments.distorted_digits.run`.
         """
-        return run(self.config(**options), checkpoints, progress=progress)[1]
+        return run(self.config(**options), checkpoints, progress=progress).result
 
 
 def cells(

@@ -119,11 +119,13 @@ class Run:
         history: one entry an epoch: loss, seconds of training, the problem's measures,
             and what it evaluates.
         environment: where it was trained; see `environment`.
+        about: what else its result says, such as what it was trained on.
     """
 
     model: nn.Module
     history: list[dict[str, Any]]
     environment: dict[str, Any]
+    about: dict[str, Any] = field(default_factory=dict)
 
     @property
     def test_error(self) -> float:
@@ -132,8 +134,9 @@ class Run:
 
     @property
     def result(self) -> dict[str, Any]:
-        """What the result of every run says, ready for JSON."""
+        """What is kept of the run, ready for JSON."""
         return {
+            **self.about,
             "parameters": count_parameters(self.model),
             "seconds": math.fsum(entry["seconds"] for entry in self.history),
             "history": self.history,
