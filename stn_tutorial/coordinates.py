@@ -260,6 +260,9 @@ def rotation(
         dtype = functools.reduce(torch.promote_types, [t.dtype for t in tensors])
     values = {}
     for name, value in given.items():
+        if isinstance(value, Tensor):
+            values[name] = value.to(dtype=dtype, device=device)
+            continue
         try:
             values[name] = torch.as_tensor(value, dtype=dtype, device=device)
         except (TypeError, ValueError, RuntimeError):

@@ -258,10 +258,12 @@ class MatrixFamily(Described):
         """
         a = self._write(self._params(first, "first"))
         b = self._write(self._params(second, "second"))
-        if a.ndim == b.ndim == 3 and len(a) != len(b) and 1 not in (len(a), len(b)):
-            raise ValueError(
-                f"second must have the batch size {len(a)} of first, got {len(b)}"
-            )
+        if a.ndim == b.ndim == 3 and a.shape[0] != b.shape[0]:
+            if 1 not in (a.shape[0], b.shape[0]):
+                raise ValueError(
+                    f"second must have the batch size {a.shape[0]} of first, "
+                    f"got {b.shape[0]}"
+                )
         composed = self._read(product(a, b), "the composition of first and second")
         return composed.to(first.dtype)
 

@@ -191,7 +191,7 @@ class ThinPlateSpline(Described):
     def _bumps(self, points: Tensor) -> Tensor:
         """How far each control point's offset moves each of (P, 2) points: (P, K)."""
         points = points.double().cpu()
-        parts = [_phi(points, self._points), points.new_ones(len(points), 1), points]
+        parts = [_phi(points, self._points), torch.ones_like(points[:, :1]), points]
         return torch.cat(parts, dim=1) @ self._solution
 
     def _basis(
