@@ -139,7 +139,7 @@ def sample(
         "interpolation": interpolation,
         "padding": padding,
         "fill": _fill_for(fill, image, values),
-        "align_corners": align_corners,
+        "align_corners": bool(align_corners),  # PyTorch takes none of NumPy
         "backend": backend,
     }
     if antialias:

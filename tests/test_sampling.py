@@ -1054,6 +1054,22 @@ def test_a_wrong_argument_is_named(arguments, error, message):
         sample(image, grid, **arguments)
 
 
+@backends
+def test_numbers_and_flags_may_be_those_of_numpy(backend):
+    case = reading(71, torch.float32)
+    got = sample(
+        case.image,
+        case.grid,
+        fill=np.array([1, 2, 3]),
+        align_corners=np.bool_(True),
+        antialias=np.int64(2),
+        backend=backend,
+    )
+    options = {"fill": (1, 2, 3), "align_corners": True, "antialias": 2}
+    expected = sample(case.image, case.grid, backend=backend, **options)
+    assert torch.equal(got, expected)
+
+
 def test_options_are_given_by_name():
     with pytest.raises(TypeError):
         sample(IMAGE, GRID, "bilinear")
