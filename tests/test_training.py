@@ -360,6 +360,14 @@ def test_a_processor_without_half_precision_computes_in_float32(monkeypatch, pre
     assert ", avx2)" in done.environment["device"]
 
 
+def test_where_pytorch_cant_say_what_a_processor_has_nothing_is_assumed(monkeypatch):
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    cpu = torch.device("cpu")
+    assert environment.precision_on(cpu, "bfloat16") == "float32"
+    about = environment.environment(cpu, precision="bfloat16")
+    assert about["device"].endswith(" threads)") and about["precision"] == "float32"
+
+
 def test_a_transformer_trains_in_bfloat16(monkeypatch, tmp_path):
     monkeypatch.setattr(environment, "_cpu_features", lambda: {"avx512_bf16"})
     config = replace(SMALL, recipe=replace(SHORT, precision="bfloat16", epochs=1))
