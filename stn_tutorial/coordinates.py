@@ -65,6 +65,11 @@ def base_grid(
     Reading an image at its own base grid gives the image back. The coordinates are
     ratios of integers and rounded once, so that this holds as well as `dtype` allows.
 
+    >>> base_grid((1, 4))[0].tolist()
+    [[-0.75, 0.0], [-0.25, 0.0], [0.25, 0.0], [0.75, 0.0]]
+    >>> base_grid((1, 3), align_corners=True)[0].tolist()
+    [[-1.0, 0.0], [0.0, 0.0], [1.0, 0.0]]
+
     Args:
         size: ``(H, W)``, ``(D, H, W)`` or ``(W,)``, each at least 1.
         align_corners: the convention of the normalized coordinates. With ``True`` an
@@ -101,6 +106,12 @@ def to_pixels(
 ) -> Tensor:
     """Convert normalized coordinates to pixel coordinates.
 
+    >>> corner = torch.tensor([-1.0, -1.0])
+    >>> to_pixels(corner, (4, 6)).tolist()
+    [-0.5, -0.5]
+    >>> to_pixels(corner, (4, 6), align_corners=True).tolist()
+    [0.0, 0.0]
+
     Args:
         points: ``(..., D)`` normalized points, ``(x, y)`` order, floating.
         size: the image's ``(H, W)`` (or ``(D, H, W)``, or ``(W,)``).
@@ -122,6 +133,12 @@ def to_normalized(
     points: Tensor, size: Sequence[int], *, align_corners: bool = False
 ) -> Tensor:
     """Convert pixel coordinates to normalized coordinates; undoes `to_pixels`.
+
+    >>> last = torch.tensor([5.0, 3.0])  # of an image of 4×6
+    >>> [round(x, 3) for x in to_normalized(last, (4, 6)).tolist()]
+    [0.833, 0.75]
+    >>> to_normalized(last, (4, 6), align_corners=True).tolist()
+    [1.0, 1.0]
 
     Args:
         points: ``(..., D)`` pixel points, ``(x, y)`` order, floating.
@@ -154,6 +171,10 @@ def theta_from_pixels(
     theta goes from *normalized output to normalized input*. With :math:`S` the change
     from pixel to normalized coordinates of each image,
     :math:`\theta = S_\text{in} \, M^{-1} \, S_\text{out}^{-1}`.
+
+    >>> right = torch.tensor([[1.0, 0.0, 4.0], [0.0, 1.0, 0.0]])  # by four pixels
+    >>> theta_from_pixels(right, (4, 8), (4, 8)).tolist()
+    [[1.0, 0.0, -1.0], [0.0, 1.0, 0.0]]
 
     Args:
         matrix: ``(..., 2, 3)`` affine or ``(..., 3, 3)`` projective, input pixels to
@@ -189,16 +210,23 @@ def theta_to_pixels(
     The inverse of `theta_from_pixels`:
     :math:`M = (S_\text{in}^{-1} \, \theta \, S_\text{out})^{-1}`.
 
+    >>> left = torch.tensor([1.0, 0.0, -1.0, 0.0, 1.0, 0.0])  # half of the image
+    >>> theta_to_pixels(left, (4, 8), (4, 8)).tolist()
+    [[1.0, 0.0, 4.0], [0.0, 1.0, 0.0]]
+
     Args:
         theta: ``(..., 2, 3)`` affine or ``(..., 3, 3)`` projective, normalized output
-            to normalized input, floating.
+            to normalized input, floating; or parameters of `stn_tutorial.Affine`,
+            ``(N, 6)``, or `stn_tutorial.Projective`, ``(N, 8)``. Those of another
+            family become a theta by its ``matrix``.
         in_size: ``(H, W)`` of the image that is read.
         out_size: ``(H, W)`` of the image that is made.
         align_corners: the convention of theta's coordinates. ``True`` needs at least
             two pixels along each axis.
 
     Returns:
-        The matrix from input pixels to output pixels, of the shape of `theta`.
+        The matrix from input pixels to output pixels, of the shape of `theta`:
+        ``(N, 2, 3)`` for ``(N, 6)``, ``(N, 3, 3)`` for ``(N, 8)``.
 
     Raises:
         TypeError: if `theta` is not a floating tensor.

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from stn_tutorial._validate import kind_of
+from stn_tutorial._validate import check_number, check_size, kind_of
 from stn_tutorial.families import Family, check_family
 
 __all__ = [
@@ -36,9 +36,16 @@ def start_at_identity(
 ) -> None:
     """Make a layer answer with the identity's parameters, whatever comes in.
 
+    >>> from stn_tutorial import Attention
+    >>> last = nn.Linear(32, Attention().n_params)
+    >>> start_at_identity(last, Attention())
+    >>> last(torch.rand(1, 32)).tolist()
+    [[1.0, 0.0, 0.0]]
+
     Args:
         last: the last layer of a localization network, ``n_params`` wide.
-        family: the family of warps.
+        family: the family of warps: its ``identity()`` is the start, of `Crop` the crop
+            from the middle.
         perturbation: the standard deviation of the weights. 0 is exactly the identity;
             a small value lets the first gradients reach the layers in front as well.
         generator: for the perturbation.
@@ -46,26 +53,32 @@ def start_at_identity(
     Raises:
         TypeError: if `last` is no `torch.nn.Linear`.
         ValueError: if the layer is not ``n_params`` wide or has no bias, or the
-            perturbation is negative.
+            perturbation is negative or not finite.
     """
     check_family(family)
     if not isinstance(last, nn.Linear):
         raise TypeError(f"last must be a torch.nn.Linear, got {kind_of(last)}")
     if last.out_features != family.n_params:
         raise ValueError(
-            f"last must have {family.n_params} outputs, got {last.out_features}"
+            f"last must have {family.n_params} outputs for {family!r}, "
+            f"got {last.out_features}"
         )
     if last.bias is None:
         raise ValueError("last must have a bias: it holds the identity")
-    if not perturbation >= 0:
+    if check_number(perturbation, "perturbation") < 0:
         raise ValueError(f"perturbation must be >= 0, got {perturbation}")
     with torch.no_grad():
         last.bias.copy_(family.identity())
-        nn.init.normal_(last.weight, std=perturbation, generator=generator)
+        nn.init.normal_(last.weight, std=float(perturbation), generator=generator)
 
 
 class FullyConnectedLocalization(nn.Sequential):
     """The paper's network for the ST-FCN: hidden layers of 32 and 32 (§A.2).
+
+    >>> from stn_tutorial import Affine
+    >>> network = FullyConnectedLocalization((1, 28, 28), Affine())
+    >>> network(torch.rand(5, 1, 28, 28)).shape, network.family
+    (torch.Size([5, 6]), Affine())
 
     Args:
         in_shape: ``(C, H, W)`` of the images.
@@ -98,6 +111,10 @@ class ConvLocalization(nn.Sequential):
 
     Each convolution follows a 2×2 max pooling.
 
+    >>> from stn_tutorial import Crop
+    >>> ConvLocalization((1, 60, 60), Crop(scale=0.5))(torch.rand(5, 1, 60, 60)).shape
+    torch.Size([5, 2])
+
     Args:
         in_shape: ``(C, H, W)`` of the images, at least 12×12.
         family: the family of warps.
@@ -116,6 +133,7 @@ class ConvLocalization(nn.Sequential):
         perturbation: float = 0.0,
     ) -> None:
         check_family(family)
+        in_shape = check_size(in_shape, "in_shape", "(C, H, W)")
         features = nn.Sequential(
             nn.MaxPool2d(2),
             nn.Conv2d(in_shape[0], channels, 5),
@@ -143,14 +161,19 @@ class ModernLocalization(nn.Sequential):
     units below zero for good; then the output is the last layer's bias, the same warp
     for every image.
 
+    >>> from stn_tutorial import ThinPlateSpline
+    >>> network = ModernLocalization((3, 48, 64), ThinPlateSpline((3, 3)))
+    >>> network(torch.rand(5, 3, 48, 64)).shape
+    torch.Size([5, 18])
+
     Args:
         in_shape: ``(C, H, W)`` of the images.
         family: the family of warps.
         channels: of the convolutions, each of which halves the size; the first is 5×5,
             the others are 3×3.
         hidden: the width of the fully connected layer.
-        pooled: take the maximum over all places behind the convolutions. Then the fully
-            connected layer is told what there is, but not where.
+        pooled: take the maximum over all locations behind the convolutions. Then the
+            fully connected layer is told what there is, but not where.
         perturbation: see `start_at_identity`.
     """
 
@@ -165,6 +188,7 @@ class ModernLocalization(nn.Sequential):
         perturbation: float = 0.0,
     ) -> None:
         check_family(family)
+        in_shape = check_size(in_shape, "in_shape", "(C, H, W)")
         widths = [in_shape[0], *channels]
         layers: list[nn.Module] = []
         for n_in, n_out in zip(widths, widths[1:]):
@@ -187,6 +211,9 @@ def normalized_convolution(
     n_in: int, n_out: int, size: int, *, stride: int = 1
 ) -> list[nn.Module]:
     """Return a convolution, batch normalization and a ReLU.
+
+    >>> nn.Sequential(*normalized_convolution(1, 8, 5))(torch.rand(2, 1, 9, 9)).shape
+    torch.Size([2, 8, 9, 9])
 
     Args:
         n_in: channels that come in.
@@ -224,6 +251,9 @@ def parameters_by_part(model: nn.Module) -> dict[str, list[nn.Parameter]]:
 def flat_features(features: nn.Module, in_shape: Sequence[int]) -> int:
     """Return how many numbers a module makes of one image.
 
+    >>> flat_features(nn.MaxPool2d(2), (3, 28, 28))
+    588
+
     Args:
         features: the module.
         in_shape: ``(C, H, W)`` of the image.
@@ -232,18 +262,17 @@ def flat_features(features: nn.Module, in_shape: Sequence[int]) -> int:
         The number of values in its output.
 
     Raises:
+        TypeError: if `in_shape` is not made of integers.
         ValueError: if `in_shape` is not ``(C, H, W)`` or too small for the module.
     """
-    if len(in_shape) != 3:
-        raise ValueError(f"in_shape must be (C, H, W), got {tuple(in_shape)}")
+    in_shape = check_size(in_shape, "in_shape", "(C, H, W)")
     training = features.training
     features.eval()  # a batch of one must not touch the running statistics
     with torch.no_grad():
         try:
             count = features(torch.zeros(1, *in_shape)).numel()
         except RuntimeError as error:
-            raise ValueError(
-                f"in_shape {tuple(in_shape)} is too small: {error}"
-            ) from None
-    features.train(training)
+            raise ValueError(f"in_shape {in_shape} is too small: {error}") from None
+        finally:
+            features.train(training)
     return count

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -200,7 +201,7 @@ def test_a_crop_starts_in_the_middle_and_moves_alone():
 
 @networks
 def test_a_wrong_image_shape_is_named(network):
-    with pytest.raises(ValueError, match=r"^in_shape must be \(C, H, W\), got \(28, 2"):
+    with pytest.raises(ValueError, match=r"^in_shape must be \(C, H, W\).*got \(28, 2"):
         network((28, 28), Affine())
 
 
@@ -212,7 +213,9 @@ def test_too_small_an_image_is_named():
 
 
 def test_a_last_layer_that_does_not_fit_is_named():
-    with pytest.raises(ValueError, match="^last must have 6 outputs, got 5"):
+    with pytest.raises(
+        ValueError, match=r"^last must have 6 outputs for Affine\(\), got 5"
+    ):
         start_at_identity(nn.Linear(3, 5), Affine())
     with pytest.raises(ValueError, match="^last must have a bias"):
         start_at_identity(nn.Linear(3, 6, bias=False), Affine())
@@ -223,5 +226,32 @@ def test_a_last_layer_that_does_not_fit_is_named():
 @pytest.mark.parametrize("perturbation", [-1e-3, float("nan")])
 @networks
 def test_a_wrong_perturbation_is_named(network, perturbation):
-    with pytest.raises(ValueError, match="^perturbation must be >= 0, got"):
+    with pytest.raises(ValueError, match="^perturbation must be (>= 0|finite), got"):
         network((1, 28, 28), Affine(), perturbation=perturbation)
+
+
+@networks
+def test_a_class_in_place_of_a_family_is_named(network):
+    with pytest.raises(TypeError, match="^family must be an instance.*class Affine"):
+        network((1, 28, 28), Affine)
+
+
+@networks
+def test_shapes_and_numbers_of_numpy_are_welcome(network):
+    shape, spread = np.array([2, 20, 24]), np.float32(0.01)
+    net = network(shape, Affine(), perturbation=spread)
+    assert net(images((2, 20, 24))).shape == (4, 6)
+    with pytest.raises(TypeError, match=r"^in_shape must be integers \(C, H, W\), got"):
+        network((1.0, 20, 24), Affine())
+
+
+@networks
+def test_a_network_keeps_its_family(network):
+    assert network((1, 12, 12), Crop(0.3)).family == Crop(0.3)
+
+
+def test_a_module_that_is_too_large_keeps_its_mode():
+    features = nn.Sequential(nn.Conv2d(1, 2, 9), nn.BatchNorm2d(2))
+    with pytest.raises(ValueError, match="^in_shape .* is too small"):
+        flat_features(features, (1, 5, 5))
+    assert features.training and features[1].training

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import doctest
 import importlib
 import inspect
 import re
@@ -207,6 +208,17 @@ def test_a_public_docstring_is_complete(item):
         assert re.search(r"^Returns:\n    \S", text, re.M), "no Returns section"
 
 
+@pytest.mark.parametrize("name", METHOD)
+def test_the_examples_of_the_method_run(name):
+    module = importlib.import_module(f"stn_tutorial.{name}")
+    assert doctest.testmod(module).failed == 0
+
+
+@pytest.mark.parametrize("name", stn_tutorial.__all__)
+def test_what_the_face_shows_has_an_example(name):
+    assert ">>>" in inspect.getdoc(getattr(stn_tutorial, name))
+
+
 @pytest.mark.parametrize("item", documented())
 def test_public_signatures_have_types(item):
     if inspect.isclass(item) and "__init__" not in vars(item):
@@ -230,6 +242,14 @@ def test_the_face_of_the_package_is_what_was_promised():
         "theta_to_pixels": "theta, in_size, out_size, *, align_corners=False",
         "sample": "image, grid, *, interpolation='bilinear', padding='zeros', "
         "fill=0.0, align_corners=False, backend='native', antialias=False",
+        "warp": "image, params, out_size=None, *, family=Affine(), "
+        "interpolation='bilinear', padding='zeros', fill=0.0, align_corners=False, "
+        "backend='native', antialias=False",
+        "SpatialTransformer": "localization, family=None, out_size=None, *, "
+        "interpolation='bilinear', padding='zeros', fill=0.0, align_corners=False, "
+        "backend='native', antialias=False",
+        "rotation": "angle, scale=1.0, shift=(0.0, 0.0), *, center=(0.0, 0.0)",
+        "homography": "from_points, to_points",
     }
     for name, expected in promised.items():
         parameters = inspect.signature(getattr(stn_tutorial, name)).parameters.values()
