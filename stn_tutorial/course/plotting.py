@@ -52,7 +52,7 @@ COLORS = {
     "ink": "#222222",
     "faint": "#BBBBBB",
 }
-#: In percent: what a logarithmic axis shows in place of an error of 0.
+#: What a logarithmic axis shows in place of an error of 0, in percent.
 ERROR_FLOOR = 0.01
 
 Image = Tensor | np.ndarray | PIL.Image.Image
