@@ -16,6 +16,7 @@ import math
 import platform
 import statistics
 import time
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -35,10 +36,10 @@ HEADER = (
 )
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a few repeats")
-    repeats = 2 if parser.parse_args().quick else 15
+    repeats = 2 if parser.parse_args(arguments).quick else 15
     torch.set_num_threads(THREADS)
     devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
     for device in devices:

@@ -17,7 +17,7 @@ import platform
 import random
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -38,10 +38,10 @@ HEADER = (
 BILINEAR = InterpolationMode.BILINEAR
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a few repeats")
-    quick = parser.parse_args().quick
+    quick = parser.parse_args(arguments).quick
     torch.set_num_threads(THREADS)
     devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
     for device in devices:

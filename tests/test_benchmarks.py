@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import io
 import math
-import os
-import subprocess
-import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -17,22 +17,29 @@ from stn_tutorial.data.distortions import distort
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def quick_run(script: str) -> str:
-    result = subprocess.run(
-        [sys.executable, f"benchmarks/{script}", "--quick"],
-        cwd=ROOT,
-        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert result.returncode == 0, result.stderr
-    return result.stdout
+def load(name: str) -> ModuleType:
+    path = ROOT / "benchmarks" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"benchmark_{name}", path)
+    benchmark = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(benchmark)
+    return benchmark
+
+
+def quick_run(name: str, **smaller: object) -> str:
+    """What a benchmark prints, with some of its constants made smaller."""
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+        patch.setattr(torch.cuda, "is_available", lambda: False)
+        benchmark = load(name)
+        for constant, value in {"THREADS": 1, **smaller}.items():
+            patch.setattr(benchmark, constant, value)
+        benchmark.main(["--quick"])
+    return printed.getvalue()
 
 
 @pytest.fixture(scope="module")
 def printed() -> str:
-    return quick_run("sampler.py")
+    return quick_run("sampler", SHAPES=((64, 1, 28, 28),))
 
 
 def rows(printed: str, first: str) -> dict[str, list[float]]:
@@ -48,7 +55,7 @@ def rows(printed: str, first: str) -> dict[str, list[float]]:
     return found
 
 
-SHAPE = "256x1x28x28"
+SHAPE = "64x1x28x28"
 PASSES = ["forward", "forward + backward"]
 
 
@@ -63,7 +70,7 @@ def test_the_sampler_benchmark_compares_both_backends_in_both_passes(printed):
 
 def test_the_peak_memory_is_at_least_that_of_the_results(printed):
     table = rows(printed, SHAPE)
-    image = 256 * 28 * 28 * 4 / 2**20  # MiB
+    image = 64 * 28 * 28 * 4 / 2**20  # MiB
     for mib in table["forward"][3:5]:
         assert mib >= round(image, 1)  # the output
     for mib in table["forward + backward"][3:5]:
@@ -82,7 +89,7 @@ def test_the_table_fits_a_terminal(printed):
 
 
 def test_the_distortions_benchmark_compares_images_per_second():
-    lines = quick_run("distortions.py").splitlines()
+    lines = quick_run("distortions", BATCH=20).splitlines()
     table = {words[0]: words[1:] for line in lines if (words := line.split())}
     ratios = []
     for name in ("R", "RTS", "P", "E", "clutter"):
@@ -97,7 +104,7 @@ def test_the_distortions_benchmark_compares_images_per_second():
 
 
 def test_the_antialias_benchmark_shows_what_it_gains_and_costs():
-    lines = quick_run("antialias.py").splitlines()
+    lines = quick_run("antialias", SIZE=(96, 144)).splitlines()
     table = [[float(word) for word in line.split()] for line in lines[4:]]
     assert [row[0] for row in table][0] == 1.0 and len(table) >= 5
     for factor, readings, plain, smooth, ratio, *seconds in table:
@@ -110,10 +117,7 @@ def test_the_antialias_benchmark_shows_what_it_gains_and_costs():
 
 @pytest.mark.parametrize("name", ["R", "RTS", "P", "E", "clutter"])
 def test_the_distortions_benchmark_compares_like_with_like(name):
-    path = ROOT / "benchmarks" / "distortions.py"
-    spec = importlib.util.spec_from_file_location("benchmark", path)
-    benchmark = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(benchmark)
+    benchmark = load("distortions")
     generator = torch.Generator().manual_seed(0)
     digits = torch.rand(20, 1, 28, 28, generator=generator)
     done = distort(digits, name, generator)
