@@ -8,7 +8,6 @@ adds an entry to `SUBJECTS`.
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -379,9 +378,12 @@ def test_compiled_for_every_size_it_has_the_same_values_and_gradients(subject):
         close(values, together(*inputs))
 
 
-@functools.cache
-def exported(name: str) -> torch.export.ExportedProgram:
-    """The covering rows of a subject, exported with open dimensions."""
+@pytest.mark.parametrize("name", SUBJECTS)
+@pytest.mark.filterwarnings("ignore")
+def test_exported_and_in_onnx_runtime_it_has_the_same_values_for_every_size(
+    name, tmp_path
+):
+    # One test, as ONNX is made of the exported program, which takes long to make.
     subject = SUBJECTS[name]
     words = {word for dims in subject.open_dims for word in dims.values()}
     known = {word: torch.export.Dim(word, min=2) for word in words}
@@ -389,30 +391,24 @@ def exported(name: str) -> torch.export.ExportedProgram:
         {dim: known[word] for dim, word in dims.items()} for dims in subject.open_dims
     )
     together = Together(subject)
-    return torch.export.export(
+    program = torch.export.export(
         together, subject.inputs, dynamic_shapes={"inputs": shapes}
     )
-
-
-@pytest.mark.parametrize("name", SUBJECTS)
-def test_exported_for_every_size_it_has_the_same_values(name):
-    subject, module = SUBJECTS[name], exported(name).module()
-    for inputs in (subject.inputs, subject.larger):
-        close(module(*inputs), Together(subject)(*inputs))
-
-
-@pytest.mark.parametrize("name", [name for name, each in SUBJECTS.items() if each.onnx])
-@pytest.mark.filterwarnings("ignore")
-def test_onnx_runtime_has_the_same_values_for_every_size(name, tmp_path):
+    sizes = {size: together(*size) for size in (subject.inputs, subject.larger)}
+    for inputs, expected in sizes.items():
+        close(program.module()(*inputs), expected)
+    if not subject.onnx:
+        return
     pytest.importorskip("onnxscript")
     onnxruntime = pytest.importorskip("onnxruntime")
-    subject, path = SUBJECTS[name], tmp_path / "rows.onnx"
     options = {"opset_version": 20, "external_data": False, "verbose": False}
     options["optimize"] = False  # takes most of the time
-    torch.onnx.export(exported(name), (), path, dynamo=True, **options)
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    torch.onnx.export(program, (), tmp_path / "rows.onnx", dynamo=True, **options)
+    session = onnxruntime.InferenceSession(
+        tmp_path / "rows.onnx", providers=["CPUExecutionProvider"]
+    )
     names = [each.name for each in session.get_inputs()]
-    for inputs in (subject.inputs, subject.larger):
+    for inputs, expected in sizes.items():
         feed = {name: x.numpy() for name, x in zip(names, inputs)}
         got = tuple(torch.from_numpy(out) for out in session.run(None, feed))
-        close(got, Together(subject)(*inputs), rtol=1e-4, atol=1e-4)
+        close(got, expected, rtol=1e-4, atol=1e-4)
