@@ -395,8 +395,9 @@ def test_exported_and_in_onnx_runtime_it_has_the_same_values_for_every_size(
         together, subject.inputs, dynamic_shapes={"inputs": shapes}
     )
     sizes = {size: together(*size) for size in (subject.inputs, subject.larger)}
+    module = program.module()
     for inputs, expected in sizes.items():
-        close(program.module()(*inputs), expected)
+        close(module(*inputs), expected)
     if not subject.onnx:
         return
     pytest.importorskip("onnxscript")
