@@ -38,6 +38,7 @@ __all__ = [
     "write_result",
 ]
 
+#: What the seed of a cell may be.
 Seed = Annotated[int, Range(least=0, below=2**32)]
 #: What every result says of where and when it was made; see `check_result`.
 ENVIRONMENT = {
