@@ -110,7 +110,9 @@ def test_what_a_killed_worker_began_the_others_finish(tmp_path):
     assert found[TinyCell("fatal")]["process"] == os.getpid()
 
 
+# A shell lets what it runs in the background ignore Ctrl-C: the program listens anyway.
 PROGRAM = """
+import signal
 import sys
 from pathlib import Path
 from tiny_cells import TinyCell
@@ -122,6 +124,7 @@ def run(self):
     work(cells, Path("results"), Path("runs"), workers=2)
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     commands.Table.run = run
     commands.main(["table"])
 """
