@@ -178,8 +178,22 @@ class Data:
 class Table:
     """Run what is missing of the table of distorted MNIST; processes share the work."""
 
-    recipes: tuple[Literal["paper", "today"], ...] = ("paper", "today")
-    """How to train, as the paper did but scaled down, or as one would today."""
+    recipes: tuple[
+        Literal[
+            "paper",
+            "momentum",
+            "today",
+            "momentum-1",
+            "momentum-2",
+            "momentum-4",
+            "momentum-8",
+            "momentum-16",
+            "momentum-32",
+        ],
+        ...,
+    ] = ("paper", "momentum", "today")
+    """How to train: as the paper did; the same with momentum, in a tenth of the steps,
+    or in so many epochs; or as one would today."""
     columns: tuple[Literal["R", "RTS", "P", "E", "clutter"], ...] = (
         *("R", "RTS", "P", "E", "clutter"),
     )
@@ -195,7 +209,7 @@ class Table:
     """Run a miniature of every cell, on few embedded digits, into runs/quick."""
     list: bool = False
     """Show what is done and what is missing, and run nothing."""
-    budget: int = 150_000
+    budget: int | None = None
     """How many parameters; other budgets than the table's are kept beside it."""
     workers: int = 1
     """How many processes share the work."""
@@ -207,7 +221,7 @@ class Table:
     def run(self) -> None:
         """Run what is missing, or list it."""
         from stn_tutorial.course.reports.distorted_mnist import overview
-        from stn_tutorial.experiments.distorted_mnist import BUDGET, cells
+        from stn_tutorial.experiments.distorted_mnist import cells
         from stn_tutorial.experiments.results import is_done
         from stn_tutorial.experiments.sharing import work
 
@@ -218,7 +232,7 @@ class Table:
             seeds=self.seeds,
         )
         runs, folder = _folders("distorted_mnist", self.folder, self.quick, self.list)
-        if self.budget != BUDGET:
+        if self.budget:
             runs, folder = (p / "budgets" / str(self.budget) for p in (runs, folder))
         if not self.list:
             how = {"quick": self.quick, "budget": self.budget}

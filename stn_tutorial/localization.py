@@ -116,10 +116,12 @@ class ConvLocalization(nn.Sequential):
     torch.Size([5, 2])
 
     Args:
-        in_shape: ``(C, H, W)`` of the images, at least 12×12.
+        in_shape: ``(C, H, W)`` of the images, at least 28×28.
         family: the family of warps.
         channels: of both convolutions.
         hidden: the width of the fully connected layer.
+        padding: of the second convolution. The paper's has none, as we read it; with a
+            padding of 2, images may be as small as 12×12.
         perturbation: see `start_at_identity`.
     """
 
@@ -130,6 +132,7 @@ class ConvLocalization(nn.Sequential):
         *,
         channels: int = 20,
         hidden: int = 20,
+        padding: int = 0,
         perturbation: float = 0.0,
     ) -> None:
         check_family(family)
@@ -139,7 +142,7 @@ class ConvLocalization(nn.Sequential):
             nn.Conv2d(in_shape[0], channels, 5),
             nn.ReLU(),
             nn.MaxPool2d(2),
-            nn.Conv2d(channels, channels, 5, padding=2),
+            nn.Conv2d(channels, channels, 5, padding=padding),
             nn.ReLU(),
         )
         n_features = flat_features(features, in_shape)

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from stn_tutorial import commands as cli
-from stn_tutorial.course.reports.distorted_mnist import errors, overview, table
+from stn_tutorial.course.reports.distorted_mnist import (
+    draw_learning_curve,
+    errors,
+    learning_curve,
+    overview,
+    shortcut,
+    table,
+)
 from stn_tutorial.experiments.distorted_digits import make_model
 from stn_tutorial.experiments.distorted_mnist import (
-    BUDGET,
     COLUMNS,
+    COPIES,
     PAPER,
     RECIPES,
     ROWS,
@@ -48,12 +58,26 @@ def call(*arguments: str) -> int:
 
 
 def test_the_table_has_the_papers_rows_and_columns_three_times_for_each_recipe():
-    every = cells()
-    assert len(every) == len(set(every)) == 2 * 3 * (8 * 4 + 4)
+    every = cells(recipes=["today"])
+    assert len(every) == len(set(every)) == 3 * (8 * 4 + 4)
     assert len({cell.name for cell in every}) == len(every)
     assert {cell.row for cell in every if cell.column == "clutter"} == {
         *("FCN", "CNN", "ST-FCN Aff", "ST-CNN Aff")
     }
+    places = {(cell.column, cell.row) for cell in every}
+    theirs = cells(recipes=["paper", "momentum"])
+    assert {(cell.column, cell.row) for cell in theirs} == places
+    assert len(theirs) == len(every) + 3  # one network is trained both ways
+    both = [cell for cell in theirs if (cell.column, cell.row) == ("R", "CNN")]
+    assert {cell.recipe for cell in both} == {"paper", "momentum"}
+
+
+def test_the_papers_recipe_has_its_steps_and_momentum_a_tenth_of_them():
+    paper, momentum = (RECIPES[name] for name in ("paper", "momentum"))
+    assert paper.epochs * math.ceil(COPIES * 60_000 / paper.batch_size) == 150_000
+    steps = momentum.epochs * math.ceil(60_000 / momentum.batch_size)
+    assert steps == pytest.approx(15_000, rel=0.005)
+    assert replace(momentum, epochs=paper.epochs, optimizer="sgd") == paper
 
 
 def test_a_part_of_the_table_can_be_asked_for():
@@ -89,27 +113,63 @@ def test_a_cell_that_the_table_lacks_is_refused(what):
 
 
 @pytest.mark.parametrize("column", COLUMNS)
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", ["paper", "momentum", "today"])
 def test_models_of_a_column_have_the_same_number_of_parameters(recipe, column):
-    counts = {
-        cell.name: count_parameters(make_model(cell.config()))
-        for cell in cells(recipes=[recipe], columns=[column], seeds=[0])
-    }
-    print(counts)
-    assert max(counts.values()) <= 1.05 * min(counts.values())
-    assert all(count == pytest.approx(BUDGET, rel=0.05) for count in counts.values())
+    budgets: dict[int, list[int]] = {}
+    for cell in cells(recipes=[recipe], columns=[column], seeds=[0]):
+        count = count_parameters(make_model(cell.config()))
+        budgets.setdefault(cell.budget, []).append(count)
+    print(budgets)
+    for budget, counts in budgets.items():
+        assert max(counts) <= 1.05 * min(counts)
+        assert all(count == pytest.approx(budget, rel=0.05) for count in counts)
+
+
+def test_the_papers_networks_are_as_wide_as_its_appendix_says():
+    for cell in cells(recipes=["paper", "momentum"], seeds=[0]):
+        model = make_model(cell.config())
+        classifier = getattr(model, "classifier", model)
+        kind = nn.Linear if "FCN" in cell.row else nn.Conv2d
+        width = len(next(m for m in classifier.modules() if type(m) is kind).weight)
+        if (cell.column, cell.row) == ("clutter", "FCN"):  # for 400,000 parameters
+            assert width == 108
+        elif cell.column == "RTS" and "ST-FCN" in cell.row:  # for as many as FCN
+            assert width in (266, 267)
+        else:
+            assert width in (range(128, 257) if "FCN" in cell.row else range(32, 65))
 
 
 def test_recipes_differ_as_they_say():
-    paper, today = (Cell(name, "RTS", "ST-CNN Aff", 2).config() for name in RECIPES)
-    assert paper.recipe.optimizer == "sgd" and paper.recipe.schedule == "step"
+    place = "RTS", "ST-CNN Aff", 2
+    theirs, today = (Cell(name, *place).config() for name in ("momentum", "today"))
+    assert theirs.recipe.optimizer == "nesterov" and theirs.recipe.schedule == "step"
     assert today.recipe.optimizer == "adamw" and today.recipe.schedule == "one-cycle"
-    assert paper.recipe.epochs < today.recipe.epochs
-    assert paper.recipe.seed == today.recipe.seed == 2
-    assert paper.budget == today.budget and paper.out_size == today.out_size == 28
-    modern = make_model(today)
-    assert isinstance(modern, TransformedClassifier)
-    assert isinstance(modern.classifier, ModernCNN)
+    assert theirs.recipe.seed == today.recipe.seed == 2
+    assert theirs.budget == today.budget
+    for config in (theirs, today):
+        model = make_model(config)
+        assert isinstance(model, TransformedClassifier)
+        digits = torch.zeros(2, 1, 42, 42)
+        inside = list(model.classifier.modules())
+        assert (ModernCNN in map(type, inside)) == (config is today)
+        pooled = model.transformer(digits)
+        if config is theirs:
+            pooled = model.classifier[0](pooled)
+        assert pooled.shape == (2, 1, 28, 28)
+
+
+def test_what_the_paper_pools_comes_out_at_half_the_size():
+    for row, column, sizes in [
+        ("ST-FCN Aff", "RTS", (42, 21)),
+        ("ST-FCN TPS", "RTS", (42, 21)),
+        ("ST-FCN Aff", "clutter", (60, 30)),
+        ("ST-CNN Aff", "clutter", (60, 30)),
+    ]:
+        recipe = "paper" if "FCN" in row else "momentum"
+        model = make_model(Cell(recipe, column, row).config())
+        out = model.transformer(torch.zeros(2, 1, sizes[0], sizes[0]))
+        assert out.shape[-1] == sizes[0]
+        assert model.classifier[0](out).shape[-1] == sizes[1]
 
 
 def test_no_cell_is_tested_on_what_its_recipe_was_chosen_on():
@@ -140,13 +200,15 @@ def test_options_of_the_cells_are_in_their_results(tmp_path, monkeypatch):
     for options in ({}, {"compiled": True, "budget": 60_000}):
         with pytest.raises(FailedRuns):
             work([FCN], tmp_path, tmp_path, progress=False, **options)
-    assert seen == [(False, BUDGET), (True, 60_000)]
+    assert seen == [(False, FCN.budget), (True, 60_000)]
 
 
 def test_a_miniature_of_every_row_and_column(tmp_path, capsys):
     columns = "R", "RTS", "clutter", "P", "E", "clutter", "R", "RTS"
-    recipes = ("paper", "today") * 4
-    few = [Cell(*names) for names in zip(recipes, columns, ROWS, strict=True)]
+    few = [
+        Cell("today" if k % 2 else "momentum" if "CNN" in row else "paper", column, row)
+        for k, (column, row) in enumerate(zip(columns, ROWS, strict=True))
+    ]
     assert {cell.column for cell in few} == set(COLUMNS)
     work(few, tmp_path, tmp_path / "runs", quick=True, progress=False)
     assert set(read_results(tmp_path, Cell)) == set(few)
@@ -212,7 +274,7 @@ def made_up() -> dict[Cell, dict]:
         for seed, error in enumerate((0.5, 0.7, 0.6))
     }
     found[Cell("today", "clutter", "CNN")] = {"test_error": 4.0}
-    found[Cell("paper", "RTS", "ST-CNN Aff")] = {"test_error": 9.0}
+    found[Cell("momentum", "RTS", "ST-CNN Aff")] = {"test_error": 9.0}
     return found
 
 
@@ -232,18 +294,50 @@ def test_results_are_selected_by_their_cells_in_the_order_of_seeds():
 
 
 def test_the_table_has_mean_spread_and_seeds_beside_the_papers_number():
-    header, rule, cnn, st_cnn = table(made_up(), "today").splitlines()
-    assert header.split(" | ")[1:-1] == list(COLUMNS)[:-1]
-    assert cnn.startswith("| CNN |") and cnn.endswith("| 4.00 (1); 3.5 |")
+    header, _, *lines = table(made_up(), "today").splitlines()
+    assert header.strip("| ").split(" | ")[1::2] == list(COLUMNS)
+    entries = {line.strip("| ").split(" | ")[0]: line for line in lines}
+    assert list(entries) == list(ROWS)
+    assert entries["CNN"].endswith("| 4.00 (1) | 3.5 |")
     spread = statistics.stdev([0.5, 0.7, 0.6])
-    assert f"| 0.60 ± {spread:.2f} (3); {PAPER['RTS']['ST-CNN Aff']} |" in st_cnn
-    assert "| –; 0.7 |" in st_cnn  # R, which is missing
-    assert "9.00" not in st_cnn
+    ours = f"| 0.60 ± {spread:.2f} (3) | {PAPER['RTS']['ST-CNN Aff']} |"
+    assert ours in entries["ST-CNN Aff"] and "9.00" not in entries["ST-CNN Aff"]
+    assert "| – | 0.7 |" in entries["ST-CNN Aff"]  # R, which is missing
 
 
 def test_places_that_the_paper_lacks_stay_empty():
     found = {Cell("today", "R", "ST-CNN TPS"): {"test_error": 1.0}}
-    assert table(found, "today").splitlines()[-1].endswith("|  |")
+    assert table(found, "today").splitlines()[-1].endswith("|  |  |")
+
+
+def test_the_network_that_was_trained_both_ways_stands_in_the_table_once():
+    both = {Cell(name, "R", "CNN"): {"test_error": e} for name, e in TWO_WAYS.items()}
+    both[FCN] = {"test_error": 2.0}
+    assert errors(both, "paper", "R", "CNN") == [TWO_WAYS["momentum"]]
+    assert errors(both, "paper", "R", "FCN") == [2.0]
+    (line,) = shortcut(both).splitlines()[2:]
+    assert line == "| CNN | R | 0 | 1.30 | 1.25 |"
+    assert shortcut({FCN: {"test_error": 2.0}}) == ""
+
+
+TWO_WAYS = {"paper": 1.3, "momentum": 1.25}
+
+
+def test_the_learning_curve_counts_steps_as_many_of_the_papers():
+    found = {
+        Cell(name, "RTS", "CNN"): {"test_error": error}
+        for name, error in (("momentum", 1.0), ("momentum-2", 5.0))
+    }
+    found[Cell("momentum-2", "RTS", "ST-CNN Aff")] = {"test_error": 3.0}
+    lines = learning_curve(found).splitlines()[2:]
+    assert lines == [
+        "| 2 | 470 | 4,700 | 5.00 (1) | 3.00 (1) |",
+        "| 64 | 15,040 | 150,400 | 1.00 (1) | – |",
+    ]
+    assert learning_curve({Cell("momentum", "RTS", "CNN"): {"test_error": 1.0}}) == ""
+    fig = draw_learning_curve(found)
+    assert len(fig.axes[0].lines) == 4  # two networks, and the paper's two numbers
+    plt.close(fig)
 
 
 def test_the_overview_shows_seeds_and_dots():
@@ -278,12 +372,12 @@ def test_the_command_runs_what_is_missing_and_lists_it(tmp_path, monkeypatch, ca
 
 def test_another_budget_is_kept_beside_the_table(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    part = "--recipes paper --columns R --rows CNN --seeds 0".split()
+    part = "--recipes momentum --columns R --rows CNN --seeds 0".split()
     assert call("table", "--quick", "--budget", "60000", *part) == 0
     folder = tmp_path / "runs" / "quick" / "results"
     assert read_results(folder, Cell) == {}
     ((cell, result),) = at_other_budgets(folder)
-    assert cell == Cell("paper", "R", "CNN", 0)
+    assert cell == Cell("momentum", "R", "CNN", 0)
     assert result["config"]["budget"] == 60_000
     assert result["parameters"] == pytest.approx(60_000, rel=0.05)
 
@@ -291,7 +385,7 @@ def test_another_budget_is_kept_beside_the_table(tmp_path, monkeypatch):
 def test_listing_runs_nothing(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert call("table", "--list", "--rows", "CNN", "ST-CNN Aff", "--seeds", "0") == 0
-    assert capsys.readouterr().out.endswith("0 done, 20 missing\n")
+    assert capsys.readouterr().out.endswith("0 done, 21 missing\n")
     assert not list(tmp_path.iterdir())
 
 

@@ -15,7 +15,13 @@ from torch import Tensor
 
 from stn_tutorial import Affine, sample
 from stn_tutorial.data import distortions as module
-from stn_tutorial.data.distortions import DISTORTIONS, distort, fixed_test_set
+from stn_tutorial.data.digits import DigitSet
+from stn_tutorial.data.distortions import (
+    DISTORTIONS,
+    distort,
+    distorted_copies,
+    fixed_test_set,
+)
 
 SIZES = {
     "none": (28, 28),
@@ -538,3 +544,41 @@ def test_a_generator_may_be_on_another_device_than_the_digits(name, device):
         distort(noise(4).to(where), name, seeded()) for where in (device, "cpu")
     )
     torch.testing.assert_close(done.images.cpu(), here.images, rtol=0, atol=1e-4)
+
+
+# --------------------------------------------------------------------- copies to keep
+
+
+def some_digits(count: int) -> DigitSet:
+    return DigitSet(noise(count), torch.arange(count) % 10, "embedded")
+
+
+@names
+def test_copies_are_distorted_digits_in_one_byte_a_pixel(name):
+    digits = some_digits(1100)
+    copies = distorted_copies(digits, name, 2, seed=5)
+    assert copies.images.dtype == torch.uint8
+    assert torch.equal(copies.labels, digits.labels.repeat(2))
+    draw = torch.Generator().manual_seed(5)
+    parts = [*digits.images.split(1000), *digits.images.split(1000)]
+    exact = torch.cat([distort(part, name, draw).images for part in parts])
+    assert (copies.images / 255 - exact).abs().max() <= 0.5 / 255 + 1e-6
+
+
+def test_more_copies_begin_with_the_same_ones():
+    digits = some_digits(30)
+    few, many, other = (
+        distorted_copies(digits, "RTS", copies, seed=seed).images
+        for copies, seed in ((1, 0), (3, 0), (1, 1))
+    )
+    assert torch.equal(many[:30], few)
+    assert not torch.equal(many[30:60], few) and not torch.equal(other, few)
+
+
+@pytest.mark.parametrize(
+    ("name", "copies", "message"),
+    [("RST", 1, "^name must be"), ("R", 0, "^copies must be from 1")],
+)
+def test_copies_that_make_no_sense_are_refused(name, copies, message):
+    with pytest.raises(ValueError, match=message):
+        distorted_copies(some_digits(2), name, copies, seed=0)

@@ -137,9 +137,11 @@ def test_the_fully_connected_network_is_that_of_the_paper():
 
 def test_the_convolutional_network_is_that_of_the_paper():
     net = ConvLocalization((1, 28, 28), Affine())
-    # 28 is pooled to 14, 14 convolved to 10 and pooled to 5.
+    # 28 is pooled to 14, convolved to 10, pooled to 5, convolved to 1.
     convolutions = (25 + 1) * 20 + (25 * 20 + 1) * 20
-    assert count(net) == convolutions + (20 * 5 * 5 + 1) * 20 + (20 + 1) * 6
+    assert count(net) == convolutions + (20 * 1 * 1 + 1) * 20 + (20 + 1) * 6
+    padded = ConvLocalization((1, 28, 28), Affine(), padding=2)  # 5 stays 5
+    assert count(padded) == convolutions + (20 * 5 * 5 + 1) * 20 + (20 + 1) * 6
     assert [m.kernel_size for m in net if isinstance(m, nn.Conv2d)] == [(5, 5)] * 2
 
 
@@ -169,10 +171,10 @@ def test_large_first_steps_leave_the_modern_network_alive():
     ],
 )
 def test_the_widths_can_be_chosen(network, options, widths):
-    net = network((2, 20, 24), Affine(), **options)
+    net = network((2, 28, 31), Affine(), **options)
     layers = [m for m in net if isinstance(m, (nn.Linear, nn.Conv2d))]
     assert [len(layer.weight) for layer in layers] == widths
-    assert torch.equal(net(images((2, 20, 24)))[0], Affine().identity())
+    assert torch.equal(net(images((2, 28, 31)))[0], Affine().identity())
 
 
 def test_measuring_a_network_leaves_no_trace():
@@ -206,10 +208,11 @@ def test_a_wrong_image_shape_is_named(network):
 
 
 def test_too_small_an_image_is_named():
-    ConvLocalization((1, 12, 12), Affine())
-    for shape in [(1, 11, 28), (1, 28, 11), (1, 3, 3)]:
-        with pytest.raises(ValueError, match=r"^in_shape .* is too small"):
-            ConvLocalization(shape, Affine())
+    for padding, least in ((0, 28), (2, 12)):
+        ConvLocalization((1, least, least), Affine(), padding=padding)
+        for shape in [(1, least - 1, 28), (1, 28, least - 1), (1, 3, 3)]:
+            with pytest.raises(ValueError, match=r"^in_shape .* is too small"):
+                ConvLocalization(shape, Affine(), padding=padding)
 
 
 def test_a_last_layer_that_does_not_fit_is_named():

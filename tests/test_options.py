@@ -95,6 +95,7 @@ def test_a_recipe_is_no_dictionary():
     ("options", "message"),
     [
         ({"out_size": 28}, "^out_size must be None for cnn, got 28"),
+        ({"pool": 2}, "^pool must be 1 for cnn, got 2"),
         ({"coordinates": "first"}, "^coordinates must be none for cnn, got first"),
     ],
 )

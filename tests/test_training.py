@@ -283,6 +283,9 @@ def test_the_papers_sgd_has_no_momentum_and_no_decay():
     optimizer = training._optimizer(linear(), Recipe(optimizer="sgd"))
     assert type(optimizer) is torch.optim.SGD
     assert optimizer.defaults["momentum"] == optimizer.defaults["weight_decay"] == 0
+    optimizer = training._optimizer(linear(), Recipe(optimizer="nesterov"))
+    assert optimizer.defaults["momentum"] == 0.9 and optimizer.defaults["nesterov"]
+    assert optimizer.defaults["weight_decay"] == 0
     optimizer = training._optimizer(linear(), Recipe(weight_decay=0.02))
     assert type(optimizer) is torch.optim.AdamW
     assert {group["weight_decay"] for group in optimizer.param_groups} == {0.02}

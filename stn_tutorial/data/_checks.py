@@ -33,7 +33,8 @@ def check_whole(
     if whole is None or isinstance(value, bool):
         raise TypeError(f"{name} must be an integer, got {value!r}")
     if least is not None and whole < least or most is not None and whole > most:
-        raise ValueError(f"{name} must be from {least} to {most}, got {whole}")
+        bounds = f"from {least} to {most}" if most is not None else f"from {least} on"
+        raise ValueError(f"{name} must be {bounds}, got {whole}")
     return whole
 
 

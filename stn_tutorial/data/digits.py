@@ -35,7 +35,8 @@ class DigitSet:
     (360, (360, 1, 28, 28), [2, 3, 4, 5])
 
     Attributes:
-        images: ``(N, 1, 28, 28)`` float32 in [0, 1], 0 is the background.
+        images: ``(N, 1, 28, 28)`` float32 in [0, 1], 0 is the background; of
+            `stn_tutorial.data.distortions.distorted_copies`, uint8 of another size.
         labels: ``(N,)`` int64.
         source: ``"mnist"`` or ``"embedded"``.
 

@@ -22,11 +22,19 @@ from torch import Tensor
 from stn_tutorial._validate import check_choice, working_dtype
 from stn_tutorial.coordinates import rotation, theta_from_pixels
 from stn_tutorial.data._checks import check_digits, check_whole
+from stn_tutorial.data.digits import DigitSet
 from stn_tutorial.families import Affine, Projective
 from stn_tutorial.sampling import sample
 from stn_tutorial.thin_plate_spline import ThinPlateSpline
 
-__all__ = ["DISTORTIONS", "Distorted", "Distortion", "distort", "fixed_test_set"]
+__all__ = [
+    "DISTORTIONS",
+    "Distorted",
+    "Distortion",
+    "distort",
+    "distorted_copies",
+    "fixed_test_set",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -262,6 +270,44 @@ def distort(digits: Tensor, name: str, generator: torch.Generator) -> Distorted:
     check_choice(name, "name", tuple(DISTORTIONS))
     check_digits(digits, generator)
     return DISTORTIONS[name].apply(digits, generator)
+
+
+def distorted_copies(
+    digits: DigitSet, name: str, copies: int, *, seed: int
+) -> DigitSet:
+    """Distort every digit several times, to be kept and trained on again and again.
+
+    Small networks take less time for a batch than its distortion does. Pictures are
+    kept in one byte a pixel, as MNIST's are: 16 copies of its 60,000 digits in 42×42
+    take 1.7 GB.
+
+    >>> from stn_tutorial.data.digits import load_digits
+    >>> digits = load_digits("test", "embedded").first(5)
+    >>> copies = distorted_copies(digits, "RTS", 3, seed=0)
+    >>> copies.images.shape, copies.images.dtype
+    (torch.Size([15, 1, 42, 42]), torch.uint8)
+
+    Args:
+        digits: on the CPU, with images in [0, 1].
+        name: one of `DISTORTIONS`.
+        copies: how many pictures of each digit.
+        seed: of the distortions. The first copies are the same, however many there are.
+
+    Returns:
+        The pictures, all digits' first copies first, and their labels.
+
+    Raises:
+        TypeError: if `copies` or `seed` is not an integer.
+        ValueError: if the name is unknown, or there is to be no copy.
+    """
+    check_choice(name, "name", tuple(DISTORTIONS))
+    count = len(digits) * check_whole(copies, "copies", least=1)
+    images = torch.empty(count, 1, *DISTORTIONS[name].size, dtype=torch.uint8)
+    generator = torch.Generator().manual_seed(check_whole(seed, "seed"))
+    for copy in images.split(len(digits)):
+        for part, batch in zip(copy.split(1000), digits.images.split(1000)):
+            part.copy_((255 * distort(batch, name, generator).images).round())
+    return DigitSet(images, digits.labels.repeat(copies), digits.source)
 
 
 def fixed_test_set(digits: Tensor, name: str, *, seed: int = 2015) -> Distorted:

@@ -11,7 +11,12 @@ from typing import Annotated, Literal
 from torch import nn
 
 from stn_tutorial.data.digits import DigitSet, load_digits
-from stn_tutorial.data.distortions import DISTORTIONS, distort, fixed_test_set
+from stn_tutorial.data.distortions import (
+    DISTORTIONS,
+    distort,
+    distorted_copies,
+    fixed_test_set,
+)
 from stn_tutorial.experiments._options import Range, check_options, options_from
 from stn_tutorial.experiments.checkpoints import load_tensors, read_checkpoint
 from stn_tutorial.experiments.environment import autocast
@@ -54,9 +59,13 @@ class Config:
             localization network's first, all of that network's (everywhere), all with
             the radius, or both its first and the classifier's.
         out_size: height and width of an st- variant's output; none keeps the input's.
+        pool: average pooling of an st- variant's output, by so many pixels a side.
         budget: how many parameters the model may have, about.
         data: mnist, embedded, or auto: mnist when it can be had.
         limit: use the first so many training digits; 0 uses all.
+        copies: distort every training digit so many times before training; an epoch is
+            then a pass over all these pictures. 0 distorts each digit anew in every
+            epoch.
         validation: hold out so many training digits, the last ones, and test on them
             instead: a recipe is chosen on these, never on the test digits.
         recipe: how to train.
@@ -71,15 +80,18 @@ class Config:
     ] = "affine"
     coordinates: Literal["none", "first", "everywhere", "radius", "both"] = "none"
     out_size: Annotated[int, Range(least=1)] | None = None
+    pool: Annotated[int, Range(least=1)] = 1
     budget: Annotated[int, Range(least=1)] = 100_000
     data: Literal["auto", "mnist", "embedded"] = "auto"
     limit: Annotated[int, Range(least=0)] = 0
+    copies: Annotated[int, Range(least=0)] = 0
     validation: Annotated[int, Range(least=0)] = 0
     recipe: Recipe = field(default_factory=Recipe)
 
     def __post_init__(self) -> None:
         check_options(self)
-        for name, default in {"out_size": None, "coordinates": "none"}.items():
+        alone = {"out_size": None, "pool": 1, "coordinates": "none"}
+        for name, default in alone.items():
             given = getattr(self, name)
             if given != default and not self.model.startswith("st-"):
                 raise ValueError(
@@ -135,6 +147,7 @@ def make_model(config: Config) -> nn.Module:
             coordinates=config.coordinates,
             budget=config.budget,
             out_size=config.out_size and (config.out_size, config.out_size),
+            pool=config.pool,
         )
 
 
@@ -164,12 +177,17 @@ def run(
     test_images = fixed_test_set(test.images, config.distortion).images
     model = make_model(config)
     label = {k: v for k, v in asdict(config).items() if k != "recipe"}
+    name, seed = config.distortion, config.recipe.seed
+    examples, anew = digits, lambda x, draw: distort(x, name, draw).images
+    if config.copies:
+        examples = distorted_copies(digits, name, config.copies, seed=seed)
+        anew = None
     done = train(
         model,
-        digits,
+        examples,
         (test_images, test.labels),
         config.recipe,
-        distort=lambda x, draw: distort(x, config.distortion, draw).images,
+        distort=anew,
         folder=folder,
         label={**label, "data": digits.source},  # of "auto": what it came to
         on_epoch=on_epoch,

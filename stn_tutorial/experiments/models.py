@@ -171,6 +171,7 @@ def build(
     family: str = "affine",
     budget: int = 200_000,
     out_size: Sequence[int] | None = None,
+    pool: int = 1,
     coordinates: str = "none",
     **options: Any,
 ) -> nn.Module:
@@ -188,6 +189,7 @@ def build(
         family: one of `FAMILIES`, for the ST- variants.
         budget: the number of parameters aimed at.
         out_size: ``(H, W)`` of an ST- variant's output; the default is the input's.
+        pool: average pooling behind the transformer of an ST- variant.
         coordinates: one of `COORDINATES`, for the ST- variants.
         **options: of `stn_tutorial.sample`, for the transformer of an ST- variant.
 
@@ -209,6 +211,7 @@ def build(
         )
     classifier, localization, widest = MODELS[name]
     given = [*options, *(["out_size"] if out_size is not None else [])]
+    given += ["pool"] if pool != 1 else []
     given += ["coordinates"] if coordinates != "none" else []
     if localization is None and given:
         raise TypeError(f"{name} has no transformer to give {', '.join(given)} to")
@@ -221,7 +224,7 @@ def build(
             every = coordinates in ("everywhere", "radius")
             use_coordconv(network, first=not every, radius=coordinates == "radius")
         transformer = SpatialTransformer(network, warp, out_size, **options)
-        inner = (in_shape[0], *(out_size or in_shape[1:]))
+        inner = (in_shape[0], *(n // pool for n in out_size or in_shape[1:]))
 
     def make(width: int) -> nn.Module:
         model = classifier(inner, width)
@@ -230,7 +233,8 @@ def build(
     rest = budget - (count_parameters(transformer) if transformer else 0)
     model = make(_closest_width(make, rest, widest))
     if transformer is not None:
-        model = TransformedClassifier(transformer, model)
+        pooled = model if pool == 1 else nn.Sequential(nn.AvgPool2d(pool), model)
+        model = TransformedClassifier(transformer, pooled)
     if abs(count_parameters(model) - budget) > 0.2 * budget:
         raise ValueError(
             f"budget of {budget} is out of reach for {name}: the closest has "

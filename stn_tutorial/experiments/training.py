@@ -58,7 +58,9 @@ class Recipe:
         epochs: passes over the training examples.
         batch_size: examples a step, over all processes; two at least, as batch
             normalization compares them.
-        optimizer: adamw, adam, or sgd as in the paper (no momentum, no weight decay).
+        optimizer: adamw, adam, sgd as in the paper (no momentum, no weight decay), or
+            nesterov: the same with Nesterov's momentum of 0.9, whose steps are in
+            effect ten times as long.
         lr: learning rate at its height.
         localization_lr_ratio: the localization network's learning rate over the rest's.
         schedule: one-cycle (up, then down along a cosine), or step as in the paper
@@ -73,7 +75,7 @@ class Recipe:
 
     epochs: Annotated[int, Range(least=1)] = 10
     batch_size: Annotated[int, Range(least=2)] = 256
-    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    optimizer: Literal["adamw", "adam", "sgd", "nesterov"] = "adamw"
     lr: Annotated[float, Range(above=0)] = 2e-3
     localization_lr_ratio: Annotated[float, Range(above=0)] = 0.3
     schedule: Literal["one-cycle", "step"] = "one-cycle"
@@ -334,7 +336,7 @@ def train(
 
     Args:
         model: images to scores.
-        digits: to train on.
+        digits: to train on; images of whole numbers are divided by 255.
         test: images ``(N, C, H, W)``, distorted already, and labels ``(N,)``.
         recipe: how to train.
         distort: what is done to each batch of digits, from a generator on their device.
@@ -347,6 +349,8 @@ def train(
     def prepare(
         images: Tensor, labels: Tensor, draw: torch.Generator
     ) -> tuple[Tensor, Tensor]:
+        if images.dtype == torch.uint8:
+            images = images / 255
         return distort(images, draw) if distort else images, labels
 
     problem = Problem(
@@ -483,6 +487,8 @@ def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     ]
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(groups)
+    if recipe.optimizer == "nesterov":
+        return torch.optim.SGD(groups, momentum=0.9, nesterov=True)
     kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[recipe.optimizer]
     return kind(groups, weight_decay=recipe.weight_decay)
 

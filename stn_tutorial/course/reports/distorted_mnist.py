@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import accumulate, product
 from pathlib import Path
@@ -24,8 +25,10 @@ from stn_tutorial.experiments.distorted_mnist import (
     PAPER,
     RECIPES,
     ROWS,
+    TABLES,
     Cell,
     at_other_budgets,
+    of_table,
 )
 from stn_tutorial.experiments.results import read_results, select
 
@@ -34,9 +37,12 @@ __all__ = [
     "draw_against_parameters",
     "draw_against_time",
     "draw_gains",
+    "draw_learning_curve",
     "errors",
+    "learning_curve",
     "overview",
     "report",
+    "shortcut",
     "table",
 ]
 
@@ -62,65 +68,141 @@ def report(folder: Path) -> tuple[str, dict[str, Callable[[], Figure]]]:
     found, others = read_results(folder, Cell), at_other_budgets(folder)
     if not found:
         raise ValueError(f"{folder} holds no results of the table")
+    names = [name for name in TABLES if of_table(found, name)]
     text = "\n".join(
-        f"{recipe}: ours, mean ± sd (seeds); the paper's\n\n{table(found, recipe)}"
-        for recipe in RECIPES
+        f"{_TITLES[name]}: test error in percent, mean ± sd (seeds)\n\n"
+        f"{table(found, name)}"
+        for name in names
     )
     drawings = {"against_paper": partial(draw_against_paper, found)}
-    for recipe in {cell.recipe: None for cell in found}:
+    for name in names:
         drawings |= {
-            f"{recipe}_against_time": partial(draw_against_time, found, recipe),
-            f"{recipe}_against_parameters": partial(
-                draw_against_parameters, found, others, recipe
+            f"{name}_against_time": partial(draw_against_time, found, name),
+            f"{name}_against_parameters": partial(
+                draw_against_parameters, found, others, name
             ),
-            f"{recipe}_gains": partial(draw_gains, found, recipe),
+            f"{name}_gains": partial(draw_gains, found, name),
         }
+    if steps := learning_curve(found):
+        text += f"\nRTS against epochs, with momentum\n\n{steps}"
+        drawings["learning_curve"] = partial(draw_learning_curve, found)
+    if both := shortcut(found):
+        text += f"\nTrained both ways\n\n{both}"
     return text, drawings
 
 
-def errors(results: Results, recipe: str, column: str, row: str) -> list[float]:
-    """Return the test errors of one place of the table.
+_TITLES = {"paper": "As the paper trains", "today": "As one trains today"}
+
+
+def errors(results: Results, name: str, column: str, row: str) -> list[float]:
+    """Return the test errors of one place of a table.
 
     Args:
         results: of `read_results`, for the cells of `distorted_mnist`.
-        recipe: one of `stn_tutorial.experiments.distorted_mnist.RECIPES`.
+        name: one of `stn_tutorial.experiments.distorted_mnist.TABLES`.
         column: one of ``COLUMNS``.
         row: one of ``ROWS``.
 
     Returns:
         The errors after the last epoch in percent, one a seed.
     """
-    runs = select(results, recipe=recipe, column=column, row=row).values()
+    runs = select(of_table(results, name), column=column, row=row).values()
     return [run["test_error"] for run in runs]
 
 
-def table(results: Results, recipe: str) -> str:
-    """Return one recipe's table as Markdown, with the paper's numbers beside ours.
+def table(results: Results, name: str) -> str:
+    """Return a table as Markdown, with the paper's numbers beside ours.
 
     Args:
         results: of `read_results`, for the cells of `distorted_mnist`.
-        recipe: one of ``RECIPES``.
+        name: one of ``TABLES``.
 
     Returns:
-        A line for each row that was measured. Each place holds the mean error in
-        percent, its standard deviation and the number of seeds; then the paper's error.
+        A line for each row, and for each of the paper's columns one with our errors in
+        percent (mean, standard deviation and number of seeds) and one with the paper's.
+        A dash stands for what is not measured.
     """
-    measured = {(cell.row, cell.recipe) for cell in results}
+    head = ["model", *(part for column in COLUMNS for part in (column, "paper"))]
     rows = [
-        [row, *(_entry(results, recipe, column, row) for column in COLUMNS)]
+        [
+            row,
+            *(
+                part
+                for column in COLUMNS
+                for part in _entry(results, name, column, row)
+            ),
+        ]
         for row in ROWS
-        if (row, recipe) in measured
     ]
-    return markdown_table(["model", *COLUMNS], rows)
+    return markdown_table(head, rows)
 
 
-def _entry(results: Results, recipe: str, column: str, row: str) -> str:
-    """Such as ``0.61 ± 0.03 (3); 0.5``: ours, and the paper's."""
+def _entry(results: Results, name: str, column: str, row: str) -> tuple[str, str]:
+    """Such as ``0.61 ± 0.03 (3)`` and ``0.5``: ours, and the paper's."""
     if row not in PAPER[column]:
+        return "", ""
+    found = errors(results, name, column, row)
+    return mean_and_spread(found) if found else "–", f"{PAPER[column][row]}"
+
+
+def learning_curve(results: Results) -> str:
+    """Return how errors on RTS fall with the length of the training, as Markdown.
+
+    Args:
+        results: of `read_results`, for the cells of `distorted_mnist`.
+
+    Returns:
+        A line for each length that was measured: epochs, steps, as how many of the
+        paper's steps they count, and each network's error. Empty if only the table's
+        own length was measured.
+    """
+    found = _curve(results)
+    if len(found) < 2:
         return ""
-    found = errors(results, recipe, column, row)
-    ours = mean_and_spread(found) if found else "–"
-    return f"{ours}; {PAPER[column][row]}"
+    rows = []
+    for epochs, by_row in found.items():
+        steps = epochs * _STEPS
+        ours = [
+            mean_and_spread(by_row[row]) if row in by_row else "–" for row in _CURVE
+        ]
+        rows.append([str(epochs), f"{steps:,}", f"{10 * steps:,}", *ours])
+    return markdown_table(["epochs", "steps", "as steps without", *_CURVE], rows)
+
+
+_CURVE = ("CNN", "ST-CNN Aff")
+_STEPS = 235  # an epoch of 60,000 digits in batches of 256
+
+
+def _curve(results: Results) -> dict[int, dict[str, list[float]]]:
+    """By the number of epochs, each network's errors."""
+    found: dict[int, dict[str, list[float]]] = {}
+    for cell, result in select(results, column="RTS").items():
+        if cell.recipe.startswith("momentum") and cell.row in _CURVE:
+            place = found.setdefault(RECIPES[cell.recipe].epochs, {})
+            place.setdefault(cell.row, []).append(result["test_error"])
+    return dict(sorted(found.items()))
+
+
+def shortcut(results: Results) -> str:
+    """Return the errors of the networks that were trained both ways, as Markdown.
+
+    Args:
+        results: of `read_results`, for the cells of `distorted_mnist`.
+
+    Returns:
+        A line for each: its error after the paper's steps, and after a tenth of them
+        with momentum. Empty if there is none.
+    """
+    rows = []
+    for cell, result in select(results, recipe="paper").items():
+        other = (
+            results.get(replace(cell, recipe="momentum")) if "CNN" in cell.row else None
+        )
+        if other:
+            pair = [f"{run['test_error']:.2f}" for run in (result, other)]
+            rows.append([cell.row, cell.column, str(cell.seed), *pair])
+    head = ["model", "column", "seed", "150,000 steps", "15,000 with momentum"]
+    return markdown_table(head, rows, names=2) if rows else ""
 
 
 def overview(done: Iterable[Cell], wanted: Iterable[Cell]) -> str:
@@ -160,8 +242,8 @@ def draw_against_paper(results: Results) -> Figure:
         results: of `read_results`, for the cells of `distorted_mnist`.
 
     Returns:
-        The figure. Filled marks: today's recipe; hollow: the paper's, scaled down;
-        bars: the paper's numbers. A whisker is the standard deviation over seeds.
+        The figure. Filled marks: today's recipe; hollow: the paper's; bars: the paper's
+        numbers. A whisker is the standard deviation over seeds.
     """
     measured = {cell.row for cell in results} or set(ROWS)
     bar = {"color": COLORS["ink"], "ms": 13, "mew": 2, "ls": "", "marker": "|"}
@@ -170,10 +252,10 @@ def draw_against_paper(results: Results) -> Figure:
         rows = [row for row in PAPER[column] if row in measured]
         for place, row in enumerate(rows):
             ax.plot(PAPER[column][row], place, **bar)
-            for recipe in ("paper", "today"):
-                if found := errors(results, recipe, column, row):
+            for name in TABLES:
+                if found := errors(results, name, column, row):
                     spread = statistics.stdev(found) if len(found) > 1 else None
-                    look = _mark(row, filled=recipe == "today")
+                    look = _mark(row, filled=name == "today")
                     ax.errorbar(_mean(found), place, xerr=spread, **look)
         ax.set_yticks(range(len(rows)), rows)
         ax.set(xscale="log", ylim=(len(rows) - 0.5, -0.5))
@@ -182,18 +264,49 @@ def draw_against_paper(results: Results) -> Figure:
     return label_panels(fig, "test error (%)", "", looks)
 
 
-def draw_against_time(results: Results, recipe: str) -> Figure:
+def draw_learning_curve(results: Results) -> Figure:
+    """Draw the errors on RTS against the length of the training.
+
+    Args:
+        results: of `read_results`, for the cells of `distorted_mnist`.
+
+    Returns:
+        The figure: a line for each network, through its mean errors over seeds, and the
+        paper's number as a line across.
+    """
+    found = _curve(results)
+    fig, ax = plt.subplots(figsize=(5.2, 3.4))
+    for row in _CURVE:
+        line = {
+            epochs: by_row[row] for epochs, by_row in found.items() if row in by_row
+        }
+        steps = [10 * _STEPS * epochs for epochs in line]
+        ax.plot(
+            steps,
+            [_mean(e) for e in line.values()],
+            label=row,
+            **_line(row),
+            marker="o",
+        )
+        ax.axhline(PAPER["RTS"][row], color=_line(row)["color"], lw=1, ls=":")
+    ax.set(xscale="log", yscale="log", ylabel="test error (%)")
+    ax.set_xlabel("steps, as many of plain gradient descent")
+    ax.legend()
+    return fig
+
+
+def draw_against_time(results: Results, name: str) -> Figure:
     """Draw the test error of every epoch against the minutes of training so far.
 
     Args:
         results: of `read_results`, for the cells of `distorted_mnist`.
-        recipe: one of ``RECIPES``.
+        name: one of ``TABLES``.
 
     Returns:
         The figure, with a panel for each column that was measured and a line for each
         run. Minutes compare if one machine made all results, equally busy.
     """
-    here = select(results, recipe=recipe)
+    here = of_table(results, name)
     fig, panels = _panels(here, height=2.6)
     for cell, result in here.items():
         minutes = accumulate(entry["seconds"] / 60 for entry in result["history"])
@@ -205,7 +318,7 @@ def draw_against_time(results: Results, recipe: str) -> Figure:
 
 
 def draw_against_parameters(
-    results: Results, others: Iterable[tuple[Cell, Mapping[str, Any]]], recipe: str
+    results: Results, others: Iterable[tuple[Cell, Mapping[str, Any]]], name: str
 ) -> Figure:
     """Draw errors against the number of parameters.
 
@@ -213,13 +326,13 @@ def draw_against_parameters(
         results: of `read_results`, for the cells of `distorted_mnist`.
         others: of `stn_tutorial.experiments.distorted_mnist.at_other_budgets`; if there
             are any, columns without are left out.
-        recipe: one of ``RECIPES``.
+        name: one of ``TABLES``.
 
     Returns:
         The figure, with a line for each row: the mean over seeds.
     """
-    others = [(cell, result) for cell, result in others if cell.recipe == recipe]
-    every = [*others, *select(results, recipe=recipe).items()]
+    others = [(c, result) for c, result in others if c.recipe in TABLES[name]]
+    every = [*others, *of_table(results, name).items()]
     fig, panels = _panels((cell for cell, _ in others or every), height=2.6)
     places: dict[tuple[str, str], dict[float, list[float]]] = {}
     for cell, result in every:
@@ -238,12 +351,12 @@ def draw_against_parameters(
     return label_panels(fig, "parameters (thousands)", "test error (%)", looks)
 
 
-def draw_gains(results: Results, recipe: str) -> Figure:
+def draw_gains(results: Results, name: str) -> Figure:
     """Draw by what factor each transformer changes the error of the plain network.
 
     Args:
         results: of `read_results`, for the cells of `distorted_mnist`.
-        recipe: one of ``RECIPES``.
+        name: one of ``TABLES``.
 
     Returns:
         The figure: a panel for each classifier, a place for each column of the table, a
@@ -259,9 +372,7 @@ def draw_gains(results: Results, recipe: str) -> Figure:
             x = list(COLUMNS).index(column) + 0.25 * (family_rows.index(row) - 1)
             paper = PAPER[column][row] / PAPER[column][base]
             ax.plot(x - 0.06, paper, **_mark(row, filled=False, color="ink"))
-            ours, plain = (
-                errors(results, recipe, column, each) for each in (row, base)
-            )
+            ours, plain = (errors(results, name, column, each) for each in (row, base))
             if ours and plain:
                 ax.plot(x + 0.06, _mean(ours) / _mean(plain), **_mark(row))
         ax.set_xticks(range(len(COLUMNS)), COLUMNS, rotation=35)
