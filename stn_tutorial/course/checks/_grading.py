@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
-__all__ = ["OPEN", "Wrong", "choose", "compare", "is_open"]
+__all__ = ["OPEN", "Cases", "Wrong", "choose", "compare", "is_open", "nearest"]
+
+#: The arguments of each case, as a function that draws them yields them.
+Cases = Iterator[tuple[Any, ...]]
 
 #: How what is printed about an exercise without an answer begins.
 OPEN = "Not answered yet"
@@ -26,9 +29,9 @@ def is_open(answer: Any) -> bool:
 def compare(
     attempt: Callable[..., Any],
     reference: Callable[..., Tensor],
-    cases: Iterable[Sequence[Any]],
-    *,
+    cases: Iterable[Sequence[Any]] | Callable[[Generator], Cases],
     hint: str,
+    *,
     tolerance: float = 1e-5,
 ) -> None:
     """Call `attempt` on every case and compare it with `reference`.
@@ -36,7 +39,8 @@ def compare(
     Args:
         attempt: the reader's function; open while it returns `None` or ``...``.
         reference: returns the right tensor for the same arguments.
-        cases: tuples of arguments.
+        cases: tuples of arguments, or what draws them from a generator, always the
+            same.
         hint: what to look at when a case is wrong.
         tolerance: absolute and relative.
 
@@ -44,7 +48,7 @@ def compare(
         Wrong: at the first case with another shape or other values.
     """
     count = 0
-    for case in cases:
+    for case in cases(Generator().manual_seed(1)) if callable(cases) else cases:
         got = attempt(*case)
         if is_open(got):
             print(f"{OPEN}: the function returns nothing.")
@@ -58,7 +62,7 @@ def compare(
     print(f"Correct, on {count} cases.")
 
 
-def choose(answer: Any, right: Any, options: Sequence[Any], *, hint: str) -> None:
+def choose(answer: Any, right: Any, options: Iterable[Any], hint: str) -> None:
     """Compare a prediction with what an experiment gives.
 
     Args:
@@ -70,14 +74,33 @@ def choose(answer: Any, right: Any, options: Sequence[Any], *, hint: str) -> Non
     Raises:
         Wrong: if `answer` is not `right`.
     """
+    options = list(options)
+    listed = ", ".join(map(repr, options))
     if is_open(answer):
-        print(f"{OPEN}: choose one of {', '.join(map(repr, options))}.")
+        print(f"{OPEN}: choose one of {listed}.")
         return
     if answer not in options:
-        raise Wrong(f"answer with one of {', '.join(map(repr, options))}")
+        raise Wrong(f"answer with one of {listed}")
     if answer != right:
         raise Wrong(f"{answer!r} is not what happens.\nHint: {hint}")
     print("Correct.")
+
+
+def nearest(happens: Tensor | float, options: Mapping[str, Tensor | float]) -> str:
+    """Return the option that an experiment comes nearest to.
+
+    >>> nearest(0.3, {"it stays": 1.0, "it halves": 0.5, "it falls to a quarter": 0.25})
+    'it falls to a quarter'
+
+    Args:
+        happens: a number or a picture that the experiment gave.
+        options: by name, the number or the picture that each of them would be.
+
+    Returns:
+        The name of one of them.
+    """
+    away = {name: torch.as_tensor(each - happens) for name, each in options.items()}
+    return min(away, key=lambda name: away[name].abs().mean().item())
 
 
 def _difference(got: Any, expected: Tensor, tolerance: float) -> str | None:

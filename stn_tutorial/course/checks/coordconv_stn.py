@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
-from stn_tutorial.course.checks._grading import choose, compare
+from stn_tutorial.course.checks._grading import Cases, choose, compare
 from stn_tutorial.data.embedded import embedded_digits
 from stn_tutorial.experiments.models import seeded
 from stn_tutorial.families import Affine
@@ -18,14 +18,13 @@ __all__ = ["all_rotated_alike", "paired_interval", "pose_of", "shifted_by_a_stri
 
 def pose_of(attempt: Callable[[Tensor], Tensor]) -> None:
     """Check ``attempt(theta)``: angle and scale, (N, 2, 3) -> (N, 2)."""
-    draw = torch.Generator().manual_seed(0)
 
     def reference(theta: Tensor) -> Tensor:
         (a, b), (c, d) = theta[:, :, :2].permute(1, 2, 0)
         angle = torch.atan2(c - b, a + d)
         return torch.stack([angle, (a * d - b * c).abs().sqrt()], dim=1)
 
-    def cases() -> Iterator[tuple[Tensor]]:
+    def cases(draw: Generator) -> Cases:
         quarter = torch.tensor([[[0.0, -1.0, 0.0], [1.0, 0.0, 0.0]]])
         yield (quarter,)
         yield (2 * quarter,)
@@ -33,36 +32,31 @@ def pose_of(attempt: Callable[[Tensor], Tensor]) -> None:
         for count in (1, 5):
             yield (start + 0.5 * torch.randn(count, 2, 3, generator=draw),)
 
-    compare(
-        attempt,
-        reference,
-        cases(),
-        hint="the nearest similarity has the angle atan2(c - b, a + d) of the matrix "
-        "[[a, b], [c, d]]; areas grow by |a d - b c|, lengths by its root.",
+    hint = (
+        "the nearest similarity has the angle atan2(c - b, a + d) of the matrix "
+        "[[a, b], [c, d]]; areas grow by |a d - b c|, lengths by its root."
     )
+    compare(attempt, reference, cases, hint)
 
 
 def paired_interval(attempt: Callable[[Tensor, Tensor, float], Tensor]) -> None:
     """Check ``attempt(errors, others, t)``: the paired interval, low and high end."""
-    draw = torch.Generator().manual_seed(1)
 
     def reference(errors: Tensor, others: Tensor, t: float) -> Tensor:
         change = errors - others
         half = t * change.std() / len(change) ** 0.5
         return torch.stack([change.mean() - half, change.mean() + half])
 
-    def cases() -> Iterator[tuple[Tensor, Tensor, float]]:
+    def cases(draw: Generator) -> Cases:
         for count, t in ((5, 2.776), (3, 4.303), (10, 2.262)):
             seed = 2 + torch.rand(count, generator=draw)
             yield seed, seed + 0.1 * torch.randn(count, generator=draw), t
 
-    compare(
-        attempt,
-        reference,
-        cases(),
-        hint="take differences first, seed by seed; their standard deviation (divided "
-        "by n - 1 inside, as Tensor.std has it) over the root of n, times t.",
+    hint = (
+        "take differences first, seed by seed; their standard deviation (divided "
+        "by n - 1 inside, as Tensor.std has it) over the root of n, times t."
     )
+    compare(attempt, reference, cases, hint)
 
 
 def all_rotated_alike(answer: str) -> None:
@@ -82,12 +76,8 @@ def all_rotated_alike(answer: str) -> None:
     right = "it stays"
     if abs(after / before - 1) > 0.02:
         right = "it grows" if after > before else "it shrinks"
-    choose(
-        answer,
-        right,
-        ("it grows", "it stays", "it shrinks"),
-        hint="the spread is taken about the mean of a class, which is rotated as well.",
-    )
+    hint = "the spread is taken about the mean of a class, which is rotated as well."
+    choose(answer, right, ("it grows", "it stays", "it shrinks"), hint)
 
 
 def shifted_by_a_stride(answer: str) -> None:
@@ -100,10 +90,9 @@ def shifted_by_a_stride(answer: str) -> None:
     with torch.no_grad():
         here, there = network.eval()(pictures)
     same = torch.allclose(here, there, atol=1e-5)
-    choose(
-        answer,
-        "the same theta" if same else "a theta that follows",
-        ("the same theta", "a theta that follows", "the identity"),
-        hint="three convolutions with a stride of 2 move their features by 2 when the "
-        "picture moves by 16. What does the maximum over all pixels notice of it?",
+    hint = (
+        "three convolutions with a stride of 2 move their features by 2 when the "
+        "picture moves by 16. What does the maximum over all pixels notice of it?"
     )
+    options = ("the same theta", "a theta that follows", "the identity")
+    choose(answer, options[0] if same else options[1], options, hint)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
-from stn_tutorial.course.checks._grading import choose, compare
+from stn_tutorial.course.checks._grading import Cases, choose, compare, nearest
 
 __all__ = [
     "best_of_twenty",
@@ -24,19 +24,14 @@ def share_of_the_steps(answer: str) -> None:
     batches = torch.arange(60_000).split(256)
     share = 20 * len(batches) / 150_000
     options = {"about 3%": 0.03, "about 13%": 0.13, "about 30%": 0.3}
-    choose(
-        answer,
-        _nearest(share, options),
-        tuple(options),
-        hint="a step is one batch; an epoch has as many as it takes for all digits.",
-    )
+    hint = "a step is one batch; an epoch has as many as it takes for all digits."
+    choose(answer, nearest(share, options), options, hint)
 
 
 def standard_error(attempt: Callable[[Tensor, Tensor], Tensor]) -> None:
     """Check ``attempt(percent, n)``: the standard error of an error, in percent."""
-    draw = torch.Generator().manual_seed(1)
 
-    def cases() -> Iterator[tuple[Tensor, Tensor]]:
+    def cases(draw: Generator) -> Cases:
         yield torch.tensor([0.5]), torch.tensor([10_000.0])
         yield torch.tensor([0.0, 100.0]), torch.tensor([50.0, 50.0])
         for k in (3, 20):
@@ -49,13 +44,11 @@ def standard_error(attempt: Callable[[Tensor, Tensor], Tensor]) -> None:
         variance = p * (100 - 100 * p) ** 2 + (1 - p) * (100 * p) ** 2
         return (variance / n).sqrt().to(percent.dtype)
 
-    compare(
-        attempt,
-        reference,
-        cases(),
-        hint="convert percent into a probability, take the root of p (1 - p) / n, and "
-        "convert back.",
+    hint = (
+        "convert percent into a probability, take the root of p (1 - p) / n, and "
+        "convert back."
     )
+    compare(attempt, reference, cases, hint)
 
 
 def best_of_twenty(answer: str) -> None:
@@ -64,18 +57,9 @@ def best_of_twenty(answer: str) -> None:
     counts = torch.full((5_000, 20), 10_000.0)
     wrong = torch.binomial(counts, torch.tensor(0.006), generator=draw)
     below = 0.6 - (100 * wrong / 10_000).amin(dim=1).mean().item()
-    options = {
-        "0 points": 0.001,
-        "0.01 points": 0.01,
-        "0.1 points": 0.1,
-        "1 point": 1.0,
-    }
-    choose(
-        answer,
-        _nearest(below, options),
-        tuple(options),
-        hint="the lowest of twenty lies almost two standard errors below the mean.",
-    )
+    options = {"0 points": 0.0, "0.01 points": 0.01, "0.1 points": 0.1, "1 point": 1.0}
+    hint = "the lowest of twenty lies almost two standard errors below the mean."
+    choose(answer, nearest(below, options), options, hint)
 
 
 def paired_or_not(answer: str) -> None:
@@ -94,13 +78,11 @@ def paired_or_not(answer: str) -> None:
         (False, True): "the other",
         (False, False): "neither",
     }
-    choose(
-        answer,
-        names[paired, unpaired],
-        tuple(names.values()),
-        hint="A alone misclassifies 20 digits, B alone 2. Call mcnemar, and put both "
-        "standard errors under one root.",
+    hint = (
+        "A alone misclassifies 20 digits, B alone 2. Call mcnemar, and put both "
+        "standard errors under one root."
     )
+    choose(answer, names[paired, unpaired], names.values(), hint)
 
 
 def twenty_comparisons(answer: str) -> None:
@@ -109,14 +91,5 @@ def twenty_comparisons(answer: str) -> None:
     called = torch.rand(100_000, 20, generator=draw) < 0.05
     share = called.any(dim=1).double().mean().item()
     options = {"5%": 0.05, "about a third": 1 / 3, "about two thirds": 2 / 3}
-    choose(
-        answer,
-        _nearest(share, options),
-        tuple(options),
-        hint="how likely is it that none of the twenty calls out?",
-    )
-
-
-def _nearest(value: float, options: dict[str, float]) -> str:
-    """The option whose number has the smallest ratio to the value."""
-    return min(options, key=lambda name: abs(math.log(value / options[name])))
+    hint = "how likely is it that none of the twenty calls out?"
+    choose(answer, nearest(share, options), options, hint)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
-from stn_tutorial.course.checks._grading import Wrong, choose, compare
+from stn_tutorial.course.checks._grading import Cases, Wrong, choose, compare, nearest
 from stn_tutorial.data.embedded import embedded_digits
 from stn_tutorial.diagnostics import composition_gap, overhang
 from stn_tutorial.families import Affine, Similarity
@@ -37,14 +37,13 @@ def clipped_adam(answer: str) -> None:
             optimizer.step()
         lengths.append(parameter.detach().norm().item())
     ratio = lengths[1] / lengths[0]
-    options = ("a thousandth", "about a thirtieth", "nearly the same")
-    near = {options[0]: 1e-3, options[1]: 1e-3**0.5, options[2]: 1.0}
-    choose(
-        answer,
-        min(near, key=lambda name: abs(near[name] - ratio)),
-        options,
-        hint="Adam divides the gradient's mean by the root of the mean of its square.",
-    )
+    options = {
+        "a thousandth": 1e-3,
+        "about a thirtieth": 1 / 30,
+        "nearly the same": 1.0,
+    }
+    hint = "Adam divides the gradient's mean by the root of the mean of its square."
+    choose(answer, nearest(ratio, options), options, hint)
 
 
 def penalty_outside(attempt: Callable[[Tensor], Tensor]) -> None:
@@ -59,22 +58,19 @@ def penalty_outside(attempt: Callable[[Tensor], Tensor]) -> None:
             "at a point outside, the penalty has no gradient that leads back\n"
             "Hint: what is detached, rounded or only counted has none."
         )
-    draw = torch.Generator().manual_seed(1)
 
-    def cases() -> Iterator[tuple[Tensor]]:
+    def cases(draw: Generator) -> Cases:
         yield (torch.tensor([[[[3.0, 0.0]]]]),)
         yield (torch.tensor([[[[0.5, -0.9]]]]),)
         yield (torch.tensor([[[[-2.0, 1.5]]]]),)
         for shape in ((1, 4, 5, 2), (3, 2, 2, 2)):
             yield (2 * torch.randn(shape, generator=draw),)
 
-    compare(
-        attempt,
-        overhang,
-        cases(),
-        hint="past 1, and below -1 as well, a coordinate counts with its distance from "
-        "the edge; inside with 0. Add x and y, and average over an image's points.",
+    hint = (
+        "past 1, and below -1 as well, a coordinate counts with its distance from "
+        "the edge; inside with 0. Add x and y, and average over an image's points."
     )
+    compare(attempt, overhang, cases, hint)
 
 
 def _pulls_back(penalty: Tensor, grid: Tensor) -> bool:
@@ -91,27 +87,20 @@ def fill_of_a_negative(answer: str) -> None:
     zoom = torch.tensor([[1.6, 0.0, 0.0, 0.0, 1.6, 0.0]]).expand(20, 6)
     grid = Affine().grid(zoom, (28, 28))
     outside = (grid.abs() > 1.1).any(dim=-1)
-    fills = {"0": 0.0, "0.5": 0.5, "1": 1.0}
-    steps = {
-        name: (sample(images, grid, fill=fill)[:, 0][outside] - images[0, 0, 0, 0])
-        .abs()
-        .mean()
-        .item()
-        for name, fill in fills.items()
+    frames = {
+        name: sample(images, grid, fill=float(name))[:, 0][outside]
+        for name in ("0", "0.5", "1")
     }
-    choose(
-        f"{answer:g}" if isinstance(answer, (int, float)) else answer,
-        min(steps, key=steps.get),
-        tuple(fills),
-        hint="try edge_contrast(1 - images, fill) with each.",
-    )
+    right = nearest(images[0, 0, 0, 0], frames)
+    hint = "try edge_contrast(1 - images, fill) with each."
+    answer = f"{answer:g}" if isinstance(answer, (int, float)) else answer
+    choose(answer, right, frames, hint)
 
 
 def averaged_samples(attempt: Callable[[Tensor, Tensor, int, int], Tensor]) -> None:
     """Check ``attempt(image, theta, size, n)``: n×n samples a pixel, averaged."""
-    draw = torch.Generator().manual_seed(2)
 
-    def cases() -> Iterator[tuple[Tensor, Tensor, int, int]]:
+    def cases(draw: Generator) -> Cases:
         start = Affine().identity()
         for count, size, n in ((1, 6, 3), (2, 5, 2), (3, 7, 4)):
             theta = start + 0.3 * torch.randn(count, 6, generator=draw)
@@ -121,13 +110,11 @@ def averaged_samples(attempt: Callable[[Tensor, Tensor, int, int], Tensor]) -> N
         grid = Affine().grid(theta, (size, size))
         return sample(image, grid, antialias=n)
 
-    compare(
-        attempt,
-        reference,
-        cases(),
-        hint="an affine grid for an output of n * size pixels a side has n×n points in "
-        "each pixel of the output of size. Sample there, then take means of n×n.",
+    hint = (
+        "an affine grid for an output of n * size pixels a side has n×n points in "
+        "each pixel of the output of size. Sample there, then take means of n×n."
     )
+    compare(attempt, reference, cases, hint)
 
 
 def conventions_swapped(answer: str) -> None:
@@ -146,13 +133,11 @@ def conventions_swapped(answer: str) -> None:
     right = "it stays"
     if abs(span - 1) > 0.05:
         right = "it shrinks" if span > 1 else "it grows"
-    choose(
-        answer,
-        right,
-        ("it shrinks", "it stays", "it grows"),
-        hint="at the rim the grid says (W - 1)/W. Where is that, if 1 is the centre of "
-        "the last pixel?",
+    hint = (
+        "at the rim the grid says (W - 1)/W. Where is that, if 1 is the centre of "
+        "the last pixel?"
     )
+    choose(answer, right, ("it shrinks", "it stays", "it grows"), hint)
 
 
 def pair_that_commutes(answer: str) -> None:
@@ -181,10 +166,8 @@ def pair_that_commutes(answer: str) -> None:
         grids = (family.grid(each, (28, 28)) for each in (first, second))
         swapped = family.grid(family.compose(second, first), (28, 28))
         gaps[name] = composition_gap(*grids, swapped, (28, 28)).item()
-    choose(
-        answer,
-        min(gaps, key=gaps.get),
-        tuple(pairs),
-        hint="use the equation of case G. A turn or zoom a about a point "
-        "c is p -> a p + (1 - a) c.",
+    hint = (
+        "use the equation of case G. A turn or zoom a about a point "
+        "c is p -> a p + (1 - a) c."
     )
+    choose(answer, nearest(0.0, gaps), pairs, hint)

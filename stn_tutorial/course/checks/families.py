@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from stn_tutorial.coordinates import base_grid
-from stn_tutorial.course.checks._grading import Wrong, choose, compare, is_open
+from stn_tutorial.course.checks._grading import (
+    Cases,
+    Wrong,
+    choose,
+    compare,
+    is_open,
+    nearest,
+)
 from stn_tutorial.families import Projective, Similarity
 from stn_tutorial.thin_plate_spline import ThinPlateSpline
 
@@ -31,20 +38,18 @@ def lines_that_stay_parallel(answer: str) -> None:
         "the horizontal lines": _parallel(grid[:, -1] - grid[:, 0]),
     }
     still = [name for name, holds in parallel.items() if holds]
-    choose(
-        answer,
-        {0: "neither", 1: still[0] if still else "", 2: "both"}[len(still)],
-        ("both", *parallel, "neither"),
-        hint="along a vertical line x is fixed, and so is the divisor; along a "
-        "horizontal line the divisor changes.",
+    hint = (
+        "along a vertical line x is fixed, and so is the divisor; along a "
+        "horizontal line the divisor changes."
     )
+    right = still[0] if len(still) == 1 else "both" if still else "neither"
+    choose(answer, right, ("both", *parallel, "neither"), hint)
 
 
 def all_in_front(attempt: Callable[..., Tensor]) -> None:
     """Check ``attempt(params)``: whether all of the output is before the horizon."""
-    draw = torch.Generator().manual_seed(1)
 
-    def cases() -> Iterator[tuple[Tensor]]:
+    def cases(draw: Generator) -> Cases:
         for n in (1, 4, 50):
             params = torch.randn(n, 8, generator=draw)
             direction = torch.randn(n, 2, generator=draw)
@@ -59,29 +64,22 @@ def all_in_front(attempt: Callable[..., Tensor]) -> None:
         divisor = params[:, 6:] @ points.T + 1
         return (divisor > 0).all(dim=1).float()
 
-    compare(
-        attempt,
-        reference,
-        cases(),
-        hint="the divisor g x + h y + 1 is smallest in one of the four corners.",
-    )
+    hint = "the divisor g x + h y + 1 is smallest in one of the four corners."
+    compare(attempt, reference, cases, hint)
 
 
 def similarities_multiplied(attempt: Callable[..., Tensor]) -> None:
     """Check ``attempt(first, second)``: the similarity that does both."""
-    draw = torch.Generator().manual_seed(2)
 
-    def cases() -> Iterator[tuple[Tensor, Tensor]]:
+    def cases(draw: Generator) -> Cases:
         for n in (1, 3, 20):
             yield tuple(torch.randn(2, n, 4, generator=draw, dtype=torch.float64))
 
-    compare(
-        attempt,
-        Similarity().compose,
-        cases(),
-        hint="z goes through the second warp first: w1 (w2 z + t2) + t1, with "
-        "w = a + i b and t = x + i y.",
+    hint = (
+        "z goes through the second warp first: w1 (w2 z + t2) + t1, with "
+        "w = a + i b and t = x + i y."
     )
+    compare(attempt, Similarity().compose, cases, hint)
 
 
 def spline_with_negated_offsets(answer: str) -> None:
@@ -101,20 +99,17 @@ def spline_with_negated_offsets(answer: str) -> None:
         "it falls to a quarter": 1 / 4,
         "it falls to an eighth": 1 / 8,
     }
-    choose(
-        answer,
-        min(falls, key=lambda name: abs(falls[name] - ratio)),
-        tuple(falls),
-        hint="with a displacement u, there and back is p + u(p) - u(p + u(p)). Expand "
-        "the last term around p: how many factors of u are left?",
+    hint = (
+        "with a displacement u, there and back is p + u(p) - u(p + u(p)). Expand "
+        "the last term around p: how many factors of u are left?"
     )
+    choose(answer, nearest(ratio, falls), falls, hint)
 
 
 def phi_at_zero(attempt: Callable[[Tensor], Tensor]) -> None:
     """Check ``attempt(r)``: r² log r² and, by autograd, its slope, at 0 as well."""
-    draw = torch.Generator().manual_seed(4)
 
-    def cases() -> Iterator[tuple[Tensor]]:
+    def cases(draw: Generator) -> Cases:
         yield (torch.zeros(1, dtype=torch.float64),)
         for n in (3, 20):
             r = 2 * torch.rand(n, generator=draw, dtype=torch.float64)
@@ -145,13 +140,11 @@ def phi_at_zero(attempt: Callable[[Tensor], Tensor]) -> None:
         value, slope = r**2 * torch.log(far**2), 2 * r * (torch.log(far**2) + 1)
         return torch.stack([value, slope])
 
-    compare(
-        value_and_slope,
-        reference,
-        cases(),
-        hint="row 0 is the value and row 1 the gradient, which is 0 at r = 0. A nan "
-        "comes from 0 times infinity: put a 1 in place of 0 before the logarithm.",
+    hint = (
+        "row 0 is the value and row 1 the gradient, which is 0 at r = 0. A nan "
+        "comes from 0 times infinity: put a 1 in place of 0 before the logarithm."
     )
+    compare(value_and_slope, reference, cases, hint)
 
 
 def fold_in_a_stiffer_spline(answer: str) -> None:
@@ -166,15 +159,11 @@ def fold_in_a_stiffer_spline(answer: str) -> None:
         return int((area < 0).sum())
 
     before, after = folded(0.0), folded(1.0)
-    happens = (
-        "it disappears" if after == 0 else "it grows" if after > before else "it stays"
-    )
-    choose(
-        answer,
-        happens,
-        ("it stays", "it disappears", "it grows"),
-        hint="count the negative cell areas for both stiffnesses.",
-    )
+    right = "it disappears"
+    if after:
+        right = "it grows" if after > before else "it stays"
+    hint = "count the negative cell areas for both stiffnesses."
+    choose(answer, right, ("it stays", "it disappears", "it grows"), hint)
 
 
 def _parallel(vectors: Tensor) -> bool:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Generator, Tensor
 
 from stn_tutorial.coordinates import base_grid
-from stn_tutorial.course.checks._grading import choose, compare
+from stn_tutorial.course.checks._grading import Cases, choose, compare
 from stn_tutorial.sampling import sample
 
 __all__ = [
@@ -24,9 +24,8 @@ __all__ = [
 
 def scattered(attempt: Callable[..., Tensor]) -> None:
     """Check ``attempt(g, index, weights, n_pixels)``: the adjoint of sampling."""
-    draw = torch.Generator().manual_seed(1)
 
-    def cases() -> Iterator[tuple[Tensor, Tensor, Tensor, int]]:
+    def cases(draw: Generator) -> Cases:
         for outputs, n_pixels in ((3, 9), (12, 20), (200, 30)):
             g = torch.randn(outputs, generator=draw)
             index = torch.randint(0, n_pixels, (outputs, 4), generator=draw)
@@ -38,13 +37,11 @@ def scattered(attempt: Callable[..., Tensor]) -> None:
         matrix = (F.one_hot(index, n_pixels) * weights[..., None]).sum(dim=1)
         return matrix.T @ g
 
-    compare(
-        attempt,
-        reference,
-        cases(),
-        hint="every output pixel adds g times its weight to each of its four "
-        "pixels, and a pixel that is sampled twice gets two parts: add, never assign.",
+    hint = (
+        "every output pixel adds g times its weight to each of its four "
+        "pixels, and a pixel that is sampled twice gets two parts: add, never assign."
     )
+    compare(attempt, reference, cases, hint)
 
 
 def angle_gradient(attempt: Callable[..., Tensor]) -> None:
@@ -53,9 +50,8 @@ def angle_gradient(attempt: Callable[..., Tensor]) -> None:
     The grid is ``base`` rotated by ``angle``: ``x' = x cos - y sin``,
     ``y' = x sin + y cos``.
     """
-    draw = torch.Generator().manual_seed(2)
 
-    def cases() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    def cases(draw: Generator) -> Cases:
         for n, size in ((1, (3, 5)), (2, (8, 8)), (4, (6, 2))):
             grad_grid = torch.randn(n, *size, 2, generator=draw, dtype=torch.float64)
             angle = torch.rand(n, generator=draw, dtype=torch.float64) * 6 - 3
@@ -68,29 +64,23 @@ def angle_gradient(attempt: Callable[..., Tensor]) -> None:
         grid = torch.stack([x * c - y * s, x * s + y * c], dim=-1)
         return torch.autograd.grad((grid * grad_grid).sum(), angle)[0]
 
-    compare(
-        attempt,
-        reference,
-        cases(),
-        hint="differentiate x' and y' by the angle, multiply each by its gradient, and "
-        "add up over the pixels, for each image of the batch.",
+    hint = (
+        "differentiate x' and y' by the angle, multiply each by its gradient, and "
+        "add up over the pixels, for each image of the batch."
     )
+    compare(attempt, reference, cases, hint)
 
 
 def hessian_by_theta(attempt: Callable[..., Tensor]) -> None:
     """Check ``attempt(U, theta, location)``: a sample's (6, 6) Hessian by theta."""
-    draw = torch.Generator().manual_seed(3)
 
-    def cases() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    def cases(draw: Generator) -> Cases:
+        kind = {"generator": draw, "dtype": torch.float64}
         for height, width in ((4, 6), (5, 5), (9, 3)):
-            image = torch.rand(height, width, generator=draw, dtype=torch.float64)
+            image = torch.rand(height, width, **kind)
             for _ in range(3):
-                u = torch.rand(2, 3, generator=draw, dtype=torch.float64)
-                theta = 0.4 * torch.eye(2, 3, dtype=torch.float64) + 0.2 * (u - 0.5)
-                location = (
-                    torch.rand(2, generator=draw, dtype=torch.float64) * 1.8 - 0.9
-                )
-                yield image, theta, location
+                near = 0.4 * torch.eye(2, 3) + 0.2 * (torch.rand(2, 3, **kind) - 0.5)
+                yield image, near, torch.rand(2, **kind) * 1.8 - 0.9
 
     def reference(image: Tensor, theta: Tensor, location: Tensor) -> Tensor:
         def value(numbers: Tensor) -> Tensor:
@@ -100,13 +90,11 @@ def hessian_by_theta(attempt: Callable[..., Tensor]) -> None:
 
         return torch.autograd.functional.hessian(value, theta.flatten())
 
-    compare(
-        attempt,
-        reference,
-        cases(),
-        hint="theta's first three numbers move x, the others y, by (x, y, 1) "
-        "of the location times the reach; and only x with y has a second derivative.",
+    hint = (
+        "theta's first three numbers move x, the others y, by (x, y, 1) "
+        "of the location times the reach; and only x with y has a second derivative."
     )
+    compare(attempt, reference, cases, hint)
 
 
 def gradient_through_nearest(answer: str) -> None:
@@ -118,12 +106,9 @@ def gradient_through_nearest(answer: str) -> None:
         "zero": not bool(nearest.any()),
         "another one, not zero": True,
     }
-    choose(
-        answer,
-        next(name for name, holds in options.items() if holds),
-        tuple(options),
-        hint="how much does the value change when the point moves by a millionth?",
-    )
+    hint = "how much does the value change when the point moves by a millionth?"
+    right = next(name for name, holds in options.items() if holds)
+    choose(answer, right, options, hint)
 
 
 def gradient_of_a_constant(answer: str) -> None:
@@ -134,15 +119,10 @@ def gradient_of_a_constant(answer: str) -> None:
         "shifted, border": _gradient_of_theta(ones, 1.0, 0.55, padding="border"),
         "shifted, zeros": _gradient_of_theta(ones, 1.0, 0.55),
     }
-    passing = [
-        name for name, gradient in gradients.items() if gradient.abs().max() > 1e-6
-    ]
-    choose(
-        answer,
-        passing[0] if len(passing) == 1 else "none",
-        (*gradients, "none"),
-        hint="a slope is a difference of neighbours; where does a neighbour differ?",
-    )
+    passing = [name for name, g in gradients.items() if g.abs().max() > 1e-6]
+    right = passing[0] if len(passing) == 1 else "none"
+    hint = "a slope is a difference of neighbours; where does a neighbour differ?"
+    choose(answer, right, (*gradients, "none"), hint)
 
 
 def gradient_outside(answer: str) -> None:
@@ -151,13 +131,10 @@ def gradient_outside(answer: str) -> None:
     gradients = {
         p: _gradient_of_theta(_texture(), 1.0, 2.6, padding=p) for p in paddings
     }
-    passing = [name for name, gradient in gradients.items() if gradient[0, 2] != 0]
-    choose(
-        answer,
-        passing[0] if len(passing) == 1 else "none",
-        (*paddings, "none"),
-        hint="walk to the right, out of the image: what does the point sample?",
-    )
+    passing = [name for name, g in gradients.items() if g[0, 2] != 0]
+    right = passing[0] if len(passing) == 1 else "none"
+    hint = "walk to the right, out of the image: what does the point sample?"
+    choose(answer, right, (*paddings, "none"), hint)
 
 
 def _texture() -> Tensor:

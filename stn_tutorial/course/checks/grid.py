@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from stn_tutorial.coordinates import (
     base_grid,
@@ -13,7 +13,7 @@ from stn_tutorial.coordinates import (
     theta_from_pixels,
     to_normalized,
 )
-from stn_tutorial.course.checks._grading import choose, compare
+from stn_tutorial.course.checks._grading import Cases, choose, compare, nearest
 from stn_tutorial.families import Affine
 from stn_tutorial.sampling import sample
 
@@ -29,9 +29,8 @@ __all__ = [
 
 def one_axis_to_normalized(attempt: Callable[..., Tensor]) -> None:
     """Check ``attempt(pixels, n, align_corners)``: pixel to normalized, on one axis."""
-    draw = torch.Generator().manual_seed(1)
 
-    def cases() -> Iterator[tuple[Tensor, int, bool]]:
+    def cases(draw: Generator) -> Cases:
         for align_corners in (False, True):
             for n in (2, 3, 28, 640):
                 pixels = torch.rand(5, generator=draw) * (n + 2) - 1.5
@@ -41,20 +40,17 @@ def one_axis_to_normalized(attempt: Callable[..., Tensor]) -> None:
         points = pixels[:, None]
         return to_normalized(points, (n,), align_corners=align_corners)[:, 0]
 
-    compare(
-        attempt,
-        reference,
-        cases(),
-        hint="subtract the middle (n - 1) / 2, then divide by the reach: "
-        "n / 2, or (n - 1) / 2 with align_corners=True.",
+    hint = (
+        "subtract the middle (n - 1) / 2, then divide by the reach: "
+        "n / 2, or (n - 1) / 2 with align_corners=True."
     )
+    compare(attempt, reference, cases, hint)
 
 
 def rotation_about(attempt: Callable[..., Tensor]) -> None:
     """Check ``attempt(angle, centre, size)``: theta that rotates about a pixel."""
-    draw = torch.Generator().manual_seed(2)
 
-    def cases() -> Iterator[tuple[float, tuple[float, float], tuple[int, int]]]:
+    def cases(draw: Generator) -> Cases:
         for size in ((28, 28), (120, 180), (50, 31)):
             for _ in range(3):
                 x, y, share = torch.rand(3, generator=draw).tolist()
@@ -66,22 +62,18 @@ def rotation_about(attempt: Callable[..., Tensor]) -> None:
         matrix = rotation(torch.tensor(angle, dtype=torch.float64), center=centre)
         return theta_from_pixels(matrix, size, size).float()
 
-    compare(
-        attempt,
-        reference,
-        cases(),
-        hint="write the rotation in pixels first (move the centre to 0, rotate, move "
+    hint = (
+        "write the rotation in pixels first (move the centre to 0, rotate, move "
         "back), and let theta_from_pixels do the rest. If the signs are off: a theta "
-        "that rotates the grid clockwise rotates the picture counterclockwise.",
-        tolerance=1e-4,
+        "that rotates the grid clockwise rotates the picture counterclockwise."
     )
+    compare(attempt, reference, cases, hint, tolerance=1e-4)
 
 
 def crop_theta(attempt: Callable[..., Tensor]) -> None:
     """Check ``attempt(box, size)``: theta that cuts a box of pixels out of an image."""
-    draw = torch.Generator().manual_seed(3)
 
-    def cases() -> Iterator[tuple[tuple[int, int, int, int], tuple[int, int]]]:
+    def cases(draw: Generator) -> Cases:
         for height, width in ((28, 28), (120, 180), (31, 50)):
             for _ in range(3):
                 u = torch.rand(4, generator=draw)
@@ -100,13 +92,11 @@ def crop_theta(attempt: Callable[..., Tensor]) -> None:
             ]
         )
 
-    compare(
-        attempt,
-        reference,
-        cases(),
-        hint="the output's edges -1 and 1 must land on the box's edges, and pixel "
-        "columns left to right - 1 have their edges at left - 0.5 and right - 0.5.",
+    hint = (
+        "the output's edges -1 and 1 must land on the box's edges, and pixel "
+        "columns left to right - 1 have their edges at left - 0.5 and right - 0.5."
     )
+    compare(attempt, reference, cases, hint)
 
 
 def after_swapping_coordinates(answer: str) -> None:
@@ -119,30 +109,23 @@ def after_swapping_coordinates(answer: str) -> None:
         "a mirror image": image.flip(3),
         "a reflection in the diagonal": image.mT,
     }
-    choose(
-        answer,
-        _which(swapped, pictures),
-        tuple(pictures),
-        hint="sample torch.arange(9.0).view(1, 1, 3, 3) at grid.flip(-1).",
-    )
+    hint = "sample torch.arange(9.0).view(1, 1, 3, 3) at grid.flip(-1)."
+    choose(answer, nearest(swapped, pictures), pictures, hint)
 
 
 def after_a_negative_a(answer: str) -> None:
     """Check what happens to a picture when theta's first number turns negative."""
     image = torch.rand(1, 1, 6, 6, generator=torch.Generator().manual_seed(5))
     params = torch.tensor([[-1.0, 0.0, 0.0, 0.0, 1.0, 0.0]])
+    warped = sample(image, Affine().grid(params, (6, 6)))
     pictures = {
         "black": torch.zeros_like(image),
         "left and right change places": image.flip(3),
         "top and bottom change places": image.flip(2),
         "a half turn": image.flip((2, 3)),
     }
-    choose(
-        answer,
-        _which(sample(image, Affine().grid(params, (6, 6))), pictures),
-        tuple(pictures),
-        hint="which input pixel does the output pixel at (1, y) sample?",
-    )
+    hint = "which input pixel does the output pixel at (1, y) sample?"
+    choose(answer, nearest(warped, pictures), pictures, hint)
 
 
 def after_mixing_conventions(answer: str) -> None:
@@ -151,17 +134,8 @@ def after_mixing_conventions(answer: str) -> None:
     mixed = sample(disc, base_grid((65, 65), align_corners=True)[None])
     change = float(mixed.sum() - disc.sum())
     happens = "it shrinks" if change < 0 else "it grows" if change > 0 else "nothing"
-    choose(
-        answer,
-        happens,
-        ("nothing", "it grows", "it shrinks"),
-        hint="at which pixel coordinate does the first point of "
-        "base_grid((1, n), align_corners=True) lie under align_corners=False?",
+    hint = (
+        "at which pixel coordinate does the first point of "
+        "base_grid((1, n), align_corners=True) lie under align_corners=False?"
     )
-
-
-def _which(picture: Tensor, candidates: dict[str, Tensor]) -> str:
-    """The name of the candidate that `picture` is."""
-    return next(
-        name for name, candidate in candidates.items() if picture.allclose(candidate)
-    )
+    choose(answer, happens, ("nothing", "it grows", "it shrinks"), hint)

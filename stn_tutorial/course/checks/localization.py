@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from stn_tutorial.coordinates import rotation, theta_from_pixels
-from stn_tutorial.course.checks._grading import choose, compare
+from stn_tutorial.course.checks._grading import Cases, choose, compare, nearest
 from stn_tutorial.data import embedded_digits
 from stn_tutorial.families import Attention, Similarity
 from stn_tutorial.sampling import sample
@@ -26,9 +26,8 @@ __all__ = [
 
 def inverse_of_a_distortion(attempt: Callable[..., Tensor]) -> None:
     """Check ``attempt(angle, scale, shift_px, n_in, n_out)``: the warp to predict."""
-    draw = torch.Generator().manual_seed(1)
 
-    def cases() -> Iterator[tuple[Tensor, Tensor, Tensor, int, int]]:
+    def cases(draw: Generator) -> Cases:
         for count, n_in, n_out in ((1, 28, 28), (3, 42, 28), (5, 20, 33)):
             angle = torch.rand(count, generator=draw, dtype=torch.float64) * 6 - 3
             scale = torch.rand(count, generator=draw, dtype=torch.float64) + 0.5
@@ -43,67 +42,56 @@ def inverse_of_a_distortion(attempt: Callable[..., Tensor]) -> None:
         digit_to_picture = rotation(angle, scale, shift, center=middle)
         made = theta_from_pixels(digit_to_picture, (n_out, n_out), (n_in, n_in))
         last_row = made.new_tensor([0, 0, 1]).expand(len(made), 1, 3)
-        return Similarity(aspect=1).params_of(
-            torch.linalg.inv(torch.cat([made, last_row], dim=1))
-        )
+        undone = torch.linalg.inv(torch.cat([made, last_row], dim=1))
+        return Similarity(aspect=1).params_of(undone)
 
-    compare(
-        attempt,
-        reference,
-        cases(),
-        hint="the crop follows the digit: it has its angle, scale and location. "
-        "Then change units: an output's unit is n_out / 2 pixels, an input's n_in / 2.",
+    hint = (
+        "the crop follows the digit: it has its angle, scale and location. "
+        "Then change units: an output's unit is n_out / 2 pixels, an input's n_in / 2."
     )
+    compare(attempt, reference, cases, hint)
 
 
 def output_of_zero_parameters(answer: str) -> None:
     """Check what a transformer outputs whose network predicts zeros."""
     image = torch.rand(1, 1, 28, 28, generator=torch.Generator().manual_seed(2)) + 0.1
     read = sample(image, Similarity().grid(torch.zeros(1, 4), (28, 28)))
-    middle = image[..., 13:15, 13:15].mean()
     options = {
-        "the picture": torch.allclose(read, image),
-        "one grey, the middle of the picture": torch.allclose(
-            read, middle.expand_as(read)
-        ),
-        "black": not bool(read.any()),
+        "the picture": image,
+        "one grey, the middle of the picture": image[..., 13:15, 13:15].mean(),
+        "black": 0.0,
     }
-    choose(
-        answer,
-        next(name for name, holds in options.items() if holds),
-        tuple(options),
-        hint="put a = b = x = y = 0 into the similarity: where is each pixel sampled?",
-    )
+    hint = "put a = b = x = y = 0 into the similarity: where is each pixel sampled?"
+    choose(answer, nearest(read, options), options, hint)
 
 
 def mean_angle(attempt: Callable[[Tensor], Tensor]) -> None:
     """Check ``attempt(angles)``: the mean of angles, on the circle."""
-    draw = torch.Generator().manual_seed(3)
 
-    def cases() -> Iterator[tuple[Tensor]]:
+    def cases(draw: Generator) -> Cases:
         # Symmetric about the mean, so that every notion of a mean agrees.
         for middle in (0.3, 2.9, -3.0, 1.6):
             spread = torch.rand(3, generator=draw, dtype=torch.float64)
             angles = middle + torch.cat([spread, -spread.flip(0)])
             yield (torch.atan2(angles.sin(), angles.cos()),)
 
-    compare(
-        attempt,
-        lambda angles: torch.polar(torch.ones_like(angles), angles).sum().angle(),
-        cases(),
-        hint="average the points (cos, sin) on the circle, then take the angle of the "
-        "mean; atan2 tells all four quadrants apart.",
+    def reference(angles: Tensor) -> Tensor:
+        return torch.polar(torch.ones_like(angles), angles).sum().angle()
+
+    hint = (
+        "average the points (cos, sin) on the circle, then take the angle of the "
+        "mean; atan2 tells all four quadrants apart."
     )
+    compare(attempt, reference, cases, hint)
 
 
 def crop_inside(attempt: Callable[[Tensor], Tensor]) -> None:
     """Check ``attempt(u)``: scales and shifts of crops that stay in the picture."""
-    draw = torch.Generator().manual_seed(4)
-    sizes = (1, 5, 40)
-    cases = [
-        (torch.randn(count, 3, generator=draw, dtype=torch.float64) * count**0.5,)
-        for count in sizes
-    ]
+
+    def cases(draw: Generator) -> Cases:
+        for count in (1, 5, 40):
+            u = torch.randn(count, 3, generator=draw, dtype=torch.float64)
+            yield (u * count**0.5,)
 
     def reference(u: Tensor) -> Tensor:
         s = torch.sigmoid(u[:, 0])
@@ -112,13 +100,11 @@ def crop_inside(attempt: Callable[[Tensor], Tensor]) -> None:
         assert bool((corners.abs() <= 1 + 1e-12).all())
         return crop
 
-    compare(
-        attempt,
-        reference,
-        cases,
-        hint="the crop reaches from x - s to x + s, and the picture from -1 to 1: "
-        "how far can x go?",
+    hint = (
+        "the crop reaches from x - s to x + s, and the picture from -1 to 1: "
+        "how far can x go?"
     )
+    compare(attempt, reference, cases, hint)
 
 
 def trained_on_rotated_digits(answer: str) -> None:
@@ -128,32 +114,22 @@ def trained_on_rotated_digits(answer: str) -> None:
 
     def lean(degrees: float) -> Tensor:
         angle = math.radians(-degrees)  # the grid rotates the other way
-        return sample(
-            seven,
-            Similarity().grid(
-                torch.tensor([[math.cos(angle), math.sin(angle), 0, 0]]), (28, 28)
-            ),
-        )
+        params = torch.tensor([[math.cos(angle), math.sin(angle), 0, 0]])
+        return sample(seven, Similarity().grid(params, (28, 28)))
 
     learned, leans = lean(40), range(-90, 91, 5)
     best = min(leans, key=lambda k: float((lean(k) - learned).square().mean()))
-    options = {"upright": 0, "leaning by 40°": 40, "leaning by -40°": -40}
-    choose(
-        answer,
-        min(options, key=lambda name: abs(options[name] - best)),
-        tuple(options),
-        hint="which outputs have the lowest loss: those that look like what?",
-    )
+    options = {"upright": 0.0, "leaning by 40°": 40.0, "leaning by -40°": -40.0}
+    hint = "which outputs have the lowest loss: those that look like what?"
+    choose(answer, nearest(best, options), options, hint)
 
 
 def expected_location(attempt: Callable[[Tensor], Tensor]) -> None:
     """Check ``attempt(maps)``: the mean location of each map under its softmax."""
-    draw = torch.Generator().manual_seed(5)
-    shapes = ((1, 1, 3, 3), (2, 3, 4, 7), (3, 2, 9, 5))
-    cases = [
-        (3 * torch.randn(shape, generator=draw, dtype=torch.float64),)
-        for shape in shapes
-    ]
+
+    def cases(draw: Generator) -> Cases:
+        for shape in ((1, 1, 3, 3), (2, 3, 4, 7), (3, 2, 9, 5)):
+            yield (3 * torch.randn(shape, generator=draw, dtype=torch.float64),)
 
     def reference(maps: Tensor) -> Tensor:
         height, width = maps.shape[-2:]
@@ -164,10 +140,8 @@ def expected_location(attempt: Callable[[Tensor], Tensor]) -> None:
         down = (weights.sum(dim=3) * y).sum(dim=-1)
         return torch.stack([across, down], dim=-1)
 
-    compare(
-        attempt,
-        reference,
-        cases,
-        hint="the softmax runs over height and width together; the mean is of (x, y), "
-        "in this order, as base_grid has it.",
+    hint = (
+        "the softmax runs over height and width together; the mean is of (x, y), "
+        "in this order, as base_grid has it."
     )
+    compare(attempt, reference, cases, hint)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Generator, Tensor
 
 from stn_tutorial.coordinates import base_grid, to_normalized
 from stn_tutorial.course.checks._grading import (
     OPEN,
+    Cases,
     Wrong,
     choose,
     compare,
@@ -42,6 +43,7 @@ def at_the_right_edge(answers: Mapping[str, Any]) -> None:
         Wrong: if a key is missing, or a value is no number or not that of `sample`.
     """
     row = torch.tensor([[4.0, 2.0, 6.0]]).expand(3, 3)[None, None]
+    point = torch.tensor([[[[2.5, 1.0]]]])
     for key in ("zeros", "border", "reflection", "reflection, align_corners=True"):
         if key not in answers:
             raise Wrong(f"there is no answer for {key!r}")
@@ -50,12 +52,13 @@ def at_the_right_edge(answers: Mapping[str, Any]) -> None:
             print(f"{OPEN}: {key}.")
             return
         padding, align_corners = key.split(",")[0], key.endswith("True")
-        right = _value(row, 2.5, 1.0, padding, align_corners)
+        grid = to_normalized(point, (3, 3), align_corners=align_corners)
+        right = sample(row, grid, padding=padding, align_corners=align_corners)
         try:
             number = float(answer)
         except (TypeError, ValueError):
             raise Wrong(f"with {key}: answer with a number, not {answer!r}") from None
-        if not abs(number - right) <= 1e-3:
+        if not abs(number - right.item()) <= 1e-3:
             raise Wrong(
                 f"with {key}, {answer} is not the value there.\nHint: "
                 "find the two columns on either side of x = W - 0.5, and ask the "
@@ -66,9 +69,8 @@ def at_the_right_edge(answers: Mapping[str, Any]) -> None:
 
 def reflected(attempt: Callable[..., Tensor]) -> None:
     """Check ``attempt(x, n, align_corners)``: where a mirrored axis is sampled."""
-    draw = torch.Generator().manual_seed(1)
 
-    def cases() -> Iterator[tuple[Tensor, int, bool]]:
+    def cases(draw: Generator) -> Cases:
         for align_corners in (False, True):
             for n in (2, 3, 8, 31):
                 x = (torch.rand(6, generator=draw) * 5 - 2) * n
@@ -83,14 +85,11 @@ def reflected(attempt: Callable[..., Tensor]) -> None:
         options = {"padding": "reflection", "align_corners": align_corners}
         return sample(ramp, grid[None, None], **options)[0, 0, 0].to(x.dtype)
 
-    compare(
-        attempt,
-        reference,
-        cases(),
-        tolerance=1e-4,
-        hint="measure from the first mirror (-0.5 or 0), take the remainder by twice "
-        "the distance between the mirrors, fold the second half back, and clamp.",
+    hint = (
+        "measure from the first mirror (-0.5 or 0), take the remainder by twice "
+        "the distance between the mirrors, fold the second half back, and clamp."
     )
+    compare(attempt, reference, cases, hint, tolerance=1e-4)
 
 
 def contrast_after_shift(attempt: Callable[[float], float]) -> None:
@@ -107,39 +106,34 @@ def contrast_after_shift(attempt: Callable[[float], float]) -> None:
         read = sample(board, grid + torch.tensor([shift * 2 / 16, 0.0]).double())
         return read[..., 4:8, 4:8].abs().amax()
 
-    compare(
-        _as_tensors(attempt),
-        reference,
-        [(s,) for s in (0.0, 0.5, 0.25, 0.8, 1.0, 1.5, 2.0, 3.3)],
-        hint="mix two neighbours of opposite sign with weights 1 - s and s; beyond one "
+    hint = (
+        "mix two neighbours of opposite sign with weights 1 - s and s; beyond one "
         "pixel only the fraction of the shift counts. (The cosine of omega / 2 holds "
-        "for half a pixel; cos(pi s) is right at 0, 0.5 and 1, and only there.)",
+        "for half a pixel; cos(pi s) is right at 0, 0.5 and 1, and only there.)"
     )
+    cases = [(s,) for s in (0.0, 0.5, 0.25, 0.8, 1.0, 1.5, 2.0, 3.3)]
+    compare(_as_tensors(attempt), reference, cases, hint)
 
 
 def white_fill(attempt: Callable[..., Any]) -> None:
     """Check ``attempt(mean, std)``: the fill, one a channel, that shows as white."""
-    draw = torch.Generator().manual_seed(2)
-    means = torch.rand(4, 3, generator=draw)
-    stds = torch.rand(4, 3, generator=draw) + 0.1
+
+    def cases(draw: Generator) -> Cases:
+        for _ in range(4):
+            yield torch.rand(3, generator=draw), torch.rand(3, generator=draw) + 0.1
 
     def reference(mean: Tensor, std: Tensor) -> Tensor:
         white = (torch.ones(1, 3, 2, 2) - mean[:, None, None]) / std[:, None, None]
         return white[0, :, 0, 0]
 
-    compare(
-        _as_tensors(attempt),
-        reference,
-        zip(means, stds),
-        hint="a white pixel is 1 everywhere: do to it what was done to the image.",
-    )
+    hint = "a white pixel is 1 everywhere: do to it what was done to the image."
+    compare(_as_tensors(attempt), reference, cases, hint)
 
 
 def repaired_sampler(attempt: Callable[..., Tensor]) -> None:
     """Check ``attempt(image, points)``: bilinear sampling of (H, W), zeros outside."""
-    draw = torch.Generator().manual_seed(3)
 
-    def cases() -> Iterator[tuple[Tensor, Tensor]]:
+    def cases(draw: Generator) -> Cases:
         for height, width in ((5, 5), (4, 9), (12, 3)):
             image = torch.rand(height, width, generator=draw)
             size = torch.tensor([width, height])
@@ -149,20 +143,17 @@ def repaired_sampler(attempt: Callable[..., Tensor]) -> None:
         grid = to_normalized(points, image.shape)[None]
         return sample(image[None, None], grid)[0, 0]
 
-    compare(
-        attempt,
-        reference,
-        cases(),
-        hint="sample a ramp that rises along x alone, then one along y alone: which "
-        "fraction belongs to which direction?",
+    hint = (
+        "sample a ramp that rises along x alone, then one along y alone: which "
+        "fraction belongs to which direction?"
     )
+    compare(attempt, reference, cases, hint)
 
 
 def upsampled(attempt: Callable[..., Tensor]) -> None:
     """Check ``attempt(image, size, align_corners)``: resizing by sampling."""
-    draw = torch.Generator().manual_seed(4)
 
-    def cases() -> Iterator[tuple[Tensor, tuple[int, int], bool]]:
+    def cases(draw: Generator) -> Cases:
         for align_corners in (False, True):
             for small, large in (((4, 4), (8, 8)), ((3, 5), (10, 7)), ((6, 2), (6, 9))):
                 yield torch.rand(2, 3, *small, generator=draw), large, align_corners
@@ -170,13 +161,11 @@ def upsampled(attempt: Callable[..., Tensor]) -> None:
     def reference(image: Tensor, size: tuple[int, int], align_corners: bool) -> Tensor:
         return F.interpolate(image, size, mode="bilinear", align_corners=align_corners)
 
-    compare(
-        attempt,
-        reference,
-        cases(),
-        hint="the base grid of the *output* size, in the given convention; and think "
-        "of what is sampled outside the centres.",
+    hint = (
+        "the base grid of the *output* size, in the given convention; and think "
+        "of what is sampled outside the centres."
     )
+    compare(attempt, reference, cases, hint)
 
 
 def where_zeros_darken(answer: Any) -> None:
@@ -188,23 +177,12 @@ def where_zeros_darken(answer: Any) -> None:
         (True, False): "along the edges",
         (True, True): "everywhere",
     }
-    choose(
-        answer,
-        found[bool(darker[0, 6]), bool(darker[6, 6])],
-        tuple(found.values()),
-        hint="enlarge an image of ones from 4 to 12 pixels, with padding='zeros' and "
-        "align_corners=False, and print it.",
+    hint = (
+        "enlarge an image of ones from 4 to 12 pixels, with padding='zeros' and "
+        "align_corners=False, and print it."
     )
-
-
-def _value(
-    image: Tensor, x: float, y: float, padding: str, align_corners: bool
-) -> float:
-    """What `sample` returns at one pixel point."""
-    points = torch.tensor([[[x, y]]])
-    grid = to_normalized(points, image.shape[-2:], align_corners=align_corners)
-    read = sample(image, grid[None], padding=padding, align_corners=align_corners)
-    return float(read)
+    right = found[bool(darker[0, 6]), bool(darker[6, 6])]
+    choose(answer, right, found.values(), hint)
 
 
 def _as_tensors(attempt: Callable[..., Any]) -> Callable[..., Any]:
@@ -212,8 +190,6 @@ def _as_tensors(attempt: Callable[..., Any]) -> Callable[..., Any]:
 
     def wrapped(*arguments: Any) -> Any:
         got = attempt(*arguments)
-        if is_open(got):
-            return None
-        return torch.as_tensor(got, dtype=torch.float64)
+        return None if is_open(got) else torch.as_tensor(got, dtype=torch.float64)
 
     return wrapped

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import lru_cache
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from stn_tutorial.coordinates import rotation
-from stn_tutorial.course.checks._grading import choose, compare, is_open
+from stn_tutorial.course.checks._grading import (
+    Cases,
+    choose,
+    compare,
+    is_open,
+    nearest,
+)
 from stn_tutorial.data.digits import DigitSet, load_digits
 from stn_tutorial.data.distortions import distort
 from stn_tutorial.experiments.models import FCN, seeded
@@ -37,23 +43,14 @@ def sampled_with_the_truth(answer: str) -> None:
         "as they came": rotated.images,
         "turned twice as far": _rotate(digits, 2 * rotated.truth["angle"]),
     }
-    distances = {
-        name: (output - picture).abs().mean().item()
-        for name, picture in candidates.items()
-    }
-    choose(
-        answer,
-        min(distances, key=distances.get),
-        tuple(candidates),
-        hint="the rotated picture was made by sampling the digit with this very theta.",
-    )
+    hint = "the rotated picture was made by sampling the digit with this very theta."
+    choose(answer, nearest(output, candidates), candidates, hint)
 
 
 def scale_of(attempt: Callable[[Tensor], Tensor]) -> None:
     """Check ``attempt(theta)``: the scale of the closest similarity, (N, 6) -> (N,)."""
-    draw = torch.Generator().manual_seed(2)
 
-    def cases() -> Iterator[tuple[Tensor]]:
+    def cases(draw: Generator) -> Cases:
         yield (torch.tensor([[2.0, 0.0, 0.3, 0.0, 2.0, -0.4]]),)
         yield (torch.tensor([[-1.0, 0.0, 0.0, 0.0, 1.0, 0.0]]),)
         for n in (1, 3, 50):
@@ -65,13 +62,11 @@ def scale_of(attempt: Callable[[Tensor], Tensor]) -> None:
         signed = stretches[:, 0] + linear.det().sign() * stretches[:, 1]
         return (signed / 2).to(theta.dtype)
 
-    compare(
-        attempt,
-        reference,
-        cases(),
-        hint="h at its best angle is the length of a vector; half of it is the scale. "
-        "Use only the linear part: a11, a12, a21 and a22.",
+    hint = (
+        "h at its best angle is the length of a vector; half of it is the scale. "
+        "Use only the linear part: a11, a12, a21 and a22."
     )
+    compare(attempt, reference, cases, hint)
 
 
 def rotated_once(answer: str) -> None:
@@ -86,14 +81,14 @@ def rotated_once(answer: str) -> None:
     )
     hint = "how many different pictures does the network see in thirty epochs?"
     if is_open(answer):
-        choose(answer, None, options, hint=hint)
+        choose(answer, None, options, hint)
         return
     (train_once, test_once), (train_afresh, test_afresh) = _errors_once_and_afresh()
     if test_once < test_afresh:
         right = options[0] if train_once < train_afresh else options[2]
     else:
         right = options[1] if train_once < train_afresh else "both higher"
-    choose(answer, right, options, hint=hint)
+    choose(answer, right, options, hint)
 
 
 def rotated_too_far(answer: str, model: nn.Module, digits: DigitSet) -> None:
@@ -114,12 +109,8 @@ def rotated_too_far(answer: str, model: nn.Module, digits: DigitSet) -> None:
         right = "more than twice as high"
     elif far < 0.8 * near:
         right = "lower"
-    choose(
-        answer,
-        right,
-        ("about the same", "lower", "more than twice as high"),
-        hint="rotate the test digits farther and count: checks use the model you pass.",
-    )
+    hint = "rotate the test digits farther and count: checks use the model you pass."
+    choose(answer, right, ("about the same", "lower", "more than twice as high"), hint)
 
 
 def composed_thetas(attempt: Callable[[Tensor, Tensor], Tensor]) -> None:
@@ -127,9 +118,8 @@ def composed_thetas(attempt: Callable[[Tensor, Tensor], Tensor]) -> None:
 
     Each is (N, 2, 3), and `first` is sampled first.
     """
-    draw = torch.Generator().manual_seed(4)
 
-    def cases() -> Iterator[tuple[Tensor, Tensor]]:
+    def cases(draw: Generator) -> Cases:
         for n in (1, 2, 20):
             yield tuple(torch.randn(2, n, 2, 3, generator=draw, dtype=torch.float64))
 
@@ -141,13 +131,11 @@ def composed_thetas(attempt: Callable[[Tensor, Tensor], Tensor]) -> None:
         origin, right, down = points.unbind(1)
         return torch.stack([right - origin, down - origin, origin], dim=-1)
 
-    compare(
-        attempt,
-        reference,
-        cases(),
-        hint="a pixel of the last output asks the second theta first. Append the row "
-        "(0, 0, 1), multiply in that order, and keep two rows.",
+    hint = (
+        "a pixel of the last output asks the second theta first. Append the row "
+        "(0, 0, 1), multiply in that order, and keep two rows."
     )
+    compare(attempt, reference, cases, hint)
 
 
 def _error(model: nn.Module, images: Tensor, labels: Tensor) -> float:
@@ -180,16 +168,11 @@ def _errors_once_and_afresh() -> tuple[tuple[float, float], tuple[float, float]]
             if not once:
                 images = distort(digits.images, "R", draw).images
             for batch in torch.randperm(len(digits), generator=draw).split(50):
-                loss = nn.functional.cross_entropy(
-                    model(images[batch]), digits.labels[batch]
-                )
+                scores = model(images[batch])
+                loss = nn.functional.cross_entropy(scores, digits.labels[batch])
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
-        errors.append(
-            (
-                _error(model, images, digits.labels),
-                _error(model, turned_test, test.labels),
-            )
-        )
+        training_error = _error(model, images, digits.labels)
+        errors.append((training_error, _error(model, turned_test, test.labels)))
     return errors[0], errors[1]
