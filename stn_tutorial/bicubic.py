@@ -78,18 +78,16 @@ class Bicubic(Function):
             }
             grad_image = scatter_add(parts, index, image.shape)
         if ctx.needs_input_grad[1]:
-            slope_x, slope_y = _slopes(image, index, a, b)
-            slopes = torch.stack([grad * slope_x, grad * slope_y], dim=-1).sum(dim=1)
-            grad_points = slopes.view_as(points)
+            slopes = _slopes(image, index, a, b)
+            grad_points = (grad[..., None] * slopes).sum(dim=1).view_as(points)
         return grad_image, grad_points
 
     @staticmethod
     def jvp(ctx, d_image: Tensor, d_points: Tensor) -> Tensor:
         image, points = ctx.saved_tensors
-        slope_x, slope_y = _slopes(image, *corner(points, image.shape, after=2))
-        dx, dy = d_points.flatten(1, 2)[:, None].unbind(-1)
-        moved = (slope_x * dx + slope_y * dy).unflatten(-1, points.shape[1:3])
-        return Bicubic.apply(d_image, points) + moved
+        slopes = _slopes(image, *corner(points, image.shape, after=2))
+        moved = (slopes * d_points.flatten(1, 2)[:, None]).sum(dim=-1)
+        return Bicubic.apply(d_image, points) + moved.unflatten(-1, points.shape[1:3])
 
 
 def kernel_weights(t: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -139,10 +137,11 @@ def _outer_slope(s: Tensor) -> Tensor:
     return (3 * ALPHA * s - 10 * ALPHA) * s + 8 * ALPHA
 
 
-def _slopes(image: Tensor, index: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, ...]:
-    """The derivatives of every reading (N, C, P) along x and along y."""
+def _slopes(image: Tensor, index: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """The derivatives of every reading along x and along y: (N, C, P, 2)."""
     slope_x = _mix(image, index, kernel_slopes(a), kernel_weights(b))
-    return slope_x, _mix(image, index, kernel_weights(a), kernel_slopes(b))
+    slope_y = _mix(image, index, kernel_weights(a), kernel_slopes(b))
+    return torch.stack([slope_x, slope_y], dim=-1)
 
 
 def _mix(

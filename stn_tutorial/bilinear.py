@@ -68,25 +68,24 @@ class Bilinear(Function):
             parts = {k: grad * w for k, w in zip(_offsets(image), weights, strict=True)}
             grad_image = scatter_add(parts, index, image.shape)
         if ctx.needs_input_grad[1]:
-            slope_x, slope_y = _slopes(image, index, a, b)
-            slopes = torch.stack([grad * slope_x, grad * slope_y], dim=-1).sum(dim=1)
-            grad_points = slopes.view_as(points)
+            slopes = _slopes(image, index, a, b)
+            grad_points = (grad[..., None] * slopes).sum(dim=1).view_as(points)
         return grad_image, grad_points
 
     @staticmethod
     def jvp(ctx, d_image: Tensor, d_points: Tensor) -> Tensor:
         # Forwards: the reading is linear in the image; a point moves along the slopes.
         image, points = ctx.saved_tensors
-        slope_x, slope_y = _slopes(image, *corner(points, image.shape))
-        dx, dy = d_points.flatten(1, 2)[:, None].unbind(-1)
-        moved = (slope_x * dx + slope_y * dy).unflatten(-1, points.shape[1:3])
-        return Bilinear.apply(d_image, points) + moved
+        slopes = _slopes(image, *corner(points, image.shape))
+        moved = (slopes * d_points.flatten(1, 2)[:, None]).sum(dim=-1)
+        return Bilinear.apply(d_image, points) + moved.unflatten(-1, points.shape[1:3])
 
 
-def _slopes(image: Tensor, index: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, ...]:
-    """The derivatives of every reading (N, C, P) along x and along y."""
+def _slopes(image: Tensor, index: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """The derivatives of every reading along x and along y: (N, C, P, 2)."""
     nw, ne, sw, se = (gather(image, index + k) for k in _offsets(image))
-    return torch.lerp(ne - nw, se - sw, b), torch.lerp(sw - nw, se - ne, a)
+    slopes = torch.lerp(ne - nw, se - sw, b), torch.lerp(sw - nw, se - ne, a)
+    return torch.stack(slopes, dim=-1)
 
 
 class Nearest(Function):
