@@ -51,6 +51,7 @@ __all__ = [
     "check_family",
     "check_params",
     "convert",
+    "fit",
     "output_points",
 ]
 
@@ -611,6 +612,82 @@ def convert(params: Tensor, source: MatrixFamily, target: MatrixFamily) -> Tenso
         if not isinstance(family, MatrixFamily):
             raise TypeError(f"{name} must be a family of matrices, got {family!r}")
     return target._params_of(source.matrix(params), "params").to(params.dtype)
+
+
+def fit(
+    family: Family, points: Tensor, targets: Tensor, weights: Tensor | None = None
+) -> Tensor:
+    r"""Return the parameters whose warp takes points nearest to their targets.
+
+    Nearest in the sense of least squares: the parameters minimize
+    :math:`\sum_i \lVert w_i (T_\theta(x_i) - y_i) \rVert^2`. All families but the
+    projective one are linear in their parameters, up to a constant, and that is one
+    linear system. A projective warp becomes linear when it is multiplied with its
+    divisor, which also weighs the distances with it: the fit is exact where an exact
+    warp exists, and near the best one elsewhere.
+
+    >>> points = torch.tensor([[[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]])
+    >>> fit(Translation(), points, points + 0.5)
+    tensor([[0.5000, 0.5000]])
+
+    Args:
+        family: a family of matrices, or one with a method ``at`` and linear in its
+            parameters, as `ThinPlateSpline` is.
+        points: ``(N, P, 2)`` normalized output points.
+        targets: ``(N, P, 2)`` normalized input points.
+        weights: ``(N, P)`` of the distances; without, all count alike.
+
+    Returns:
+        ``(N, n_params)``, of the points' dtype.
+
+    Raises:
+        TypeError: if the points are not floating tensors, or `family` has no ``at``.
+        ValueError: if the shapes do not fit.
+    """
+    check_family(family)
+    for name, given in (("points", points), ("targets", targets)):
+        check_floating(given, name)
+        if given.ndim != 3 or given.shape != points.shape or given.shape[-1] != 2:
+            raise ValueError(f"{name} must be (N, P, 2), got {tuple(given.shape)}")
+    if weights is None:
+        weights = points.new_ones(points.shape[:2])
+    if weights.shape != points.shape[:2]:
+        raise ValueError(
+            f"weights must be {tuple(points.shape[:2])}, got {tuple(weights.shape)}"
+        )
+    if isinstance(family, MatrixFamily):
+        basis, rest = _matrix_system(family, points, targets)
+    elif hasattr(family, "at"):
+        unit = torch.eye(family.n_params, dtype=points.dtype, device=points.device)
+        moved = [family.at(unit, each) - each for each in points]  # each (n, P, 2)
+        basis = torch.stack([each.permute(1, 2, 0) for each in moved])
+        rest = targets - points
+    else:
+        raise TypeError(f"family must have a method at(params, points), got {family!r}")
+    weights = weights.to(points)[..., None]
+    system = (basis * weights[..., None]).flatten(1, 2)
+    solution = torch.linalg.lstsq(system, (rest * weights).flatten(1, 2)[..., None])
+    return solution.solution[..., 0]
+
+
+def _matrix_system(
+    family: MatrixFamily, points: Tensor, targets: Tensor
+) -> tuple[Tensor, Tensor]:
+    """What each parameter does to a point, (N, P, 2, n_params), and what is left to do.
+
+    The parameters of a matrix are entries of it, so a warp is one without parameters
+    and a sum of one for each. Row 3 times the target is taken to the left side; but for
+    projective warps, it is (0, 0, 1).
+    """
+    unit = torch.eye(family.n_params, dtype=points.dtype, device=points.device)
+    constant = family._write(torch.zeros_like(unit[:1]))
+    parts = torch.cat([constant, family._write(unit) - constant])  # (1 + n, 3, 3)
+    if isinstance(family, Similarity):
+        parts = parts * family._units("a fit of Similarity()", parts)
+    ahead = torch.cat([points, torch.ones_like(points[..., :1])], dim=-1)
+    images = torch.einsum("kij,npj->npik", parts, ahead)
+    system = images[..., :2, :] - targets[..., None] * images[..., 2:, :]
+    return system[..., 1:], -system[..., 0]
 
 
 def check_family(family: Any, name: str = "family") -> None:

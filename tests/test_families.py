@@ -38,7 +38,7 @@ from stn_tutorial import (
     theta_from_pixels,
     to_pixels,
 )
-from stn_tutorial.families import check_family
+from stn_tutorial.families import check_family, fit
 
 CONVENTIONS = (False, True)
 CHAIN = [Translation(), Attention(), Similarity(), Affine(), Projective()]
@@ -1145,3 +1145,115 @@ def test_without_the_shape_there_is_no_matrix():
     ):
         with pytest.raises(ValueError, match=r"width over height.*Similarity\(aspect="):
             call()
+
+
+# -------------------------------------------------------------------- the nearest warp
+
+
+def scattered(count: int, places: int, seed: int = 0) -> Tensor:
+    draw = torch.Generator().manual_seed(seed)
+    shape = count, places, 2
+    return 2 * torch.rand(shape, generator=draw, dtype=torch.float64) - 1
+
+
+def images_of(family, params: Tensor, points: Tensor) -> Tensor:
+    """Where (N, P, 2) points sample the input, one warp for each N."""
+    if not isinstance(family, MatrixFamily):
+        return torch.cat(
+            [family.at(p[None], x) for p, x in zip(params, points, strict=True)]
+        )
+    ahead = torch.cat([points, torch.ones_like(points[..., :1])], dim=-1)
+    images = ahead @ family.matrix(params).mT
+    return images[..., :2] / images[..., 2:]
+
+
+FITTED = [*FAMILIES, Similarity(1.5)]
+FITTED = [f for f in FITTED if f != Similarity()]
+
+
+@pytest.mark.parametrize("family", FITTED, ids=repr)
+def test_a_fit_finds_the_warp_that_moved_the_points(family):
+    draw = torch.Generator().manual_seed(1)
+    away = torch.randn(4, family.n_params, generator=draw, dtype=torch.float64)
+    params = family.identity().double() + 0.1 * away
+    points = scattered(4, 40)
+    found = fit(family, points, images_of(family, params, points))
+    torch.testing.assert_close(found, params, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("family", FITTED, ids=repr)
+def test_points_without_weight_do_not_count(family):
+    points = scattered(3, 50)
+    params = family.identity().double().expand(3, -1)
+    targets = images_of(family, params, points)
+    targets[:, 40:] += 5
+    weights = torch.ones(3, 50)
+    weights[:, 40:] = 0
+    found = fit(family, points, targets, weights)
+    torch.testing.assert_close(found, params, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("family", FITTED, ids=repr)
+def test_no_step_away_from_a_fit_is_nearer(family):
+    if family == Projective():
+        pytest.skip("its distances are weighed with the divisor")
+    points, targets = scattered(2, 60), scattered(2, 60, seed=1)
+    best = fit(family, points, targets)
+
+    def distance(params: Tensor) -> Tensor:
+        return (images_of(family, params, points) - targets).square().sum((1, 2))
+
+    draw = torch.Generator().manual_seed(2)
+    for _ in range(20):
+        step = torch.randn(best.shape, generator=draw, dtype=torch.float64)
+        assert (distance(best + 0.01 * step) > distance(best)).all()
+
+
+def test_a_fit_of_one_number_is_a_mean():
+    points, targets = scattered(1, 30), scattered(1, 30, seed=1)
+    mean = (targets - points).mean(dim=1)
+    torch.testing.assert_close(fit(Translation(), points, targets), mean)
+    weights = torch.rand(
+        1, 30, dtype=torch.float64
+    )  # of distances: their squares count
+    share = (weights**2 / (weights**2).sum())[..., None]
+    mean = ((targets - points) * share).sum(dim=1)
+    torch.testing.assert_close(fit(Translation(), points, targets, weights), mean)
+
+
+class Bent:
+    """A family of one's own, without a method for single points."""
+
+    n_params = 1
+
+    def identity(self) -> Tensor:
+        return torch.zeros(1)
+
+    def grid(self, params, size, *, align_corners=False) -> Tensor:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    ("family", "points", "targets", "weights", "error", "message"),
+    [
+        (Affine, (1, 4, 2), (1, 4, 2), None, TypeError, "^family must be"),
+        (
+            Bent(),
+            (1, 4, 2),
+            (1, 4, 2),
+            None,
+            TypeError,
+            "^family must have a method at",
+        ),
+        (Affine(), (4, 2), (4, 2), None, ValueError, "^points must be .N, P, 2."),
+        (Affine(), (1, 4, 2), (1, 5, 2), None, ValueError, "^targets must be"),
+        (Affine(), (1, 4, 2), (1, 4, 2), (1, 5), ValueError, "^weights must be .1, 4."),
+        (Similarity(), (1, 4, 2), (1, 4, 2), None, ValueError, "does not know"),
+    ],
+)
+def test_a_fit_that_makes_no_sense_is_refused(
+    family, points, targets, weights, error, message
+):
+    weights = None if weights is None else torch.ones(weights)
+    with pytest.raises(error, match=message):
+        fit(family, torch.zeros(points), torch.zeros(targets), weights)
