@@ -22,7 +22,7 @@ serve: book  ## serve the rendered book on localhost (PORT=8000)
 	$(VENV) -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
 
 bench: $(READY)  ## print the benchmark ratios
-	for script in benchmarks/*.py; do $(VENV) "$$script"; done
+	for script in benchmarks/[!_]*.py; do $(VENV) "$$script"; done
 
 lint: $(READY)  ## check style, format, spelling and the method's types
 	$(VENV) tools/run_tests.py --force lint

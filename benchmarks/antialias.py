@@ -11,15 +11,12 @@ output would: so many samples a pixel. Times are medians.
 
 from __future__ import annotations
 
-import argparse
 import math
-import platform
-import statistics
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
+from _tables import median_seconds, print_tables
 from torch import Tensor
 
 from stn_tutorial import Affine, sample
@@ -29,7 +26,6 @@ from stn_tutorial.data import photograph
 FACTORS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
 ANGLE = math.radians(20)
 SIZE = (192, 288)
-THREADS = 2
 HEADER = (
     f"{'shrinks by':>10}{'samples':>10}{'plain error':>13}{'antialias':>11}"
     f"{'ratio':>8}{'plain ms':>11}{'antialias ms':>14}"
@@ -37,42 +33,29 @@ HEADER = (
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a few repeats")
-    repeats = 2 if parser.parse_args(arguments).quick else 15
-    torch.set_num_threads(THREADS)
-    devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
-    for device in devices:
-        print(f"\n{describe(device)}\n{HEADER}\n{'-' * len(HEADER)}")
-        image = photograph("china", SIZE).to(device)
-        for factor in FACTORS:
-            print(compare(image, factor, repeats), flush=True)
+    about = f"a picture of {'x'.join(map(str, SIZE))}"
+    print_tables(__doc__, HEADER, about, compare, arguments)
 
 
-def describe(device: str) -> str:
-    name = torch.cuda.get_device_name() if device == "cuda" else platform.machine()
-    threads = f", {THREADS} threads" if device == "cpu" else ""
-    size = "x".join(map(str, SIZE))
-    return f"{device} ({name}{threads}), torch {torch.__version__}, a picture of {size}"
-
-
-def compare(image: Tensor, factor: float, repeats: int) -> str:
-    """A line of the table."""
-    grid = turned(image, factor)
-    reference = F.avg_pool2d(sample(image, finer_grid(grid, 32)), 32)
-    errors = []
-    for antialias in (False, True):
-        read = sample(image, grid, antialias=antialias)
-        errors.append((read - reference).square().mean().sqrt().item())
-    plain, smooth = (
-        median_seconds(image, grid, antialias, repeats) for antialias in (False, True)
-    )
-    samples = int(samples_per_side(grid, image.shape[-2:])) ** 2
-    ratio = errors[0] / errors[1]
-    return (
-        f"{factor:>10.1f}{samples:>10}{errors[0]:>13.4f}{errors[1]:>11.4f}{ratio:>8.2f}"
-        f"{1e3 * plain:>11.2f}{1e3 * smooth:>14.2f}"
-    )
+def compare(device: torch.device, quick: bool) -> None:
+    """Print a line for each factor."""
+    image = photograph("china", SIZE).to(device)
+    for factor in FACTORS:
+        grid = turned(image, factor)
+        reference = F.avg_pool2d(sample(image, finer_grid(grid, 32)), 32)
+        errors = [
+            F.mse_loss(sample(image, grid, antialias=antialias), reference).sqrt()
+            for antialias in (False, True)
+        ]
+        runs = {"plain": both(image, grid, False), "smooth": both(image, grid, True)}
+        taken = median_seconds(runs, repeats=2 if quick else 15)
+        samples = int(samples_per_side(grid, image.shape[-2:])) ** 2
+        print(
+            f"{factor:>10.1f}{samples:>10}{errors[0]:>13.4f}{errors[1]:>11.4f}"
+            f"{errors[0] / errors[1]:>8.2f}"
+            f"{1e3 * taken['plain']:>11.2f}{1e3 * taken['smooth']:>14.2f}",
+            flush=True,
+        )
 
 
 def turned(image: Tensor, factor: float) -> Tensor:
@@ -85,22 +68,14 @@ def turned(image: Tensor, factor: float) -> Tensor:
     return Affine().grid(theta, size)
 
 
-def median_seconds(image: Tensor, grid: Tensor, antialias: bool, repeats: int) -> float:
-    """Of a pass forward and backward, with respect to image and grid."""
-    taken = []
-    for _ in range(repeats + 1):
-        inputs = [t.clone().requires_grad_() for t in (image, grid)]
-        synchronize(image.device)
-        start = time.perf_counter()
-        sample(*inputs, antialias=antialias).sum().backward()
-        synchronize(image.device)
-        taken.append(time.perf_counter() - start)
-    return statistics.median(taken[1:])  # the first one warms up
+def both(image: Tensor, grid: Tensor, antialias: bool) -> Callable[[], None]:
+    """A pass forward and backward, with respect to image and grid."""
+    inputs = [each.clone().requires_grad_() for each in (image, grid)]
 
+    def run() -> None:
+        torch.autograd.grad(sample(*inputs, antialias=antialias).sum(), inputs)
 
-def synchronize(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize()
+    return run
 
 
 if __name__ == "__main__":

@@ -11,16 +11,15 @@ ratios.
 
 from __future__ import annotations
 
-import argparse
 import math
-import platform
 import random
 import statistics
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
+from _tables import median_seconds, print_tables
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as F
@@ -31,7 +30,6 @@ from stn_tutorial.data.distortions import DISTORTIONS, ELASTIC, distort
 
 NAMES = ("R", "RTS", "P", "E", "clutter")
 BATCH = 256
-THREADS = 2
 HEADER = (
     f"{'distortion':<14}{'size':>8}{'batch /s':>13}{'one by one /s':>15}{'ratio':>8}"
 )
@@ -39,20 +37,7 @@ BILINEAR = InterpolationMode.BILINEAR
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a few repeats")
-    quick = parser.parse_args(arguments).quick
-    torch.set_num_threads(THREADS)
-    devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
-    for device in devices:
-        print(f"\n{describe(device)}\n{HEADER}\n{'-' * len(HEADER)}")
-        compare(torch.device(device), quick)
-
-
-def describe(device: str) -> str:
-    name = torch.cuda.get_device_name() if device == "cuda" else platform.machine()
-    threads = f", {THREADS} threads" if device == "cpu" else ""
-    return f"{device} ({name}{threads}), torch {torch.__version__}, batches of {BATCH}"
+    print_tables(__doc__, HEADER, f"batches of {BATCH}", compare, arguments)
 
 
 def compare(device: torch.device, quick: bool) -> None:
@@ -61,24 +46,26 @@ def compare(device: torch.device, quick: bool) -> None:
     generator = torch.Generator(device).manual_seed(0)
     ratios = []
     for name in NAMES:
-        chance = random.Random(0)
-        # Bound now, as the loop goes on; the clutter is cut from the whole batch.
-        rates = images_per_second(
-            lambda name=name: distort(digits, name, generator),
-            lambda name=name, chance=chance: [
-                one(name, digit, draw(name, digits, chance)) for digit in digits
-            ],
-            device,
-            quick,
-        )
+        runs = {
+            "batch": partial(distort, digits, name, generator),
+            "one by one": partial(one_by_one, name, digits, random.Random(0)),
+        }
+        pace = {"repeats": 2} if quick else {"repeats": 5, "seconds": 5.0}
+        taken = median_seconds(runs, **pace)
+        rates = [BATCH / seconds for seconds in taken.values()]
         ratios.append(rates[0] / rates[1])
         size = "x".join(map(str, DISTORTIONS[name].size))
         print(
             f"{name:<14}{size:>8}{rates[0]:>13.0f}{rates[1]:>15.0f}{ratios[-1]:>8.2f}",
             flush=True,
         )
-    mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
-    print(f"{'geometric mean':<14}{'':>36}{mean:>8.2f}")
+    print(f"{'geometric mean':<14}{'':>36}{statistics.geometric_mean(ratios):>8.2f}")
+
+
+def one_by_one(name: str, digits: Tensor, chance: random.Random) -> None:
+    """Distort each digit by itself; clutter is cut from all of them."""
+    for digit in digits:
+        one(name, digit, draw(name, digits, chance))
 
 
 def draw(name: str, digits: Tensor, chance: random.Random) -> dict[str, Any]:
@@ -140,32 +127,6 @@ def one(name: str, digit: Tensor, drawn: dict[str, Any]) -> Tensor:
         place = picture[:, to_top : to_top + 6, to_left : to_left + 6]
         torch.maximum(place, F.crop(other, top, left, 6, 6), out=place)
     return picture
-
-
-def images_per_second(
-    batch: Callable[[], Any],
-    one_by_one: Callable[[], Any],
-    device: torch.device,
-    quick: bool,
-) -> list[float]:
-    """How many digits a second each makes; they take turns, after a warm-up."""
-    times: list[list[float]] = [[], []]
-    repeats, budget = (2, 0.0) if quick else (5, 5.0)
-    batch()
-    begin = time.perf_counter()
-    while len(times[1]) < repeats or time.perf_counter() - begin < budget:
-        for run, taken in zip((batch, one_by_one), times):
-            synchronize(device)
-            start = time.perf_counter()
-            run()
-            synchronize(device)
-            taken.append(time.perf_counter() - start)
-    return [BATCH / statistics.median(taken) for taken in times]
-
-
-def synchronize(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize()
 
 
 if __name__ == "__main__":

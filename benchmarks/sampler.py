@@ -10,19 +10,17 @@ line of a device is the geometric mean of the ratios over the shapes.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
-import math
 import os
-import platform
 import statistics
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
+from _tables import median_seconds, print_tables
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
@@ -35,7 +33,6 @@ SHAPES = (
     (16, 3, 224, 224),
     (4, 3, 512, 512),
 )
-THREADS = 2
 BACKENDS = ("manual", "native")
 HEADER = (
     f"{'shape':<18}{'pass':<20}"
@@ -45,32 +42,18 @@ HEADER = (
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--quick", action="store_true", help="a few repeats on the smallest shape"
-    )
-    quick = parser.parse_args(arguments).quick
-    torch.set_num_threads(THREADS)
-    devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
-    for device in devices:
-        print(f"\n{describe(device)}\n{HEADER}\n{'-' * len(HEADER)}")
-        compare(torch.device(device), SHAPES[:1] if quick else SHAPES, quick)
+    print_tables(__doc__, HEADER, "float32, bilinear", compare, arguments)
 
 
-def describe(device: str) -> str:
-    name = torch.cuda.get_device_name() if device == "cuda" else platform.machine()
-    threads = f", {THREADS} threads" if device == "cpu" else ""
-    return f"{device} ({name}{threads}), torch {torch.__version__}, float32, bilinear"
-
-
-def compare(device: torch.device, shapes: tuple, quick: bool) -> None:
+def compare(device: torch.device, quick: bool) -> None:
     """Print a line for each shape and pass, and the geometric means of the ratios."""
     ratios: dict[str, list[tuple[float, float]]] = {}
-    for shape in shapes:
+    pace = {"repeats": 3, "seconds": 0.05} if quick else {"repeats": 10, "seconds": 4.0}
+    for shape in SHAPES[:1] if quick else SHAPES:
         for name, step in (("forward", forward), ("forward + backward", both)):
             image, grid = inputs(shape, device)
-            runs = {backend: step(image, grid, backend) for backend in BACKENDS}
-            ms = milliseconds(runs, device, quick)
+            runs = {each: partial(step, image, grid, each) for each in BACKENDS}
+            ms = {k: 1e3 * v for k, v in median_seconds(runs, **pace).items()}
             mib = {backend: peak(run, device) / 2**20 for backend, run in runs.items()}
             time_ratio = ms["manual"] / ms["native"]
             memory_ratio = mib["manual"] / mib["native"]
@@ -82,7 +65,7 @@ def compare(device: torch.device, shapes: tuple, quick: bool) -> None:
                 flush=True,
             )
     for name, pairs in ratios.items():
-        time_ratio, memory_ratio = (geometric_mean(column) for column in zip(*pairs))
+        time_ratio, memory_ratio = map(statistics.geometric_mean, zip(*pairs))
         print(
             f"{'geometric mean':<18}{name:<20}"
             f"{'':>20}{time_ratio:>7.2f}{'':>23}{memory_ratio:>7.2f}"
@@ -98,60 +81,25 @@ def inputs(shape: tuple[int, ...], device: torch.device) -> tuple[Tensor, Tensor
     return image.requires_grad_(), grid.requires_grad_()
 
 
-def forward(image: Tensor, grid: Tensor, backend: str) -> Callable[[], None]:
-    def run() -> None:
-        with torch.no_grad():
-            sample(image, grid, backend=backend)
-
-    return run
+def forward(image: Tensor, grid: Tensor, backend: str) -> None:
+    with torch.no_grad():
+        sample(image, grid, backend=backend)
 
 
-def both(image: Tensor, grid: Tensor, backend: str) -> Callable[[], None]:
-    upstream = torch.ones_like(image)
-
-    def run() -> None:
-        out = sample(image, grid, backend=backend)
-        torch.autograd.grad(out, (image, grid), upstream)
-
-    return run
-
-
-def milliseconds(
-    runs: dict[str, Callable[[], None]], device: torch.device, quick: bool
-) -> dict[str, float]:
-    """The median time of each run, after warming up.
-
-    The runs take turns, so that whatever else the machine does slows all of them.
-    """
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    repeats, budget = (3, 0.05) if quick else (10, 4.0)
-    for run in runs.values():
-        run()
-    begin = time.perf_counter()
-    while len(times[BACKENDS[-1]]) < repeats or time.perf_counter() - begin < budget:
-        for name, run in runs.items():
-            synchronize(device)
-            start = time.perf_counter()
-            run()
-            synchronize(device)
-            times[name].append(1e3 * (time.perf_counter() - start))
-    return {name: statistics.median(values) for name, values in times.items()}
-
-
-def synchronize(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize()
+def both(image: Tensor, grid: Tensor, backend: str) -> None:
+    out = sample(image, grid, backend=backend)
+    torch.autograd.grad(out, (image, grid), image.detach())  # any gradient will do
 
 
 def peak(run: Callable[[], None], device: torch.device) -> int:
     """The most bytes that a run holds at once, beside its inputs."""
     run()
     if device.type == "cuda":
-        synchronize(device)
+        torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
         run()
-        synchronize(device)
+        torch.cuda.synchronize()
         return torch.cuda.max_memory_allocated() - before
     with tempfile.TemporaryDirectory() as folder, no_log():
         with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
@@ -178,10 +126,6 @@ def no_log() -> Iterator[None]:
         finally:
             os.dup2(saved, 2)
             os.close(saved)
-
-
-def geometric_mean(ratios: tuple[float, ...]) -> float:
-    return math.exp(sum(map(math.log, ratios)) / len(ratios))
 
 
 if __name__ == "__main__":

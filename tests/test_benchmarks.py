@@ -3,35 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import io
 import math
-from pathlib import Path
 from types import ModuleType
 
+import _tables
+import antialias
+import distortions
 import pytest
+import sampler
 import torch
 
 from stn_tutorial.data.distortions import distort
 
-ROOT = Path(__file__).resolve().parent.parent
 
-
-def load(name: str) -> ModuleType:
-    path = ROOT / "benchmarks" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(f"benchmark_{name}", path)
-    benchmark = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(benchmark)
-    return benchmark
-
-
-def quick_run(name: str, **smaller: object) -> str:
+def quick_run(benchmark: ModuleType, **smaller: object) -> str:
     """What a benchmark prints, with some of its constants made smaller."""
     printed = io.StringIO()
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
         patch.setattr(torch.cuda, "is_available", lambda: False)
-        benchmark = load(name)
-        for constant, value in {"THREADS": 1, **smaller}.items():
+        patch.setattr(_tables, "THREADS", 1)
+        for constant, value in smaller.items():
             patch.setattr(benchmark, constant, value)
         benchmark.main(["--quick"])
     return printed.getvalue()
@@ -39,7 +31,7 @@ def quick_run(name: str, **smaller: object) -> str:
 
 @pytest.fixture(scope="module")
 def printed() -> str:
-    return quick_run("sampler", SHAPES=((64, 1, 28, 28),))
+    return quick_run(sampler, SHAPES=((64, 1, 28, 28),))
 
 
 def rows(printed: str, first: str) -> dict[str, list[float]]:
@@ -89,7 +81,7 @@ def test_the_table_fits_a_terminal(printed):
 
 
 def test_the_distortions_benchmark_compares_images_per_second():
-    lines = quick_run("distortions", BATCH=20).splitlines()
+    lines = quick_run(distortions, BATCH=20).splitlines()
     table = {words[0]: words[1:] for line in lines if (words := line.split())}
     ratios = []
     for name in ("R", "RTS", "P", "E", "clutter"):
@@ -104,7 +96,7 @@ def test_the_distortions_benchmark_compares_images_per_second():
 
 
 def test_the_antialias_benchmark_shows_what_it_gains_and_costs():
-    lines = quick_run("antialias", SIZE=(96, 144)).splitlines()
+    lines = quick_run(antialias, SIZE=(96, 144)).splitlines()
     table = [[float(word) for word in line.split()] for line in lines[4:]]
     assert [row[0] for row in table][0] == 1.0 and len(table) >= 5
     for factor, readings, plain, smooth, ratio, *seconds in table:
@@ -117,7 +109,6 @@ def test_the_antialias_benchmark_shows_what_it_gains_and_costs():
 
 @pytest.mark.parametrize("name", ["R", "RTS", "P", "E", "clutter"])
 def test_the_distortions_benchmark_compares_like_with_like(name):
-    benchmark = load("distortions")
     generator = torch.Generator().manual_seed(0)
     digits = torch.rand(20, 1, 28, 28, generator=generator)
     done = distort(digits, name, generator)
@@ -128,7 +119,7 @@ def test_the_distortions_benchmark_compares_like_with_like(name):
         }
         if name == "clutter":  # the digit's place; the pieces are not in the truth
             drawn |= {"shift_px": [int(v) for v in drawn["shift_px"]], "pieces": []}
-        theirs = benchmark.one(name, digit, drawn)
+        theirs = distortions.one(name, digit, drawn)
         difference = (done.images[k] - theirs).abs()
         if name == "P":  # torchvision has no horizon: it sees what lies behind it
             x, y, one = torch.tensor(drawn["theta"])[2]
