@@ -173,11 +173,11 @@ def order() -> Figure:
     digit = embedded_digits((64, 64))[0][7][None]
     shift = torch.tensor([[1.0, 0.0, -0.3, 0.0, 1.0, 0.0]])
     c, s = math.cos(0.7), math.sin(0.7)
-    turn = torch.tensor([[c, -s, 0.0, s, c, 0.0]])
+    rotate = torch.tensor([[c, -s, 0.0, s, c, 0.0]])
     family = Affine()
-    steps = [family.identity()[None], shift, family.compose(shift, turn)]
+    steps = [family.identity()[None], shift, family.compose(shift, rotate)]
     pictures = [sample(digit, family.grid(step, (64, 64))) for step in steps]
-    titles = ["input", "first: shift", "then: turn\nshift · turn"]
+    titles = ["input", "first: shift", "then: rotate\nshift · rotate"]
     return plotting.show_images(pictures, titles, width=1.9)[0]
 
 
