@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+from functools import cache
 
 import pytest
 import set_version
@@ -26,9 +27,13 @@ FORMS = sorted(
 CONFIG = yaml.safe_load((stamps.ROOT / "_config.yml").read_text(encoding="utf-8"))
 URL = CONFIG["repository"]["url"]
 PROJECT = URL.rsplit("/", 1)[-1]
-FORGE = re.compile(rf"github(?:\.com)?[/:]([\w-]+/{PROJECT})\b|([\w-]+\.github\.io\S*)")
+# Words are tried at their start alone: stored pictures are long ones.
+FORGE = re.compile(
+    rf"github(?:\.com)?[/:]([\w-]+/{PROJECT})\b|(?<![\w-])([\w-]+\.github\.io\S*)"
+)
 
 
+@cache
 def text_files() -> dict[str, str]:
     found = {}
     for path in stamps.project_files():

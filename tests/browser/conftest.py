@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ CHROMIUM = next(
     None,
 )
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+DESKTOP = {"width": 1280, "height": 900}
 # Mathematics is set when its promise resolves; a page without any has no MathJax.
 WAIT_FOR_MATHJAX = "() => window.MathJax?.startup?.promise?.then(() => true) ?? true"
 
@@ -34,48 +36,82 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+def watch(page: Page) -> list[str]:
+    """Return a list that grows by what goes wrong on a page."""
+    wrong = []
+
+    def note_request(request) -> None:
+        if not request.url.startswith(("file:", "data:", "blob:", "about:")):
+            wrong.append(f"asked for {request.url}")
+
+    def note_message(message) -> None:
+        if message.type in ("error", "warning"):
+            wrong.append(f"{message.type}: {message.text}")
+
+    page.on("console", note_message)
+    page.on("pageerror", lambda error: wrong.append(f"page error: {error}"))
+    page.on("request", note_request)
+    page.on("requestfailed", lambda request: wrong.append(f"failed: {request.url}"))
+    return wrong
+
+
+def visit(page: Page, path: Path) -> None:
+    """Open a file, and wait until all of it can be seen."""
+    page.goto(path.as_uri())
+    page.evaluate(WAIT_FOR_MATHJAX)
+    page.evaluate("() => document.fonts.ready.then(() => true)")
+
+
+def new_page(browser: Browser, **preferences: str) -> Page:
+    """Return the page of a reader who has never been here, and is offline."""
+    context = browser.new_context(viewport=DESKTOP, offline=True, **preferences)
+    return context.new_page()
+
+
 @pytest.fixture
 def open_file(browser: Browser) -> Iterator[Opener]:
     """Return a function that opens a file and collects what went wrong on its page.
 
     Its other arguments say what the reader's system asks for, such as a colour scheme.
     """
-    contexts = []
+    pages = []
 
     def open_it(path: Path, **preferences: str) -> tuple[Page, list[str]]:
-        context = browser.new_context(
-            viewport={"width": 1280, "height": 900}, offline=True, **preferences
-        )
-        contexts.append(context)
-        page, wrong = context.new_page(), []
-
-        def note_request(request) -> None:
-            if not request.url.startswith(("file:", "data:", "blob:", "about:")):
-                wrong.append(f"asked for {request.url}")
-
-        def note_message(message) -> None:
-            if message.type in ("error", "warning"):
-                wrong.append(f"{message.type}: {message.text}")
-
-        page.on("console", note_message)
-        page.on("pageerror", lambda error: wrong.append(f"page error: {error}"))
-        page.on("request", note_request)
-        page.on("requestfailed", lambda request: wrong.append(f"failed: {request.url}"))
-        page.goto(path.as_uri())
-        page.evaluate(WAIT_FOR_MATHJAX)
-        page.evaluate("() => document.fonts.ready.then(() => true)")
+        page = new_page(browser, **preferences)
+        pages.append(page)
+        wrong = watch(page)
+        visit(page, path)
         return page, wrong
 
     yield open_it
-    for context in contexts:
-        context.close()
+    for page in pages:
+        page.context.close()
 
 
 @pytest.fixture
 def open_page(open_file: Opener, html: Path) -> Opener:
     """Return a function that opens a page of the book by its name."""
+    return lambda name: open_file(html / f"{name}.html", color_scheme="light")
 
-    def open_it(name: str, scheme: str = "light") -> tuple[Page, list[str]]:
-        return open_file(html / f"{name}.html", color_scheme=scheme)
 
-    return open_it
+@pytest.fixture(scope="session")
+def turn_to(browser: Browser, html: Path) -> Opener:
+    """Return a function that opens a page where the one before it was, which is faster.
+
+    There is a reader for each colour scheme, who leaves the pages as they are.
+    """
+
+    @cache
+    def reader(scheme: str) -> tuple[Page, list[str]]:
+        page = new_page(browser, color_scheme=scheme)
+        return page, watch(page)
+
+    def turn(name: str, scheme: str = "light") -> tuple[Page, list[str]]:
+        page, wrong = reader(scheme)
+        page.goto("about:blank")  # whatever the page before still asked for, it ends
+        page.set_viewport_size(DESKTOP)
+        wrong.clear()
+        visit(page, html / f"{name}.html")
+        return page, wrong
+
+    return turn

@@ -41,8 +41,8 @@ def check(page: Page, wrong: list[str]) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_is_complete_offline(open_page, name, scheme):
-    page, wrong = open_page(name, scheme)
+def test_a_page_is_complete_offline(turn_to, name, scheme):
+    page, wrong = turn_to(name, scheme)
     check(page, wrong)
     assert page.locator(".search-button-field").count() == 1
     assert page.locator("html").get_attribute("data-theme") == scheme
@@ -52,14 +52,14 @@ def test_a_page_is_complete_offline(open_page, name, scheme):
         assert page.locator("main .cell_input .copybtn").count() == cells
 
 
-def test_generated_pages_are_complete_offline(open_page, html):
+def test_generated_pages_are_complete_offline(turn_to, html):
     generated = {
         path.relative_to(html).with_suffix("").as_posix()
         for path in html.rglob("*.html")
         if "_static" not in path.relative_to(html).parts
     }
     for name in sorted(generated - {"index", *PAGES}):
-        check(*open_page(name))
+        check(*turn_to(name))
 
 
 def test_the_index_opens_the_landing_page(open_page, html):

@@ -54,7 +54,8 @@ def shown(open_file, path):
     def open_it(motion: str = "no-preference") -> tuple[Shown, object]:
         page, wrong = open_file(path, reduced_motion=motion)
         pages.append(wrong)
-        page.clock.install()
+        page.clock.install(time=0)
+        page.clock.pause_at(1000)  # from now on it runs when it is told to
         return Shown(page.locator(".stn-player").first), page
 
     yield open_it
