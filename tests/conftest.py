@@ -55,17 +55,7 @@ def one_core(monkeypatch) -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-@pytest.fixture(
-    params=[
-        "cpu",
-        pytest.param(
-            "cuda",
-            marks=pytest.mark.skipif(
-                not torch.cuda.is_available(), reason="needs a CUDA device"
-            ),
-        ),
-    ]
-)
+@pytest.fixture(params=["cpu", *["cuda"] * torch.cuda.is_available()])
 def device(request) -> torch.device:
     return torch.device(request.param)
 

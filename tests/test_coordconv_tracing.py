@@ -200,6 +200,7 @@ def test_onnx_runtime_agrees_for_every_size(tmp_path):
         path,
         dynamo=True,
         external_data=False,
+        optimize=False,  # takes long, and changes what is computed in nothing
         input_names=names,
         dynamic_shapes=(tuple(any_size(x) for x in inputs[0]),),
         verbose=False,

@@ -51,7 +51,8 @@ def test_regressors_lead_from_pictures_to_points(network):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_white_pixel_wins_the_maximum_of_the_regressor_from_the_start(seed):
-    locations = Locations(all_locations().centres[::7])
+    # Each seed has places of its own, all of them every seventh.
+    locations = Locations(all_locations().centres[7 * seed :: 35])
     won = {}
     for random in (False, True):
         torch.manual_seed(seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -57,15 +58,45 @@ def room(wheel, tmp_path_factory) -> Path:
     return folder
 
 
-def run_in(room: Path, code: str) -> str:
-    """Run code that sees the standard library and the room, and return its output."""
-    surroundings = {**os.environ, "PYTHONPATH": str(room)}
-    command = [sys.executable, "-S", "-c", code]
+PROGRAM = """
+import importlib, json, pkgutil, sys
+from importlib.util import find_spec
+import numpy, torch
+def loaded():
+    return {name.split(".")[0] for name in sys.modules} - sys.stdlib_module_names
+before = loaded()
+import stn_tutorial as stn
+added = loaded() - before
+image = torch.arange(24.0).reshape(1, 2, 3, 4)
+grid = stn.Affine().grid(stn.Affine().identity().expand(1, -1), (3, 4))
+same = torch.equal(stn.sample(image, grid, backend="manual"), image)
+modules = [
+    module.name for module in pkgutil.iter_modules(stn.__path__)
+    if not module.ispkg and module.name not in ("commands", "__main__")
+]
+for name in modules:
+    importlib.import_module(f"stn_tutorial.{name}")
+missing = [name for name in ("matplotlib", "scipy") if not find_spec(name)]
+print(json.dumps([stn.__file__, sorted(added), same, modules, missing]))
+"""
+
+
+def test_it_works_where_there_are_torch_and_numpy_alone(room):
+    """Where there is nothing but the standard library and the room."""
     done = subprocess.run(
-        command, cwd=room, env=surroundings, capture_output=True, text=True
+        [sys.executable, "-S", "-c", PROGRAM],
+        cwd=room,
+        env={**os.environ, "PYTHONPATH": str(room)},
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    file, added, same, modules, missing = json.loads(done.stdout)
+    assert file == str(room / "stn_tutorial" / "__init__.py")
+    assert missing == ["matplotlib", "scipy"]
+    assert added == ["stn_tutorial"], "the face loads a library that torch does not"
+    assert same, "the identity changes an image"
+    assert {"coordinates", "transformer", "diagnostics"} <= set(modules)
 
 
 def test_the_wheel_holds_every_result_and_the_mark_of_its_types(wheel):
@@ -78,42 +109,3 @@ def test_the_wheel_holds_every_result_and_the_mark_of_its_types(wheel):
     }
     assert {name for name in names if "/_results/" in name} == expected
     assert "stn_tutorial/py.typed" in names
-
-
-def test_the_face_works_where_there_are_torch_and_numpy_alone(room):
-    output = run_in(
-        room,
-        "import importlib.util as u, torch, stn_tutorial as stn\n"
-        "image = torch.arange(24.0).reshape(1, 2, 3, 4)\n"
-        "family = stn.Affine()\n"
-        "grid = family.grid(family.identity().expand(1, -1), (3, 4))\n"
-        "print(u.find_spec('matplotlib'), u.find_spec('scipy'), stn.__file__)\n"
-        "print(torch.equal(stn.sample(image, grid, backend='manual'), image))\n",
-    )
-    where, right = output.splitlines()
-    assert where == f"None None {room / 'stn_tutorial' / '__init__.py'}"
-    assert right == "True"
-
-
-def test_the_whole_method_works_where_there_are_torch_and_numpy_alone(room):
-    code = (
-        "import importlib, pkgutil, stn_tutorial\n"
-        "for module in pkgutil.iter_modules(stn_tutorial.__path__):\n"
-        "    if not module.ispkg and module.name not in ('commands', '__main__'):\n"
-        "        importlib.import_module('stn_tutorial.' + module.name)\n"
-        "        print(module.name)\n"
-    )
-    assert {"coordinates", "transformer", "diagnostics"} <= set(
-        run_in(room, code).split()
-    )
-
-
-def test_importing_the_face_loads_no_library_that_torch_does_not(room):
-    code = (
-        "import sys, torch, numpy\n"
-        "before = {name.split('.')[0] for name in sys.modules}\n"
-        "import stn_tutorial\n"
-        "added = {name.split('.')[0] for name in sys.modules} - before\n"
-        "print(sorted(added - sys.stdlib_module_names))\n"
-    )
-    assert run_in(room, code).strip() == "['stn_tutorial']"
