@@ -70,7 +70,7 @@ def report(folder: Path) -> tuple[str, dict[str, Callable[[], Figure]]]:
         raise ValueError(f"{folder} holds no results of the table")
     names = [name for name in TABLES if of_table(found, name)]
     text = "\n".join(
-        f"{_TITLES[name]}: test error in percent, mean ± sd (seeds)\n\n"
+        f"{_TITLES[name]}: test error in percent, mean ± sd over seeds\n\n"
         f"{table(found, name)}"
         for name in names
     )
@@ -119,7 +119,7 @@ def table(results: Results, name: str) -> str:
 
     Returns:
         A line for each row, and for each of the paper's columns one with our errors in
-        percent (mean, standard deviation and number of seeds) and one with the paper's.
+        percent (mean and standard deviation over seeds) and one with the paper's.
         A dash stands for what is not measured.
     """
     head = ["model", *(part for column in COLUMNS for part in (column, "paper"))]
@@ -138,11 +138,12 @@ def table(results: Results, name: str) -> str:
 
 
 def _entry(results: Results, name: str, column: str, row: str) -> tuple[str, str]:
-    """Such as ``0.61 ± 0.03 (3)`` and ``0.5``: ours, and the paper's."""
+    """Such as ``0.61 ± 0.03`` and ``0.5``: ours, and the paper's."""
     if row not in PAPER[column]:
         return "", ""
     found = errors(results, name, column, row)
-    return mean_and_spread(found) if found else "–", f"{PAPER[column][row]}"
+    ours = mean_and_spread(found).rpartition(" (")[0] if found else "–"
+    return ours, f"{PAPER[column][row]}"
 
 
 def learning_curve(results: Results) -> str:
