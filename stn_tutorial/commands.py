@@ -244,6 +244,39 @@ class Table:
 
 
 @dataclass
+class Clutter:
+    """Run what is missing of the study on clutter; processes share the work."""
+
+    arms: tuple[str, ...] = ()
+    """Which arms, as `report clutter` names them; all by default."""
+    phases: tuple[Literal["search", "final"], ...] = ("search",)
+    """The search, on held-out digits, or the final runs, on all digits."""
+    seeds: tuple[int, ...] = (0,)
+    """Which seeds."""
+    quick: bool = False
+    """Run a miniature of each, into runs/quick-clutter."""
+    list: bool = False
+    """Show what is done and what is missing, and run nothing."""
+    workers: int = 1
+    """How many processes share the work."""
+    folder: Path | None = None
+    """Where the results are; results/clutter by default."""
+
+    def run(self) -> None:
+        """Run what is missing, or list it."""
+        from stn_tutorial.experiments.clutter import ARMS, cells
+        from stn_tutorial.experiments.sharing import work
+
+        runs, folder = _folders("clutter", self.folder, self.quick, self.list)
+        wanted = cells(
+            phases=self.phases, arms=self.arms or tuple(ARMS), seeds=self.seeds
+        )
+        if not self.list:
+            work(wanted, folder, runs, workers=self.workers, quick=self.quick)
+        _print_missing({folder: wanted}, named=self.list)
+
+
+@dataclass
 class Coordconv:
     """Run what is missing of CoordConv's tasks; processes share the work."""
 
@@ -322,9 +355,9 @@ class CoordconvStn:
 class Report:
     """Print a table of the book from its results, with the paper's numbers if any."""
 
-    which: tyro.conf.Positional[Literal["table", "coordconv", "coordconv-stn"]] = (
-        "table"
-    )
+    which: tyro.conf.Positional[
+        Literal["table", "clutter", "coordconv", "coordconv-stn"]
+    ] = "table"
     """Which table, as the command is called that runs it."""
     folder: Path | None = None
     """Where the results are; by default in results, or those that are installed."""
@@ -361,6 +394,7 @@ COMMANDS = {
     "show": Show,
     "data": Data,
     "table": Table,
+    "clutter": Clutter,
     "coordconv": Coordconv,
     "coordconv-stn": CoordconvStn,
     "report": Report,

@@ -51,7 +51,8 @@ class Config:
 
     Attributes:
         model: which classifier; the st- variants have a spatial transformer in front,
-            of which st-pooled's localization network pools over all locations.
+            of which st-small's localization network is half as wide, and st-pooled's
+            pools over all locations.
         distortion: what is done to the digits; sizes and ranges as in the paper.
         family: the family of warps of an st- variant; crop has half the image's height
             and width.
@@ -60,6 +61,8 @@ class Config:
             the radius, or both its first and the classifier's.
         out_size: height and width of an st- variant's output; none keeps the input's.
         pool: average pooling of an st- variant's output, by so many pixels a side.
+        zoom: an st- variant starts at a crop from the middle, of so much of the image's
+            height and width.
         budget: how many parameters the model may have, about.
         data: mnist, embedded, or auto: mnist when it can be had.
         limit: use the first so many training digits; 0 uses all.
@@ -72,7 +75,14 @@ class Config:
     """
 
     model: Literal[
-        "fcn", "cnn", "modern", "st-fcn", "st-cnn", "st-modern", "st-pooled"
+        "fcn",
+        "cnn",
+        "modern",
+        "st-fcn",
+        "st-cnn",
+        "st-modern",
+        "st-small",
+        "st-pooled",
     ] = "st-cnn"
     distortion: Literal["none", "R", "RTS", "P", "E", "clutter"] = "RTS"
     family: Literal[
@@ -81,6 +91,7 @@ class Config:
     coordinates: Literal["none", "first", "everywhere", "radius", "both"] = "none"
     out_size: Annotated[int, Range(least=1)] | None = None
     pool: Annotated[int, Range(least=1)] = 1
+    zoom: Annotated[float, Range(above=0)] = 1.0
     budget: Annotated[int, Range(least=1)] = 100_000
     data: Literal["auto", "mnist", "embedded"] = "auto"
     limit: Annotated[int, Range(least=0)] = 0
@@ -90,7 +101,7 @@ class Config:
 
     def __post_init__(self) -> None:
         check_options(self)
-        alone = {"out_size": None, "pool": 1, "coordinates": "none"}
+        alone = {"out_size": None, "pool": 1, "zoom": 1.0, "coordinates": "none"}
         for name, default in alone.items():
             given = getattr(self, name)
             if given != default and not self.model.startswith("st-"):
@@ -148,6 +159,7 @@ def make_model(config: Config) -> nn.Module:
             budget=config.budget,
             out_size=config.out_size and (config.out_size, config.out_size),
             pool=config.pool,
+            zoom=config.zoom,
         )
 
 

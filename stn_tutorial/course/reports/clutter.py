@@ -1,0 +1,88 @@
+"""The table of the study on clutter, from the result files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+from stn_tutorial.course.plotting import COLORS
+from stn_tutorial.course.reports import markdown_table, mean_and_spread
+from stn_tutorial.experiments.clutter import ARMS, PHASES, Cell
+from stn_tutorial.experiments.results import read_results, select
+
+__all__ = ["draw_arms", "report", "table"]
+
+Results = Mapping[Cell, Mapping[str, Any]]
+
+
+def report(folder: Path) -> tuple[str, dict[str, Callable[[], Figure]]]:
+    """Return the table of some results, and what draws their figure.
+
+    Args:
+        folder: of the results.
+
+    Returns:
+        The text, and by the name of its file what draws each figure.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+        ValueError: if it holds no results, or a damaged one.
+    """
+    found = read_results(folder, Cell)
+    if not found:
+        raise ValueError(f"{folder} holds no results of the study on clutter")
+    return table(found), {"arms": partial(draw_arms, found)}
+
+
+def table(found: Results) -> str:
+    """Return the errors of all arms as Markdown.
+
+    Args:
+        found: of `read_results`, for the cells of `clutter`.
+
+    Returns:
+        A line for each arm that was measured: its parameters; in the search the mean
+        error on held-out digits in percent, the standard deviation, and the number of
+        seeds; at last the error on the test digits; and seconds a seed in the search.
+    """
+    rows = []
+    for arm in ARMS:
+        runs = {p: list(select(found, arm=arm, phase=p).values()) for p in PHASES}
+        every = [run for each in runs.values() for run in each]
+        if every:
+            errors = [[run["test_error"] for run in runs[p]] for p in PHASES]
+            shown = [mean_and_spread(each) if each else "–" for each in errors]
+            seconds = [run["seconds"] for run in runs["search"]]
+            took = f"{sum(seconds) / len(seconds):.0f}" if seconds else "–"
+            rows.append([arm, f"{every[0]['parameters']:,}", *shown, took])
+    head = ["arm", "parameters", "held-out error", "test error", "seconds"]
+    return markdown_table(head, rows)
+
+
+def draw_arms(found: Results) -> Figure:
+    """Draw the error of every arm on the held-out digits.
+
+    Args:
+        found: of `read_results`, for the cells of `clutter`.
+
+    Returns:
+        The figure: a row for each arm that was measured, the lowest error on top, a
+        mark for each seed; orange with a transformer, black without.
+    """
+    errors: dict[str, list[float]] = {}
+    for cell, result in select(found, phase="search").items():
+        errors.setdefault(cell.arm, []).append(result["test_error"])
+    order = sorted(errors, key=lambda arm: sum(errors[arm]) / len(errors[arm]))
+    fig, ax = plt.subplots(figsize=(6.2, 1.1 + 0.26 * len(order)))
+    for place, arm in enumerate(order):
+        color = COLORS["ink" if ARMS[arm]["model"] == "modern" else "output"]
+        ax.plot(errors[arm], [place] * len(errors[arm]), "o", color=color)
+    ax.set_yticks(range(len(order)), order)
+    ax.invert_yaxis()
+    ax.set_xlabel("error on held-out digits (%)")
+    return fig
