@@ -166,7 +166,8 @@ def test_box_networks_learn(network, tmp_path):
 
 def made_up_tasks() -> dict[Cell, dict]:
     def result(solved: float, px: float) -> dict:
-        entry = {"seconds": 12.0, "test": {"solved": solved, "px": px}}
+        parts = {"train": {"solved": 0.9, "px": 0.1}}
+        entry = {"seconds": 12.0, "test": {"solved": solved, "px": px}, **parts}
         return {"parameters": 1234, "history": [entry]}
 
     return {
@@ -177,13 +178,13 @@ def made_up_tasks() -> dict[Cell, dict]:
 
 
 def test_the_task_table_has_a_line_for_what_was_measured():
-    lines = task_table(made_up_tasks()).splitlines()[2:]
+    lines = task_table(made_up_tasks(), "regression").splitlines()[2:]
     assert lines == [
-        "| regression | quadrant | coordconv | 1,234 | 75.0 (50.0–100.0) | 0.20 px "
+        "| quadrant | coordconv | 1,234 | 90.0 | 75.0 (50.0–100.0) | 0.20 px "
         "| 1 of 2, 12 s |",
-        "| regression | quadrant | convolution | 1,234 | 0.0 (0.0–0.0) | 13.00 px "
-        "| 0 of 1 |",
+        "| quadrant | convolution | 1,234 | 90.0 | 0.0 (0.0–0.0) | 13.00 px | 0 of 1 |",
     ]
+    assert task_table(made_up_tasks(), "rendering").count("\n") == 2
 
 
 def test_detection_has_a_line_for_each_kind_of_box():

@@ -48,7 +48,8 @@ def report(folder: Path) -> tuple[str, dict[str, Callable[[], Figure]]]:
         boxes = read_results(folder / "detection", scattered_digits.Cell)
     if not found and not boxes:
         raise ValueError(f"{folder} holds no results of CoordConv's tasks")
-    text = f"{task_table(found)}\n{detection_table(boxes)}"
+    tables = [f"{task}\n\n{task_table(found, task)}" for task in TASKS]
+    text = "\n".join([*tables, detection_table(boxes)])
     return text, {"learning": partial(draw_learning, found)}
 
 
@@ -70,30 +71,32 @@ def seconds_to_solve(result: Mapping[str, Any]) -> float | None:
     return sum(entry["seconds"] for entry in result["history"][:until])
 
 
-def task_table(found: TaskResults) -> str:
-    """Return what each network reaches in each task, as Markdown.
+def task_table(found: TaskResults, task: str) -> str:
+    """Return what each network reaches in a task, as Markdown.
 
     Args:
         found: of `read_results`, for the cells of `not_so_clevr`.
+        task: one of its ``TASKS``.
 
     Returns:
-        A line for each task, split and network: its parameters; the test places that
-        are as they should be, in percent, with the range over seeds; the mean error in
+        A line for each split and network: its parameters; the locations that are as
+        they should be, in percent, of those it was trained on and of the test
+        locations, these with the range over seeds; on the latter the mean error in
         pixels or the mean IoU; the number of seeds that solved it and their median
         time.
     """
-    head = "task,split,network,parameters,solved (%),error or IoU,seeds that solved it"
+    head = ["split", "network", "parameters", "in training (%)", "solved (%)"]
     rows = []
-    for task in TASKS:
-        for split in SPLITS:
-            for network in TASKS[task].networks:
-                runs = _runs(found, task=task, split=split, network=network)
-                if runs:
-                    rows.append([task, split, network, *_task_line(runs)])
-    return markdown_table(head.split(","), rows, names=3)
+    for split in SPLITS:
+        for network in TASKS[task].networks:
+            if runs := _runs(found, task=task, split=split, network=network):
+                rows.append([split, network, *_task_line(runs)])
+    head += ["error or IoU", "seeds that solved it"]
+    return markdown_table(head, rows, names=2)
 
 
 def _task_line(runs: list[Mapping[str, Any]]) -> list[str]:
+    known = [100 * run["history"][-1]["train"]["solved"] for run in runs]
     last = [run["history"][-1]["test"] for run in runs]
     solved = [100 * entry["solved"] for entry in last]
     unit = "px" if "px" in last[0] else "iou"
@@ -102,6 +105,7 @@ def _task_line(runs: list[Mapping[str, Any]]) -> list[str]:
     when = f", {statistics.median(times):.0f} s" if times else ""
     return [
         f"{runs[0]['parameters']:,}",
+        f"{statistics.mean(known):.1f}",
         f"{statistics.mean(solved):.1f} ({min(solved):.1f}–{max(solved):.1f})",
         f"{error:.2f} px" if unit == "px" else f"IoU {error:.3f}",
         f"{len(times)} of {len(runs)}{when}",
