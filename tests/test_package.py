@@ -7,7 +7,6 @@ import doctest
 import importlib
 import inspect
 import re
-import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -263,13 +262,3 @@ def test_the_face_of_the_package_is_what_was_promised():
 
 def test_the_version_is_that_of_the_distribution():
     assert stn_tutorial.__version__ == metadata.version("stn-tutorial")
-
-
-def test_importing_the_package_is_light():
-    heavy = ["matplotlib", "sklearn", "ipywidgets", "torchvision"]
-    light = "stn_tutorial.data.digits, stn_tutorial.data.distortions"
-    code = f"import sys, {light}; print([m for m in {heavy} if m in sys.modules])"
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    assert result.stdout.strip() == "[]"
