@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal, NoReturn, Union
+from typing import Literal, NoReturn, Union, get_args
 
 import tyro
 
@@ -243,6 +243,9 @@ class Table:
         _name_damaged(wanted, folder)
 
 
+Task = Literal["classification", "regression", "rendering", "detection"]
+
+
 @dataclass
 class Clutter:
     """Run what is missing of the study on clutter; processes share the work."""
@@ -280,9 +283,7 @@ class Clutter:
 class Coordconv:
     """Run what is missing of CoordConv's tasks; processes share the work."""
 
-    tasks: tuple[
-        Literal["classification", "regression", "rendering", "detection"], ...
-    ] = ("classification", "regression", "rendering", "detection")
+    tasks: tuple[Task, ...] = get_args(Task)
     """Which tasks."""
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     """Which seeds."""
@@ -311,20 +312,19 @@ class Coordconv:
         _print_missing(todo, named=self.list)
 
 
+Column = Literal["none", "R", "RTS", "P", "E", "clutter", "crop"]
+Arrangement = Literal[
+    "plain", "first", "everywhere", "radius", "both", "pooled", "pooled-first"
+]
+
+
 @dataclass
 class CoordconvStn:
     """Run what is missing of the table of CoordConv in spatial transformers."""
 
-    columns: tuple[Literal["none", "R", "RTS", "P", "E", "clutter", "crop"], ...] = (
-        *("none", "R", "RTS", "P", "E", "clutter", "crop"),
-    )
+    columns: tuple[Column, ...] = get_args(Column)
     """Which distortions; crop is clutter, seen through a crop that can only move."""
-    arrangements: tuple[
-        Literal[
-            "plain", "first", "everywhere", "radius", "both", "pooled", "pooled-first"
-        ],
-        ...,
-    ] = ("plain", "first", "everywhere", "radius", "both", "pooled", "pooled-first")
+    arrangements: tuple[Arrangement, ...] = get_args(Arrangement)
     """Where the coordinates go."""
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     """Which seeds."""
@@ -486,7 +486,6 @@ def _name_damaged(cells: list, folder: Path) -> None:
     from stn_tutorial.experiments.results import result_file, what_is_missing
 
     for cell in cells:
-        if result_file(folder, cell).exists() and (
-            why := what_is_missing(folder, cell)
-        ):
+        why = what_is_missing(folder, cell)
+        if why and result_file(folder, cell).exists():
             print(f"warning: {why}", file=sys.stderr)

@@ -290,16 +290,13 @@ def gradient_norms(loss: Tensor, model: nn.Module) -> dict[str, float]:
     Returns:
         ``"localization"`` and ``"rest"``: Euclidean norms.
     """
-    parts = {
-        part: [p for p in parameters if p.requires_grad]
-        for part, parameters in parameters_by_part(model).items()
-    }
-    every = [*parts["localization"], *parts["rest"]]
-    grads = dict(zip(every, torch.autograd.grad(loss, every, allow_unused=True)))
-    found = {part: [grads[p] for p in parts[part]] for part in parts}
+    parts = parameters_by_part(model)
+    every = [p for part in parts.values() for p in part if p.requires_grad]
+    found = zip(every, torch.autograd.grad(loss, every, allow_unused=True))
+    squares = {p: g.square().sum().item() for p, g in found if g is not None}
     return {
-        part: sum(float(g.square().sum()) for g in some if g is not None) ** 0.5
-        for part, some in found.items()
+        part: sum(squares.get(p, 0.0) for p in parameters) ** 0.5
+        for part, parameters in parts.items()
     }
 
 

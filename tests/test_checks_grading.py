@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from stn_tutorial.course.checks import Wrong
-from stn_tutorial.course.checks._grading import choose, compare
+from stn_tutorial.course.checks._grading import choose, compare, nearest
 
 CASES = [(torch.tensor([1.0, 2.0]),), (torch.arange(12.0).view(3, 4),)]
 
@@ -102,6 +102,27 @@ def test_the_wrong_choice_does_not_give_the_answer_away():
 def test_a_choice_that_is_no_option_is_told_the_options():
     with pytest.raises(Wrong, match="^answer with one of 'left', 'right'"):
         choose("up", "left", OPTIONS, hint="-")
+
+
+def test_what_happens_is_the_nearest_of_the_options_be_they_numbers_or_pictures():
+    assert nearest(0.4, {"it stays": 1.0, "it halves": 0.5}) == "it halves"
+    picture = torch.rand(2, 3)
+    options = {"black": 0.0, "mirrored": picture.flip(1), "as it was": picture}
+    assert nearest(picture + 1e-4, options) == "as it was"
+
+
+def test_cases_are_drawn_from_one_seed(capsys):
+    drawn = []
+
+    def cases(draw):
+        for _ in range(3):
+            drawn.append(torch.rand(2, generator=draw))
+            yield (drawn[-1],)
+
+    for _ in range(2):
+        compare(double, double, cases, "-")
+    assert capsys.readouterr().out == "Correct, on 3 cases.\n" * 2
+    assert torch.equal(torch.stack(drawn[:3]), torch.stack(drawn[3:]))
 
 
 def test_wrong_is_a_failed_assertion():

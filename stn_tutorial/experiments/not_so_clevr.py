@@ -107,10 +107,7 @@ TASKS = {
         target=Locations.classes,
         loss=_class_loss,
         measure=_measure_classes,
-        networks={
-            "coordconv": _CLASSIFIER,
-            "convolution": _DECONV,
-        },
+        networks={"coordconv": _CLASSIFIER, "convolution": _DECONV},
     ),
     "regression": Task(
         input=Locations.one_hot,
@@ -137,10 +134,7 @@ TASKS = {
         target=Locations.squares,
         loss=F.binary_cross_entropy_with_logits,
         measure=_measure_squares,
-        networks={
-            "coordconv": _RENDERER,
-            "convolution": _DECONV,
-        },
+        networks={"coordconv": _RENDERER, "convolution": _DECONV},
     ),
 }
 

@@ -144,22 +144,15 @@ class ConvRegressor(nn.Sequential):
     Args:
         width: of the first two convolutions; 8 makes 21 thousand parameters, 32 makes
             131 thousand.
-        canvas: height and width of the pictures, a multiple of 16.
         coordinates: give each convolution the coordinates, strides or not.
     """
 
-    def __init__(
-        self, width: int = 16, canvas: int = 64, *, coordinates: bool = False
-    ) -> None:
+    def __init__(self, width: int = 16, *, coordinates: bool = False) -> None:
         convolution = CoordConv2d if coordinates else nn.Conv2d
         layers: list[nn.Module] = []
         channels = [1, width, width, 2 * width, 2 * width]
         for n_in, n_out in zip(channels, channels[1:]):
             layers += [convolution(n_in, n_out, 3, stride=2, padding=1), nn.ReLU()]
-        n_features = 2 * width * (canvas // 16) ** 2
-        super().__init__(
-            *layers,
-            nn.Flatten(),
-            *(nn.Linear(n_features, 64), nn.ReLU()),
-            nn.Linear(64, 2),
-        )
+        # Four halvings leave 4×4 of 64×64 pixels.
+        head = [nn.Linear(2 * width * 4 * 4, 64), nn.ReLU(), nn.Linear(64, 2)]
+        super().__init__(*layers, nn.Flatten(), *head)

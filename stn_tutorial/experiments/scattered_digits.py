@@ -27,15 +27,7 @@ from stn_tutorial.experiments.results import ENVIRONMENT, Seed, check_cell
 from stn_tutorial.experiments.training import Problem, Recipe, fit, predict
 from stn_tutorial.localization import normalized_convolution
 
-__all__ = [
-    "BOXES",
-    "BoxNetwork",
-    "Cell",
-    "boxes_iou",
-    "cells",
-    "boxes_at",
-    "solve",
-]
+__all__ = ["BOXES", "BoxNetwork", "Cell", "boxes_at", "boxes_iou", "cells", "solve"]
 
 #: In which coordinates a box is wanted.
 BOXES = ("canvas", "cell")
@@ -80,10 +72,10 @@ def boxes_iou(boxes: Tensor, others: Tensor) -> Tensor:
     low = torch.maximum(boxes[..., :2], others[..., :2])
     high = torch.minimum(boxes[..., 2:], others[..., 2:])
     common = (high - low).clamp(min=0).prod(dim=-1)
-    areas = [
+    area, other = (
         (b[..., 2:] - b[..., :2]).clamp(min=0).prod(dim=-1) for b in (boxes, others)
-    ]
-    return common / (areas[0] + areas[1] - common).clamp(min=1e-9)
+    )
+    return common / (area + other - common).clamp(min=1e-9)
 
 
 _DATA = {"digits": int, "sha256": str}

@@ -160,16 +160,13 @@ def _say(line: str, stream: Any) -> None:
 @contextmanager
 def _locked(path: Path) -> Iterator[bool]:
     """Try to lock a file, and tell whether it is; the system unlocks what dies."""
-    lock = FileLock(path, blocking=False)
     try:
-        lock.acquire()
+        held = FileLock(path, blocking=False).acquire()
     except Timeout:
         yield False
         return
-    try:
+    with held:
         yield True
-    finally:
-        lock.release()
 
 
 def _worker(job: tuple[Any, ...], threads: int) -> None:
