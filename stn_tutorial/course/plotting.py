@@ -216,9 +216,7 @@ def draw_pixels(
     *,
     color: str = COLORS["input"],
     centres: bool = True,
-    values: bool = False,
     limits: tuple[float, float] = (0.0, 1.0),
-    alpha: float = 1.0,
 ) -> None:
     """Draw an image as squares with their centres marked, in pixel coordinates.
 
@@ -232,31 +230,17 @@ def draw_pixels(
         image: as at the head of this module.
         color: of the squares' outlines and centres.
         centres: mark every pixel's centre.
-        values: write every pixel's value next to its centre.
         limits: the values shown black and white.
-        alpha: opacity of the picture under the outlines.
     """
     array = _pixels(image)
     height, width = array.shape[:2]
-    ax.imshow(array, vmin=limits[0], vmax=limits[1], alpha=alpha)
+    ax.imshow(array, vmin=limits[0], vmax=limits[1])
     x, y = np.arange(width + 1) - 0.5, np.arange(height + 1) - 0.5
     ax.vlines(x, y[0], y[-1], color=color, linewidth=0.8)
     ax.hlines(y, x[0], x[-1], color=color, linewidth=0.8)
-    columns, rows = np.meshgrid(x[:-1] + 0.5, y[:-1] + 0.5)
     if centres:
+        columns, rows = np.meshgrid(x[:-1] + 0.5, y[:-1] + 0.5)
         ax.plot(columns, rows, ".", color=color, markersize=4)
-    if values:
-        for i in range(height):
-            for j in range(width):
-                dark = np.mean(array[i, j]) < np.mean(limits)
-                ax.text(
-                    *(j, i + 0.2),
-                    f"{np.mean(array[i, j]):.2g}",
-                    color="white" if dark and alpha > 0.5 else COLORS["ink"],
-                    ha="center",
-                    va="top",
-                    fontsize=8,
-                )
     ax.set_aspect("equal")
 
 
@@ -305,9 +289,7 @@ def draw_points(
     points: Points,
     *,
     color: str = COLORS["sample"],
-    marker: str = "o",
     size: float = 4,
-    label: str | None = None,
 ) -> None:
     """Mark points of pixel coordinates.
 
@@ -320,16 +302,14 @@ def draw_points(
         ax: where to draw.
         points: ``(..., 2)``, ``(x, y)`` in pixels.
         color: of the marks.
-        marker: as Matplotlib names it.
         size: of a mark, in points.
-        label: for the legend.
 
     Raises:
         TypeError: if `points` is no tensor and no array.
         ValueError: if the last dimension of `points` is not 2.
     """
     x, y = _coordinates(points, "points").reshape(-1, 2).T
-    ax.plot(x, y, marker, color=color, markersize=size, linestyle="none", label=label)
+    ax.plot(x, y, "o", color=color, markersize=size)
 
 
 def draw_arrows(
