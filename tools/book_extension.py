@@ -17,7 +17,6 @@ from pathlib import Path
 
 import stamps
 from docutils import nodes
-from docutils.statemachine import StringList
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
@@ -120,11 +119,7 @@ class ChapterPath(SphinxDirective):
                 footer = f"{chapter['minutes']} minutes"
                 lines += ["", "```{card-footer}", footer, "```"]
             lines += [":::"]
-        lines += ["::::"]
-        container = nodes.container()
-        source = StringList(lines, source=self.env.docname)
-        self.state.nested_parse(source, self.content_offset, container)
-        return container.children
+        return self.parse_text_to_nodes("\n".join([*lines, "::::"]))
 
 
 class PackageReference(SphinxDirective):
@@ -139,10 +134,7 @@ class PackageReference(SphinxDirective):
             if not info.name.rpartition(".")[2].startswith("_"):
                 lines += [f".. rubric:: {info.name}", ""]
                 lines += [f".. automodule:: {info.name}", ""]
-        container = nodes.container()
-        source = StringList(lines, source=self.env.docname)
-        self.state.nested_parse(source, self.content_offset, container)
-        return container.children
+        return self.parse_text_to_nodes("\n".join(lines))
 
 
 def lower_first(text: str) -> str:

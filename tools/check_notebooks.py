@@ -22,30 +22,26 @@ import stamps
 SECONDS_OF_A_CELL = 3600  # against hanging; nothing fails since a machine is slow
 
 
-def install_package(folder: Path, root: Path = stamps.ROOT) -> dict[str, str]:
+def install_package(folder: Path) -> dict[str, str]:
     """Build the package's wheel and unpack it, which is all of its installation.
 
     Args:
         folder: where to.
-        root: of the project.
 
     Returns:
         The environment of a process that imports the package from there.
     """
     with tempfile.TemporaryDirectory() as built:
         command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel"]
-        subprocess.run(
-            [*command, "-d", built], cwd=root, check=True, capture_output=True
-        )
+        command += ["-d", built]
+        subprocess.run(command, cwd=stamps.ROOT, check=True, capture_output=True)
         (wheel,) = Path(built).glob("*.whl")
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(folder)
     return {**os.environ, "PYTHONPATH": str(folder)}
 
 
-def copy_notebooks(
-    folder: Path, only: str = "", root: Path = stamps.ROOT
-) -> list[Path]:
+def copy_notebooks(folder: Path, only: str = "") -> list[Path]:
     """Copy each notebook into an empty folder of its own.
 
     Those that took longest are first, so that no worker ends with a long one.
@@ -53,14 +49,13 @@ def copy_notebooks(
     Args:
         folder: of these folders.
         only: how the names of the notebooks to copy begin.
-        root: of the project.
 
     Returns:
         The copies.
     """
     copies = []
-    paths = stamps.notebook_paths(root)
-    for path in sorted(paths, key=stamps.seconds_taken, reverse=True):
+    paths = sorted(stamps.notebook_paths(), key=stamps.seconds_taken, reverse=True)
+    for path in paths:
         if path.name.startswith(only):
             (folder / path.stem).mkdir(parents=True)
             copies.append(Path(shutil.copy(path, folder / path.stem)))
