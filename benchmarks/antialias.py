@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from _tables import median_seconds, print_tables
 from torch import Tensor
 
-from stn_tutorial import Affine, sample
+from stn_tutorial import Similarity, sample
 from stn_tutorial.antialiasing import finer_grid, samples_per_side
 from stn_tutorial.data import photograph
 
@@ -62,10 +62,8 @@ def turned(image: Tensor, factor: float) -> Tensor:
     """A grid over the whole picture, turned, whose steps are `factor` pixels long."""
     height, width = image.shape[-2:]
     size = round(height / factor), round(width / factor)
-    # In normalized units a turn shears what is not square: hence the ratios.
-    a, b, ratio = math.cos(ANGLE), math.sin(ANGLE), height / width
-    theta = torch.tensor([[a, -b * ratio, 0, b / ratio, a, 0]], device=image.device)
-    return Affine().grid(theta, size)
+    params = image.new_tensor([[math.cos(ANGLE), math.sin(ANGLE), 0.0, 0.0]])
+    return Similarity(aspect=width / height).grid(params, size)
 
 
 def both(image: Tensor, grid: Tensor, antialias: bool) -> Callable[[], None]:

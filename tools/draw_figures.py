@@ -7,7 +7,6 @@ repository should see them without building anything.
 from __future__ import annotations
 
 import argparse
-import math
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -18,7 +17,7 @@ from matplotlib.patches import ConnectionPatch, FancyArrowPatch
 from PIL import Image
 from torch import Tensor
 
-from stn_tutorial import Affine, base_grid, sample, to_pixels
+from stn_tutorial import Affine, base_grid, rotation, sample, to_pixels, warp
 from stn_tutorial.course import plotting
 from stn_tutorial.course.plotting import COLORS
 from stn_tutorial.data import embedded_digits, photograph
@@ -32,8 +31,7 @@ def logo() -> Figure:
     fig.patch.set_alpha(0)
     ax.set_position([0, 0, 1, 1])
     lines = base_grid((4, 4), align_corners=True)
-    c, s = 0.92 * math.cos(0.42), 0.92 * math.sin(0.42)
-    turned = lines @ torch.tensor([[c, s], [-s, c]])
+    turned = lines @ rotation(0.42, 0.92)[:, :2].T
     plotting.draw_grid(ax, lines, color=COLORS["input"], linewidth=3.4)
     plotting.draw_grid(ax, turned, color=COLORS["output"], linewidth=3.4)
     ax.set(xlim=(-1.32, 1.32), ylim=(1.32, -1.32))
@@ -70,9 +68,7 @@ def hero() -> Figure:
     patch = photo.mean(1)[0, 48:53, 70:75]
     patch = (patch - patch.min()) / (patch.max() - patch.min())
     plotting.draw_pixels(axes[2], patch, color="white", limits=(-0.1, 1.4))
-    local = base_grid((4, 4), align_corners=True) * 1.05
-    c, s = math.cos(0.5), math.sin(0.5)
-    local = local @ torch.tensor([[c, s], [-s, c]]) + 2
+    local = base_grid((4, 4), align_corners=True) @ rotation(0.5, 1.05)[:, :2].T + 2
     plotting.draw_grid(axes[2], local, color=COLORS["wrong"], linewidth=1.6)
     plotting.draw_points(axes[2], local, color=COLORS["wrong"], size=8)
     return fig
@@ -159,8 +155,7 @@ def direction() -> Figure:
 
 def angle() -> Figure:
     """A positive angle turns the grid clockwise, and the picture the other way."""
-    c, s = math.cos(0.5), math.sin(0.5)
-    fig, left, right, _ = _pair(torch.tensor([[c, -s, 0.0], [s, c, 0.0]]), every=27)
+    fig, left, right, _ = _pair(rotation(0.5), every=27)
     left.set_title("the grid turns by +0.5 rad")
     right.set_title("the picture by −0.5 rad")
     for ax in (left, right):
@@ -171,12 +166,9 @@ def angle() -> Figure:
 def order() -> Figure:
     """The warp that comes first stands on the left."""
     digit = embedded_digits((64, 64))[0][7][None]
-    shift = torch.tensor([[1.0, 0.0, -0.3, 0.0, 1.0, 0.0]])
-    c, s = math.cos(0.7), math.sin(0.7)
-    rotate = torch.tensor([[c, -s, 0.0, s, c, 0.0]])
-    family = Affine()
-    steps = [family.identity()[None], shift, family.compose(shift, rotate)]
-    pictures = [sample(digit, family.grid(step, (64, 64))) for step in steps]
+    shift, rotate = rotation(0.0, shift=(-0.3, 0.0)), rotation(0.7)
+    steps = [Affine().identity(), shift, Affine().compose(shift, rotate)]
+    pictures = [warp(digit, step) for step in steps]
     titles = ["input", "first: shift", "then: rotate\nshift · rotate"]
     return plotting.show_images(pictures, titles, width=1.9)[0]
 
