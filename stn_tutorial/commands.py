@@ -243,9 +243,6 @@ class Table:
         _name_damaged(wanted, folder)
 
 
-Task = Literal["classification", "regression", "rendering", "detection"]
-
-
 @dataclass
 class Clutter:
     """Run what is missing of the study on clutter; processes share the work."""
@@ -277,6 +274,9 @@ class Clutter:
         if not self.list:
             work(wanted, folder, runs, workers=self.workers, quick=self.quick)
         _print_missing({folder: wanted}, named=self.list)
+
+
+Task = Literal["classification", "regression", "rendering", "detection"]
 
 
 @dataclass
