@@ -17,51 +17,31 @@ import stamps
 
 NUMBER = r"(?:0|[1-9]\d*)"
 VERSION = rf"{NUMBER}\.{NUMBER}\.{NUMBER}"
-# What stands before a version in each kind of file.
+# What stands before a version in a file, and in a notebook.
 STATED = {
     "stn_tutorial/__init__.py": r'(?<=^__version__ = ")',
     "CITATION.cff": r"(?<=^version: )",
-    "notebooks": r"(?<=/stn-tutorial@v)",
 }
-CHANGELOG = "CHANGELOG.md"
+INSTALLED = r"(?<=/stn-tutorial@v)"
 
 
-def pattern(name: str) -> re.Pattern[str]:
-    """Return what finds the versions that a file states."""
-    kind = "notebooks" if name.startswith("notebooks/") else name
-    return re.compile(STATED[kind] + VERSION, re.MULTILINE)
-
-
-def places(root: Path) -> list[str]:
-    """Return the files that a new version changes, below the root."""
-    notebooks = [f"notebooks/{path.name}" for path in stamps.notebook_paths(root)]
-    return ["stn_tutorial/__init__.py", "CITATION.cff", CHANGELOG, *notebooks]
-
-
-def stated(root: Path) -> set[str]:
-    """Return every version that the repository states; more than one is an error."""
-    found = set()
-    for name in places(root):
-        if name != CHANGELOG:
-            versions = pattern(name).findall((root / name).read_text(encoding="utf-8"))
-            if len(versions) != 1:
-                raise ValueError(f"{name} should state one version, not {versions}")
-            found.update(versions)
-    return found
+def patterns(root: Path) -> dict[Path, re.Pattern[str]]:
+    """Return the files that state the version, and what finds it in each."""
+    before = {root / name: pattern for name, pattern in STATED.items()}
+    before |= dict.fromkeys(stamps.notebook_paths(root), INSTALLED)
+    return {path: re.compile(b + VERSION, re.MULTILINE) for path, b in before.items()}
 
 
 def write(root: Path, version: str, today: str) -> None:
     """Make `version` the one that the repository states, and date its changes."""
     if not re.fullmatch(VERSION, version):
         raise ValueError(f"a version is three numbers, like 1.2.3, not {version!r}")
-    for name in places(root):
-        path = root / name
-        text = path.read_text(encoding="utf-8")
-        if name == CHANGELOG:
-            heading = f"## [Unreleased]\n\n## [{version}] - {today}"
-            text = text.replace("## [Unreleased]", heading, 1)
-        else:
-            text = pattern(name).sub(version, text)
+    heading = f"## [Unreleased]\n\n## [{version}] - {today}"
+    log = root / "CHANGELOG.md"
+    texts = {log: log.read_text("utf-8").replace("## [Unreleased]", heading, 1)}
+    for path, pattern in patterns(root).items():
+        texts[path] = pattern.sub(version, path.read_text("utf-8"))
+    for path, text in texts.items():
         path.write_text(text, encoding="utf-8", newline="\n")
 
 

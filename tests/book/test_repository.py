@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 from functools import cache
+from pathlib import Path
 
 import pytest
 import set_version
@@ -126,16 +127,25 @@ def extras() -> dict[str, list[Requirement]]:
     return {name: [Requirement(each) for each in found[name]] for name in found}
 
 
+def stated_versions(root: Path) -> set[str]:
+    found = set()
+    for path, pattern in set_version.patterns(root).items():
+        (version,) = pattern.findall(path.read_text("utf-8"))  # each file states one
+        found.add(version)
+    return found
+
+
 def test_the_set_up_cells_and_the_citation_name_the_version_of_the_package():
-    assert set_version.stated(stamps.ROOT) == {stn_tutorial.__version__}
+    assert stated_versions(stamps.ROOT) == {stn_tutorial.__version__}
 
 
 def test_a_new_version_is_written_everywhere_at_once(tmp_path):
-    for name in set_version.places(stamps.ROOT):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes((stamps.ROOT / name).read_bytes())
+    for path in [*set_version.patterns(stamps.ROOT), stamps.ROOT / "CHANGELOG.md"]:
+        copy = tmp_path / path.relative_to(stamps.ROOT)
+        copy.parent.mkdir(exist_ok=True)
+        copy.write_bytes(path.read_bytes())
     set_version.write(tmp_path, "12.3.4", "2031-05-06")
-    assert set_version.stated(tmp_path) == {"12.3.4"}
+    assert stated_versions(tmp_path) == {"12.3.4"}
     for path in (tmp_path / "notebooks").glob("*.ipynb"):
         before = json.loads((stamps.ROOT / "notebooks" / path.name).read_text("utf-8"))
         after = json.loads(path.read_text("utf-8"))
