@@ -94,21 +94,17 @@ def reached(trees: Iterable[ast.AST], root: Path, package: str) -> list[Module]:
     return [found[name] for name in sorted(found)]
 
 
-def digest_of_meaning(module: Module) -> str:
-    """Return a digest of what a module does: of its syntax without what it only says.
-
-    Comments, docstrings and the layout of the text are no part of it.
-    """
-    return _digest_of_meaning(module.text)
-
-
 @cache
 def _parse(text: str) -> ast.Module:
     return ast.parse(text)
 
 
 @cache
-def _digest_of_meaning(text: str) -> str:
+def digest_of_meaning(text: str) -> str:
+    """Return a digest of what code does: of its syntax without what it only says.
+
+    Comments, docstrings and the layout of the text are no part of it.
+    """
     tree = ast.parse(text)  # a tree of its own: it is cut back here
     for node in ast.walk(tree):
         body = getattr(node, "body", None)

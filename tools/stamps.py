@@ -102,7 +102,7 @@ def digest_modules(notebook: dict, root: Path = ROOT) -> str:
     modules = modules_of(notebook, root)
     if any("getsource" in source for source in code_of(notebook)):
         return digest_files([module.path for module in modules], root)
-    parts = [f"{each.name} {reach.digest_of_meaning(each)}" for each in modules]
+    parts = [f"{each.name} {reach.digest_of_meaning(each.text)}" for each in modules]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
