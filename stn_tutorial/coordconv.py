@@ -22,12 +22,7 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize
 
-from stn_tutorial._validate import (
-    check_flag,
-    check_floating,
-    kind_of,
-    working_dtype,
-)
+from stn_tutorial._validate import check_flag, check_floating, kind_of, working_dtype
 from stn_tutorial.coordinates import base_grid
 
 __all__ = [

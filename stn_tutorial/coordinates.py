@@ -51,6 +51,8 @@ __all__ = [
 ]
 
 SIZES = "(W,) or (H, W) or (D, H, W)"
+#: Each three of four points.
+TRIPLES = ([1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2])
 
 
 def base_grid(
@@ -279,16 +281,13 @@ def rotation(
     """
     given = {"angle": angle, "scale": scale, "shift": shift, "center": center}
     tensors = [value for value in given.values() if isinstance(value, Tensor)]
-    for name, value in given.items():
-        if isinstance(value, Tensor):
-            check_floating(value, name)
-    dtype, device = torch.get_default_dtype(), None
-    if tensors:
-        device = tensors[0].device
-        dtype = functools.reduce(torch.promote_types, [t.dtype for t in tensors])
+    dtypes = [each.dtype for each in tensors] or [torch.get_default_dtype()]
+    dtype = functools.reduce(torch.promote_types, dtypes)
+    device = tensors[0].device if tensors else None
     values = {}
     for name, value in given.items():
         if isinstance(value, Tensor):
+            check_floating(value, name)
             values[name] = value.to(dtype=dtype, device=device)
             continue
         try:
@@ -373,7 +372,7 @@ def _projective_frame(points: Tensor, name: str) -> tuple[Tensor, Tensor]:
     middle = points.mean(dim=-2, keepdim=True)
     spread = (points - middle).abs().amax(dim=(-2, -1), keepdim=True)
     near = F.pad((points - middle) / spread, (0, 1), value=1.0).mT
-    triples = torch.stack([_without_column(near, k) for k in range(4)], dim=-3)
+    triples = torch.stack([near[..., k] for k in TRIPLES], dim=-3)
     refuse_where(
         _is_singular(triples).any(dim=-1),
         points,
@@ -381,10 +380,6 @@ def _projective_frame(points: Tensor, name: str) -> tuple[Tensor, Tensor]:
     )
     inverse, _ = torch.linalg.inv_ex(near[..., :3])
     return columns[..., :3], product(inverse, near[..., 3:])[..., 0]
-
-
-def _without_column(matrix: Tensor, k: int) -> Tensor:
-    return torch.cat([matrix[..., :k], matrix[..., k + 1 :]], dim=-1)
 
 
 def _reach(n: int, align_corners: bool) -> float:

@@ -49,7 +49,6 @@ __all__ = [
     "Similarity",
     "Translation",
     "check_family",
-    "check_params",
     "convert",
     "fit",
     "output_points",
@@ -164,7 +163,7 @@ class MatrixFamily(Described):
         >>> Similarity().identity().tolist()
         [1.0, 0.0, 0.0, 0.0]
         """
-        return self._params_of(torch.eye(3), "the identity")
+        return self._read(torch.eye(3), "the identity")
 
     def matrix(self, params: Tensor) -> Tensor:
         """Return the matrices, normalized output to normalized input.
@@ -453,14 +452,6 @@ class Similarity(MatrixFamily):
     def __init__(self, aspect: float | None = None) -> None:
         self.aspect = None if aspect is None else _positive(aspect, "aspect")
 
-    def identity(self) -> Tensor:
-        """Return the ``(4,)`` parameters that leave an image as it is.
-
-        >>> Similarity().identity().tolist()
-        [1.0, 0.0, 0.0, 0.0]
-        """
-        return torch.tensor([1.0, 0.0, 0.0, 0.0])
-
     def matrix(self, params: Tensor) -> Tensor:
         """Return the matrices, normalized output to normalized input.
 
@@ -714,30 +705,6 @@ def check_family(family: Any, name: str = "family") -> None:
             f"{name} must be a family of warps such as Affine(), with n_params, "
             f"identity() and grid(), got {kind_of(family)}"
         )
-
-
-def check_params(params: Tensor, n_params: int, name: str = "params") -> Tensor:
-    """Return parameters in float32 at least, once they are known to be parameters.
-
-    >>> check_params(torch.zeros(3, 6, dtype=torch.bfloat16), 6).dtype
-    torch.float32
-
-    Args:
-        params: should be ``(N, n_params)`` or ``(n_params,)``, floating.
-        n_params: of the family.
-        name: of the argument, for the error.
-
-    Returns:
-        `params`, of float32 or a wider dtype.
-
-    Raises:
-        TypeError: if `params` is not a floating tensor.
-        ValueError: if `params` is not ``(N, n_params)``.
-    """
-    check_floating(params, name)
-    if params.ndim not in (1, 2) or params.shape[-1] != n_params:
-        raise ValueError(f"{name} must be (N, {n_params}), got {tuple(params.shape)}")
-    return params.to(working_dtype(params))
 
 
 def output_points(size: Sequence[int], like: Tensor, align_corners: bool) -> Tensor:

@@ -118,14 +118,7 @@ def sample(
             has the wrong type.
         ValueError: if the shapes, devices or options do not fit.
     """
-    _check_options(
-        interpolation=interpolation,
-        padding=padding,
-        fill=fill,
-        align_corners=align_corners,
-        backend=backend,
-        antialias=antialias,
-    )
+    _check_options(interpolation, padding, fill, align_corners, backend, antialias)
     _check_image(image, interpolation, bool(antialias))
     _check_grid(grid, image)
     values, points = _in_batches(image, grid)
@@ -135,24 +128,18 @@ def sample(
     else:  # whole numbers are looked up, and have no slope
         points, backend = points.detach().to(working_dtype(grid)), "manual"
         values = values.byte() if values.dtype == torch.bool else values
-    options: dict[str, Any] = {
-        "interpolation": interpolation,
-        "padding": padding,
-        "fill": _fill_for(fill, image, values),
-        "align_corners": bool(align_corners),  # PyTorch takes none of NumPy
-        "backend": backend,
-    }
+    outside = _fill_for(fill, image, values)
+    n: int | Tensor = int(antialias)
+    most = int(antialias)
     if antialias:
-        n: int | Tensor = int(antialias)
-        most = int(antialias)
         if isinstance(antialias, (bool, np.bool_)):
             size = image.shape[-2:]
             n = samples_per_side(points, size, align_corners=align_corners)
             most = most_samples(n)
-        out = _sample(values, finer_grid(points, n, most), **options)
-        out = mean_of_patches(out, n, most)
-    else:
-        out = _sample(values, points, **options)
+        points = finer_grid(points, n, most)
+    align = bool(align_corners)  # PyTorch takes none of NumPy
+    out = _sample(values, points, interpolation, padding, outside, align, backend)
+    out = mean_of_patches(out, n, most) if antialias else out
     out = out.to(image.dtype)
     return out[0] if image.ndim == grid.ndim == 3 else out
 
@@ -223,20 +210,19 @@ def warp(
 
 
 def _check_options(
-    *,
-    interpolation: str = "bilinear",
-    padding: str = "zeros",
-    fill: float | Sequence[float] | Tensor = 0.0,
-    align_corners: bool = False,
-    backend: str = "native",
-    antialias: bool | int = False,
+    interpolation: str,
+    padding: str,
+    fill: float | Sequence[float] | Tensor,
+    align_corners: bool,
+    backend: str,
+    antialias: bool | int,
 ) -> None:
     """Raise unless these are options of `sample`: for whoever keeps them for later.
 
     Whether `fill` has as many numbers as the image has channels, and whether the dtype
     of the image can hold them, is seen when an image comes.
 
-    >>> _check_options(padding="wrap")
+    >>> _check_options("bilinear", "wrap", 0.0, False, "native", False)
     Traceback (most recent call last):
         ...
     ValueError: padding must be 'zeros', 'border' or 'reflection', got 'wrap'
@@ -259,7 +245,6 @@ def _check_options(
 def _sample(
     image: Tensor,
     grid: Tensor,
-    *,
     interpolation: str,
     padding: str,
     fill: float | Tensor,
@@ -295,11 +280,7 @@ def _sample(
 
 
 def _manual(
-    image: Tensor,
-    points: Tensor,
-    interpolation: str,
-    padding: str,
-    align_corners: bool,
+    image: Tensor, points: Tensor, interpolation: str, padding: str, align_corners: bool
 ) -> Tensor:
     """Sample at pixel points near the image, by this project's own arithmetic."""
     mixer, reach = INTERPOLATIONS[interpolation]

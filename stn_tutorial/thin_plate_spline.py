@@ -20,14 +20,14 @@ import torch
 from torch import Tensor
 
 from stn_tutorial._validate import (
-    check_flag,
     check_floating,
     check_number,
     check_size,
     without_autocast,
+    working_dtype,
 )
 from stn_tutorial.coordinates import base_grid
-from stn_tutorial.families import Described, check_params, output_points
+from stn_tutorial.families import Described, output_points
 
 __all__ = ["ThinPlateSpline"]
 
@@ -72,8 +72,7 @@ class ThinPlateSpline(Described):
             raise ValueError(f"stiffness must be >= 0, got {stiffness}")
         self.control_points = (rows, columns)
         self.stiffness = stiffness
-        points = _lattice(self.control_points, align_corners=True)
-        self._points = points.flatten(0, 1)
+        self._points = _lattice(self.control_points, align_corners=True)
         self._solution = self._solve()
         self._bases: dict[tuple, Tensor] = {}
 
@@ -117,9 +116,8 @@ class ThinPlateSpline(Described):
             TypeError: if `params` is not a floating tensor.
             ValueError: if `params` is not ``(N, n_params)`` or `size` not ``(H, W)``.
         """
-        offsets = check_params(params, self.n_params).unflatten(-1, (-1, 2))
+        offsets = self._offsets(params)
         size = check_size(size, "size")
-        check_flag(align_corners, "align_corners")
         base = output_points(size, offsets, align_corners)
         moved = _product(self._basis(size, align_corners, offsets), offsets)
         return base + moved.unflatten(-2, base.shape[:2])
@@ -143,7 +141,7 @@ class ThinPlateSpline(Described):
             TypeError: if `params` or `points` is not a floating tensor.
             ValueError: if `params` is not ``(N, n_params)`` or `points` not ``(P, 2)``.
         """
-        offsets = check_params(params, self.n_params).unflatten(-1, (-1, 2))
+        offsets = self._offsets(params)
         check_floating(points, "points")
         if points.ndim != 2 or points.shape[-1] != 2:
             raise ValueError(f"points must be (P, 2), got {tuple(points.shape)}")
@@ -170,11 +168,20 @@ class ThinPlateSpline(Described):
             TypeError: if `params` is not a floating tensor.
             ValueError: if `params` is not ``(N, n_params)``.
         """
-        offsets = check_params(params, self.n_params).unflatten(-1, (-1, 2))
+        offsets = self._offsets(params)
         weights = self._solution[: len(self._points)]  # from offsets to w
         phi = _phi(self._points, self._points)
         energy = (weights.T @ phi @ weights).to(offsets)
         return (offsets * _product(energy, offsets)).sum(dim=(-2, -1))
+
+    def _offsets(self, params: Tensor) -> Tensor:
+        """Parameters as offsets (N, K, 2), in float32 at least; or an error."""
+        check_floating(params, "params")
+        if params.ndim not in (1, 2) or params.shape[-1] != self.n_params:
+            raise ValueError(
+                f"params must be (N, {self.n_params}), got {tuple(params.shape)}"
+            )
+        return params.to(working_dtype(params)).unflatten(-1, (-1, 2))
 
     def _solve(self) -> Tensor:
         """The (K + 3, K) matrix from the offsets to the coefficients w and v."""
@@ -199,12 +206,11 @@ class ThinPlateSpline(Described):
     ) -> Tensor:
         """`_bumps` at every pixel of an output, (H W, K), computed once a size."""
         if torch.compiler.is_compiling() or torch.jit.is_tracing():
-            return self._bumps(_lattice(size, align_corners).flatten(0, 1)).to(like)
+            return self._bumps(_lattice(size, align_corners)).to(like)
         key = (size, bool(align_corners), like.dtype, like.device)
         if key not in self._bases:
             with torch.inference_mode(False):  # what is kept has to do for training too
-                points = _lattice(size, align_corners).flatten(0, 1)
-                basis = self._bumps(points).to(like)
+                basis = self._bumps(_lattice(size, align_corners)).to(like)
             if type(basis) is not Tensor:  # a stand-in, which must not stay
                 return basis
             while len(self._bases) >= KEPT:
@@ -214,10 +220,11 @@ class ThinPlateSpline(Described):
 
 
 def _lattice(size: tuple[int, ...], align_corners: bool) -> Tensor:
-    """The base grid as the system is solved: in float64, and on the CPU."""
-    return base_grid(
+    """Base points (P, 2) as the system is solved: in float64, and on the CPU."""
+    lattice = base_grid(
         size, align_corners=align_corners, dtype=torch.float64, device="cpu"
     )
+    return lattice.flatten(0, 1)
 
 
 def _product(matrix: Tensor, offsets: Tensor) -> Tensor:

@@ -8,12 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from stn_tutorial._validate import (
-    check_floating,
-    check_size,
-    kind_of,
-    without_autocast,
-)
+from stn_tutorial._validate import check_floating, check_size, kind_of, without_autocast
 from stn_tutorial.families import Affine, Family, MatrixFamily, check_family
 from stn_tutorial.sampling import _check_options, sample
 
@@ -82,14 +77,7 @@ class SpatialTransformer(nn.Module):
                 f"localization must end in {family.n_params} numbers for {family!r}, "
                 f"but is made for {own!r}"
             )
-        _check_options(
-            interpolation=interpolation,
-            padding=padding,
-            fill=fill,
-            align_corners=align_corners,
-            backend=backend,
-            antialias=antialias,
-        )
+        _check_options(interpolation, padding, fill, align_corners, backend, antialias)
         self.localization = localization
         self.family: Family = family
         self.out_size = None if out_size is None else check_size(out_size, "out_size")
