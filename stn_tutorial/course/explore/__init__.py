@@ -1,0 +1,10 @@
+"""Figures that answer to the hand: on a static page, from disk, without a kernel.
+
+Each is a class and a JavaScript file. What it shows is part of the page: the scripts
+are classic ones, the data stand in them, and nothing is fetched. Where scripts are off,
+and in print, a picture stands in its place.
+"""
+
+from stn_tutorial.course.explore.window import Window
+
+__all__ = ["Window"]
