@@ -1,4 +1,4 @@
-"""Why does a spatial transformer lose on clutter, and where does it win?
+"""The study on clutter: why a transformer loses there, and where it wins.
 
 In the paper, a transformer halves the error on cluttered digits (3.5% to 1.7%). In
 today's table it doubles it. An arm of this study changes one thing of that cell: the
