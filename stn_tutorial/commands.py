@@ -265,15 +265,10 @@ class Clutter:
     def run(self) -> None:
         """Run what is missing, or list it."""
         from stn_tutorial.experiments.clutter import ARMS, cells
-        from stn_tutorial.experiments.sharing import work
 
-        runs, folder = _folders("clutter", self.folder, self.quick, self.list)
-        wanted = cells(
-            phases=self.phases, arms=self.arms or tuple(ARMS), seeds=self.seeds
-        )
-        if not self.list:
-            work(wanted, folder, runs, workers=self.workers, quick=self.quick)
-        _print_missing({folder: wanted}, named=self.list)
+        arms = self.arms or tuple(ARMS)
+        wanted = cells(phases=self.phases, arms=arms, seeds=self.seeds)
+        _run_missing(self, "clutter", {"": wanted})
 
 
 Task = Literal["classification", "regression", "rendering", "detection"]
@@ -299,17 +294,12 @@ class Coordconv:
     def run(self) -> None:
         """Run what is missing, or list it."""
         from stn_tutorial.experiments import not_so_clevr, scattered_digits
-        from stn_tutorial.experiments.sharing import work
 
-        runs, folder = _folders("coordconv", self.folder, self.quick, self.list)
         tasks = [name for name in self.tasks if name != "detection"]
-        todo = {folder: not_so_clevr.cells(tasks=tasks, seeds=self.seeds)}
+        wanted = {"": not_so_clevr.cells(tasks=tasks, seeds=self.seeds)}
         if "detection" in self.tasks:
-            todo[folder / "detection"] = scattered_digits.cells(seeds=self.seeds)
-        if not self.list:
-            for where, cells in todo.items():
-                work(cells, where, runs, workers=self.workers, quick=self.quick)
-        _print_missing(todo, named=self.list)
+            wanted["detection"] = scattered_digits.cells(seeds=self.seeds)
+        _run_missing(self, "coordconv", wanted)
 
 
 Column = Literal["none", "R", "RTS", "P", "E", "clutter", "crop"]
@@ -340,15 +330,11 @@ class CoordconvStn:
     def run(self) -> None:
         """Run what is missing, or list it."""
         from stn_tutorial.experiments.coordconv_stn import cells
-        from stn_tutorial.experiments.sharing import work
 
-        runs, folder = _folders("coordconv_stn", self.folder, self.quick, self.list)
         wanted = cells(
             columns=self.columns, arrangements=self.arrangements, seeds=self.seeds
         )
-        if not self.list:
-            work(wanted, folder, runs, workers=self.workers, quick=self.quick)
-        _print_missing({folder: wanted}, named=self.list)
+        _run_missing(self, "coordconv_stn", {"": wanted})
 
 
 @dataclass
@@ -468,13 +454,21 @@ def _folders(
     return Path("runs") / name, given or Path("results") / name
 
 
-def _print_missing(todo: dict[Path, list], *, named: bool) -> None:
-    """Print how many results there are and how many not, and if wished, which not."""
+def _run_missing(
+    command: Clutter | Coordconv | CoordconvStn, name: str, wanted: dict[str, list]
+) -> None:
+    """Run what is missing of a table, or list it; the cells by the folder below its."""
     from stn_tutorial.experiments.results import is_done
+    from stn_tutorial.experiments.sharing import work
 
+    runs, folder = _folders(name, command.folder, command.quick, command.list)
+    todo = {folder / below: cells for below, cells in wanted.items()}
+    for where, cells in todo.items():
+        if not command.list:
+            work(cells, where, runs, workers=command.workers, quick=command.quick)
     every = [(where, cell) for where, cells in todo.items() for cell in cells]
     missing = [cell for where, cell in every if not is_done(where, cell)]
-    for cell in missing if named else ():
+    for cell in missing if command.list else ():
         print(f"missing: {cell.name}")
     print(f"{len(every) - len(missing)} done, {len(missing)} missing")
     for where, cells in todo.items():
