@@ -181,19 +181,20 @@ class Table:
     recipes: tuple[
         Literal[
             "paper",
-            "momentum",
+            "short",
+            "plain",
             "today",
-            "momentum-1",
-            "momentum-2",
-            "momentum-4",
-            "momentum-8",
-            "momentum-16",
-            "momentum-32",
+            "short-1",
+            "short-2",
+            "short-4",
+            "short-8",
+            "short-16",
+            "short-32",
         ],
         ...,
-    ] = ("paper", "momentum", "today")
-    """How to train: as the paper did; the same with momentum, in a tenth of the steps,
-    or in so many epochs; or as one would today."""
+    ] = ("paper", "short", "today")
+    """How to train: as the paper did; the same in a tenth of the steps, each ten times
+    as long, or in so many epochs; without momentum; or as one would today."""
     columns: tuple[Literal["R", "RTS", "P", "E", "clutter"], ...] = (
         *("R", "RTS", "P", "E", "clutter"),
     )

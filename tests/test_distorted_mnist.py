@@ -65,19 +65,21 @@ def test_the_table_has_the_papers_rows_and_columns_three_times_for_each_recipe()
         *("FCN", "CNN", "ST-FCN Aff", "ST-CNN Aff")
     }
     places = {(cell.column, cell.row) for cell in every}
-    theirs = cells(recipes=["paper", "momentum"])
+    theirs = cells(recipes=["paper", "short"])
     assert {(cell.column, cell.row) for cell in theirs} == places
     assert len(theirs) == len(every) + 3  # one network is trained both ways
     both = [cell for cell in theirs if (cell.column, cell.row) == ("R", "CNN")]
-    assert {cell.recipe for cell in both} == {"paper", "momentum"}
+    assert {cell.recipe for cell in both} == {"paper", "short"}
 
 
-def test_the_papers_recipe_has_its_steps_and_momentum_a_tenth_of_them():
-    paper, momentum = (RECIPES[name] for name in ("paper", "momentum"))
+def test_the_papers_recipe_has_its_steps_and_the_short_way_a_tenth_of_them():
+    paper, short = (RECIPES[name] for name in ("paper", "short"))
     assert paper.epochs * math.ceil(COPIES * 60_000 / paper.batch_size) == 150_000
-    steps = momentum.epochs * math.ceil(60_000 / momentum.batch_size)
+    steps = short.epochs * math.ceil(60_000 / short.batch_size)
     assert steps == pytest.approx(15_000, rel=0.005)
-    assert replace(momentum, epochs=paper.epochs, optimizer="sgd") == paper
+    assert short.lr == pytest.approx(10 * paper.lr)
+    assert replace(short, epochs=paper.epochs, lr=paper.lr) == paper
+    assert replace(RECIPES["plain"], optimizer="nesterov") == paper
 
 
 def test_a_part_of_the_table_can_be_asked_for():
@@ -113,7 +115,7 @@ def test_a_cell_that_the_table_lacks_is_refused(what):
 
 
 @pytest.mark.parametrize("column", COLUMNS)
-@pytest.mark.parametrize("recipe", ["paper", "momentum", "today"])
+@pytest.mark.parametrize("recipe", ["paper", "short", "today"])
 def test_models_of_a_column_have_the_same_number_of_parameters(recipe, column):
     budgets: dict[int, list[int]] = {}
     for cell in cells(recipes=[recipe], columns=[column], seeds=[0]):
@@ -126,7 +128,7 @@ def test_models_of_a_column_have_the_same_number_of_parameters(recipe, column):
 
 
 def test_the_papers_networks_are_as_wide_as_its_appendix_says():
-    for cell in cells(recipes=["paper", "momentum"], seeds=[0]):
+    for cell in cells(recipes=["paper", "short"], seeds=[0]):
         model = make_model(cell.config())
         classifier = getattr(model, "classifier", model)
         kind = nn.Linear if "FCN" in cell.row else nn.Conv2d
@@ -141,7 +143,7 @@ def test_the_papers_networks_are_as_wide_as_its_appendix_says():
 
 def test_recipes_differ_as_they_say():
     place = "RTS", "ST-CNN Aff", 2
-    theirs, today = (Cell(name, *place).config() for name in ("momentum", "today"))
+    theirs, today = (Cell(name, *place).config() for name in ("short", "today"))
     assert theirs.recipe.optimizer == "nesterov" and theirs.recipe.schedule == "step"
     assert today.recipe.optimizer == "adamw" and today.recipe.schedule == "one-cycle"
     assert theirs.recipe.seed == today.recipe.seed == 2
@@ -165,7 +167,7 @@ def test_what_the_paper_pools_comes_out_at_half_the_size():
         ("ST-FCN Aff", "clutter", (60, 30)),
         ("ST-CNN Aff", "clutter", (60, 30)),
     ]:
-        recipe = "paper" if "FCN" in row else "momentum"
+        recipe = "paper" if "FCN" in row else "short"
         model = make_model(Cell(recipe, column, row).config())
         out = model.transformer(torch.zeros(2, 1, sizes[0], sizes[0]))
         assert out.shape[-1] == sizes[0]
@@ -206,7 +208,7 @@ def test_options_of_the_cells_are_in_their_results(tmp_path, monkeypatch):
 def test_a_miniature_of_every_row_and_column(tmp_path, capsys):
     columns = "R", "RTS", "clutter", "P", "E", "clutter", "R", "RTS"
     few = [
-        Cell("today" if k % 2 else "momentum" if "CNN" in row else "paper", column, row)
+        Cell("today" if k % 2 else "short" if "CNN" in row else "paper", column, row)
         for k, (column, row) in enumerate(zip(columns, ROWS, strict=True))
     ]
     assert {cell.column for cell in few} == set(COLUMNS)
@@ -274,7 +276,7 @@ def made_up() -> dict[Cell, dict]:
         for seed, error in enumerate((0.5, 0.7, 0.6))
     }
     found[Cell("today", "clutter", "CNN")] = {"test_error": 4.0}
-    found[Cell("momentum", "RTS", "ST-CNN Aff")] = {"test_error": 9.0}
+    found[Cell("short", "RTS", "ST-CNN Aff")] = {"test_error": 9.0}
     return found
 
 
@@ -313,28 +315,32 @@ def test_places_that_the_paper_lacks_stay_empty():
 def test_the_network_that_was_trained_both_ways_stands_in_the_table_once():
     both = {Cell(name, "R", "CNN"): {"test_error": e} for name, e in TWO_WAYS.items()}
     both[FCN] = {"test_error": 2.0}
-    assert errors(both, "paper", "R", "CNN") == [TWO_WAYS["momentum"]]
+    assert errors(both, "paper", "R", "CNN") == [TWO_WAYS["short"]]
     assert errors(both, "paper", "R", "FCN") == [2.0]
     (line,) = shortcut(both).splitlines()[2:]
-    assert line == "| CNN | R | 0 | 1.30 | 1.25 |"
+    assert line.startswith("| CNN | R | 0 | 1.30 | a tenth of the steps")
+    assert line.endswith("| 1.25 |")
+    plain = {FCN: {"test_error": 2.0}, Cell("plain", "R", "FCN"): {"test_error": 4.9}}
+    (line,) = shortcut(plain).splitlines()[2:]
+    assert line == "| FCN | R | 0 | 2.00 | without momentum | 4.90 |"
     assert shortcut({FCN: {"test_error": 2.0}}) == ""
 
 
-TWO_WAYS = {"paper": 1.3, "momentum": 1.25}
+TWO_WAYS = {"paper": 1.3, "short": 1.25}
 
 
 def test_the_learning_curve_counts_steps_as_many_of_the_papers():
     found = {
         Cell(name, "RTS", "CNN"): {"test_error": error}
-        for name, error in (("momentum", 1.0), ("momentum-2", 5.0))
+        for name, error in (("short", 1.0), ("short-2", 5.0))
     }
-    found[Cell("momentum-2", "RTS", "ST-CNN Aff")] = {"test_error": 3.0}
+    found[Cell("short-2", "RTS", "ST-CNN Aff")] = {"test_error": 3.0}
     lines = learning_curve(found).splitlines()[2:]
     assert lines == [
         "| 2 | 470 | 4,700 | 5.00 (1) | 3.00 (1) |",
         "| 64 | 15,040 | 150,400 | 1.00 (1) | – |",
     ]
-    assert learning_curve({Cell("momentum", "RTS", "CNN"): {"test_error": 1.0}}) == ""
+    assert learning_curve({Cell("short", "RTS", "CNN"): {"test_error": 1.0}}) == ""
     fig = draw_learning_curve(found)
     assert len(fig.axes[0].lines) == 4  # two networks, and the paper's two numbers
     plt.close(fig)
@@ -372,12 +378,12 @@ def test_the_command_runs_what_is_missing_and_lists_it(tmp_path, monkeypatch, ca
 
 def test_another_budget_is_kept_beside_the_table(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    part = "--recipes momentum --columns R --rows CNN --seeds 0".split()
+    part = "--recipes short --columns R --rows CNN --seeds 0".split()
     assert call("table", "--quick", "--budget", "60000", *part) == 0
     folder = tmp_path / "runs" / "quick" / "results"
     assert read_results(folder, Cell) == {}
     ((cell, result),) = at_other_budgets(folder)
-    assert cell == Cell("momentum", "R", "CNN", 0)
+    assert cell == Cell("short", "R", "CNN", 0)
     assert result["config"]["budget"] == 60_000
     assert result["parameters"] == pytest.approx(60_000, rel=0.05)
 

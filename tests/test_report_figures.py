@@ -48,7 +48,7 @@ def result(error: float, parameters: int = 150_000) -> dict:
 def measured() -> dict[Cell, dict]:
     found = {replace(RTS, seed=s): result(e) for s, e in enumerate((0.5, 0.7, 0.6))}
     found[Cell("today", "RTS", "CNN")] = result(1.2)
-    found[Cell("momentum", "RTS", "CNN")] = result(2.4)
+    found[Cell("short", "RTS", "CNN")] = result(2.4)
     found[Cell("today", "clutter", "CNN")] = result(4.0)
     return found
 

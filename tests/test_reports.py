@@ -93,7 +93,7 @@ def test_what_a_file_says_does_not_become_a_path(tmp_path, capsys):
     assert call("report", "--folder", str(inner), *figures) == 2
     out, err = capsys.readouterr()
     assert out == "" and source.name in err
-    assert "recipe must be 'paper', 'momentum'," in err and "got '../../evil'" in err
+    assert "recipe must be 'paper', 'short'," in err and "got '../../evil'" in err
     assert {path.name for path in tmp_path.rglob("*")} == {"a", "b", source.name}
 
 

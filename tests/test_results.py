@@ -61,7 +61,7 @@ DAMAGED = {
     "a number": (lambda raw: b"3", "the file must be an object, got int"),
 }
 WRONG = {
-    "cell.recipe": ("../../evil", "cell: recipe must be 'paper', 'momentum', 'today'"),
+    "cell.recipe": ("../../evil", "cell: recipe must be 'paper', 'short', 'plain'"),
     "cell.column": ("RST", "cell: column must be 'R'"),
     "cell.row": (["CNN"], "cell: row must be a str, got list"),
     "cell.seed": (-1, "cell: seed must be an integer >= 0"),

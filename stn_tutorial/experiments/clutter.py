@@ -46,7 +46,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "cnn-long": {"model": "modern", "epochs": 16},
     "crop-long": {**_CROP, "epochs": 16},
 }
-#: How an arm is run: on how many digits, for how many epochs, and judged on what.
+#: On how many digits an arm is run, for how many epochs, and on what it is judged.
 PHASES: dict[str, dict[str, int]] = {
     "search": {"limit": 20_000, "epochs": 8, "validation": 10_000},
     "final": {"limit": 0, "epochs": 24, "validation": 0},
