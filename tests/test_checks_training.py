@@ -25,13 +25,14 @@ def rotated(images, angle):
     return functional.grid_sample(images, grid, align_corners=False)
 
 
-class KnowsHalfACircle(nn.Module):
-    """Knows the test digits rotated by up to 90°, and names what is most alike."""
+class KnowsAQuarterCircle(nn.Module):
+    """Knows the test digits rotated by up to 45°, and names what is most alike."""
 
     def __init__(self):
         super().__init__()
-        angles = [math.radians(degrees) for degrees in range(-90, 91, 15)]
-        known = torch.cat([rotated(TEST.images, angle) for angle in angles]).flatten(1)
+        angles = [math.radians(degrees) for degrees in range(-45, 46, 15)]
+        images = functional.pad(TEST.images, (7, 7, 7, 7))
+        known = torch.cat([rotated(images, angle) for angle in angles]).flatten(1)
         self.known = functional.normalize(known, dim=1)
         self.labels = TEST.labels.repeat(len(angles))
 
@@ -45,7 +46,7 @@ class KnowsNothing(nn.Module):
         return torch.zeros(len(x), 10)
 
 
-def right_zoom(theta):
+def right_scale(theta):
     """The similarity whose matrix is closest, as a point (p, q) in the plane."""
     p, q = (theta[:, 0] + theta[:, 4]) / 2, (theta[:, 3] - theta[:, 1]) / 2
     return (p**2 + q**2).sqrt()
@@ -57,10 +58,10 @@ def right_row(first, second):
     return torch.einsum("nij,njk->nik", a, b)[:, :2]
 
 
-RIGHT = [(checks.scale_of, right_zoom), (checks.composed_thetas, right_row)]
+RIGHT = [(checks.scale_of, right_scale), (checks.composed_thetas, right_row)]
 WRONG = [
     (checks.scale_of, lambda theta: theta[:, 0]),
-    (checks.scale_of, lambda theta: 2 * right_zoom(theta)),
+    (checks.scale_of, lambda theta: 2 * right_scale(theta)),
     (
         checks.scale_of,
         lambda theta: theta.view(-1, 2, 3)[..., :2].det().abs().sqrt(),
@@ -70,8 +71,8 @@ WRONG = [
     (checks.composed_thetas, lambda first, second: first),
 ]
 CHOICES = [
-    (checks.sampled_with_the_truth, "turned twice as far"),
-    (checks.rotated_once, "training lower, test higher"),
+    (checks.sampled_with_the_truth, "distorted twice"),
+    (checks.distorted_once, "training lower, test higher"),
 ]
 
 
@@ -82,7 +83,7 @@ class TestAnswers(Answers):
 @pytest.mark.parametrize(
     ("model", "right"),
     [
-        (KnowsHalfACircle, "more than twice as high"),
+        (KnowsAQuarterCircle, "more than twice as high"),
         (KnowsNothing, "about the same"),
     ],
 )

@@ -5,8 +5,10 @@ from __future__ import annotations
 import doctest
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from stn_tutorial.experiments import (
@@ -15,7 +17,12 @@ from stn_tutorial.experiments import (
     results,
     scattered_digits,
 )
-from stn_tutorial.experiments.distorted_digits import RESULT, Config
+from stn_tutorial.experiments.distorted_digits import (
+    RESULT,
+    Config,
+    evaluate,
+    load_model,
+)
 from stn_tutorial.experiments.distorted_mnist import RECIPES, Cell
 from stn_tutorial.experiments.results import (
     is_done,
@@ -207,8 +214,7 @@ def runs(folder: str, model: str) -> list[dict]:
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.relative_to(RESULTS).as_posix())
 def test_a_result_tells_how_it_was_made(path):
     result = read(path)
-    config = result["config"]
-    config = Config(**{**config, "recipe": Recipe(**config["recipe"])})
+    config = configured(result)
     assert len(result["history"]) == config.recipe.epochs
     assert result["test_error"] == result["history"][-1]["test_error"]
     held_out = config.validation
@@ -218,27 +224,70 @@ def test_a_result_tells_how_it_was_made(path):
     assert {"device", "versions", "finished", "parameters"} <= result.keys()
 
 
+def configured(run: dict) -> Config:
+    """The configuration of a run, with what has been given a default since."""
+    return Config(**{**run["config"], "recipe": Recipe(**run["config"]["recipe"])})
+
+
 def rates(run: dict) -> tuple[float, float]:
     recipe = run["config"]["recipe"]
     return recipe["lr"], recipe["localization_lr_ratio"]
 
 
+CHAPTER = RESULTS.parent / "notebooks" / "06_train_a_spatial_transformer.ipynb"
+
+
+@pytest.fixture(scope="module")
+def taught() -> dict[str, Config]:
+    """The configurations that the chapter trains, by its own code."""
+    cells = [c.source for c in nbformat.read(CHAPTER, as_version=4).cells]
+    (source,) = [source for source in cells if "\nconfigs = {" in source]
+    names = {"Config": Config, "Recipe": Recipe}
+    exec(source, names)
+    return names["configs"]
+
+
 @pytest.mark.parametrize("model", ["cnn", "st-cnn"])
-def test_learning_rates_were_chosen_on_held_out_training_digits(model):
-    tried, final = runs("rts/validation", model), runs("rts", model)
-    assert all(run["config"]["validation"] for run in tried)
+def test_learning_rates_of_the_chapter_were_chosen_on_held_out_digits(model, taught):
+    tried = runs("rts/validation", model)
     best = min(tried, key=lambda run: run["test_error"])
-    assert {rates(run) for run in final} == {rates(best)}
-    learning_rates = sorted({rates(run)[0] for run in tried})
-    assert learning_rates[0] < rates(best)[0] < learning_rates[-1]
+    (held_out,) = {run["config"]["validation"] for run in tried}
+    assert held_out == 10_000
+    recipe = replace(taught[model].recipe, seed=best["config"]["recipe"]["seed"])
+    chosen = replace(taught[model], validation=held_out, data="mnist", recipe=recipe)
+    assert configured(best) == chosen
+    tried_rates = {rates(run)[0] for run in tried}
+    assert min(tried_rates) < recipe.lr < max(tried_rates)
+    for run in tried:  # what was tried differs from it in nothing but the rates
+        lr, ratio = rates(run)
+        recipe = replace(chosen.recipe, lr=lr, localization_lr_ratio=ratio)
+        assert configured(run) == replace(chosen, recipe=recipe)
 
 
-def test_both_models_were_offered_the_same_learning_rates():
-    offered = [
-        {rates(run)[0] for run in runs("rts/validation", model)}
-        for model in ("cnn", "st-cnn")
-    ]
-    assert offered[0] == offered[1]
+def test_both_networks_of_the_chapter_were_offered_as_many_trials():
+    counts = {m: len(runs("rts/validation", m)) for m in ("cnn", "st-cnn")}
+    assert counts["cnn"] == counts["st-cnn"] >= 8
+    assert sum(counts.values()) == len(list((RESULTS / "rts/validation").iterdir()))
+
+
+@pytest.mark.parametrize("model", ["cnn", "st-cnn"])
+def test_the_chapter_trains_the_first_of_the_runs_that_are_kept(model, taught):
+    config = replace(taught[model], data="mnist")
+    tried = {run["config"]["recipe"]["seed"] for run in runs("rts/validation", model)}
+    for seed in range(3):
+        run = read(RESULTS / "rts" / f"{model}-{seed}.json")
+        assert configured(run) == replace(
+            config, recipe=replace(config.recipe, seed=seed)
+        )
+        assert seed not in tried  # no seed is used to choose and to report
+    assert config.recipe.seed == 0
+
+
+def test_the_weights_of_the_chapter_are_of_the_run_that_is_kept(real_mnist):
+    kept = read(RESULTS / "rts" / "st-cnn-0.json")
+    config, model = load_model(RESULTS / "rts" / "st-cnn-0")
+    assert config == configured(kept)
+    assert evaluate(config, model) == pytest.approx(kept["test_error"], abs=0.05)
 
 
 @pytest.mark.parametrize(("name", "model"), [("today", "st-modern")])
@@ -256,13 +305,7 @@ def test_learning_rates_of_the_table_were_chosen_on_held_out_digits(name, model)
 
 def test_the_transformer_lowers_the_error_on_rts():
     plain, transformed = runs("rts", "cnn"), runs("rts", "st-cnn")
-    by_seed = [
-        {run["config"]["recipe"]["seed"]: run for run in model}
-        for model in (plain, transformed)
-    ]
-    assert set(by_seed[0]) == set(by_seed[1]) == {0, 1, 2}
-    for seed, run in by_seed[1].items():
-        assert len(run["history"]) <= 10
-        assert run["test_error"] < 1.5
-        assert run["test_error"] < by_seed[0][seed]["test_error"]
-        assert run["parameters"] == pytest.approx(by_seed[0][seed]["parameters"], 0.05)
+    assert len(plain) == len(transformed) == 3
+    errors = [[run["test_error"] for run in model] for model in (transformed, plain)]
+    assert max(errors[0]) < min(errors[1])  # the worst seed is better than the best
+    assert transformed[0]["parameters"] == pytest.approx(plain[0]["parameters"], 0.05)
