@@ -78,9 +78,11 @@ def test_the_papers_recipe_has_its_steps_and_the_short_way_a_tenth_of_them():
     steps = short.epochs * math.ceil(60_000 / short.batch_size)
     assert steps == pytest.approx(15_000, rel=0.005)
     assert short.lr == pytest.approx(10 * paper.lr)
-    assert replace(short, epochs=paper.epochs, lr=paper.lr) == paper
-    plain = replace(RECIPES["plain"], optimizer="nesterov")
-    assert replace(plain, localization_lr_ratio=paper.localization_lr_ratio) == paper
+    localization = short.lr * short.localization_lr_ratio
+    assert localization == pytest.approx(paper.lr * paper.localization_lr_ratio)
+    same = {"epochs": paper.epochs, "lr": paper.lr, "localization_lr_ratio": 1.0}
+    assert replace(short, **same) == paper
+    assert replace(RECIPES["plain"], optimizer="nesterov") == paper
 
 
 def test_a_part_of_the_table_can_be_asked_for():
