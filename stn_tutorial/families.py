@@ -624,8 +624,8 @@ def fit(
     Args:
         family: a family of matrices, or one with a method ``at`` and linear in its
             parameters, as `ThinPlateSpline` is.
-        points: ``(N, P, 2)`` normalized output points.
-        targets: ``(N, P, 2)`` normalized input points.
+        points: ``(N, P, 2)`` normalized output points, whatever the convention.
+        targets: ``(N, P, 2)`` normalized input points, of the same one.
         weights: ``(N, P)`` of the distances; without, all count alike.
 
     Returns:
