@@ -145,6 +145,7 @@ def test_what_deals_in_normalized_coordinates_takes_their_convention():
     """The promise of the page on notation."""
     either = {  # right in both conventions, and their docstrings say what they take
         "antialiasing.finer_grid",
+        "families.fit",
         "thin_plate_spline.ThinPlateSpline.at",
         "transformer.SpatialTransformer.grid",
     }
