@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import json
+from abc import ABC, abstractmethod
 from html import escape
 from importlib import resources
 from typing import Any, ClassVar
 
-import matplotlib.pyplot as plt
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from stn_tutorial._validate import check_tensor
+from stn_tutorial.course.player import _png
 
 __all__ = ["Explorable", "pack"]
 
 _FOLDER = resources.files("stn_tutorial.course.explore")
 
 
-class Explorable:
+class Explorable(ABC):
     """A figure that answers to the hand, shown as the value of a notebook cell.
 
     A subclass says which scripts it needs, and draws the picture that stands in its
@@ -45,9 +45,9 @@ class Explorable:
     alt: str
     hint: str
 
+    @abstractmethod
     def picture(self) -> Figure:
         """Draw what stands in the figure's place without scripts, and in print."""
-        raise NotImplementedError
 
     def __repr__(self) -> str:
         return f"{type(self).__name__} (a figure to take hold of, shown as HTML)"
@@ -57,7 +57,7 @@ class Explorable:
         payload = payload.replace("</", r"<\/")  # which would end the script
         digest = hashlib.sha256(payload.encode()).hexdigest()
         name = f"stn-{self.name}-{digest[:8]}"
-        still = base64.b64encode(_png(self.picture())).decode()
+        still = base64.b64encode(_png(self.picture(), dpi=100)).decode()
         scripts = "\n".join(map(_file, (f"{n}.js" for n in (*self.needs, self.name))))
         start = f"stn.start({json.dumps(self.name)}, {json.dumps(name)}, {payload});"
         return (
@@ -100,11 +100,3 @@ def pack(image: Tensor) -> dict[str, Any]:
 
 def _file(name: str) -> str:
     return _FOLDER.joinpath(name).read_text(encoding="utf-8")
-
-
-def _png(figure: Figure) -> bytes:
-    """Draw a figure, close it, and return its picture, the same bytes each time."""
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=100, metadata={"Software": None})
-    plt.close(figure)
-    return file.getvalue()
