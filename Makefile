@@ -27,9 +27,10 @@ bench: $(READY)  ## print the benchmark ratios
 lint: $(READY)  ## check style, format, spelling and the method's types
 	$(VENV) tools/run_tests.py --force lint
 
-format: $(READY)  ## fix style and format with ruff
+format: $(READY)  ## fix style and format
 	$(VENV) -m ruff check --fix .
 	$(VENV) -m ruff format .
+	$(VENV) tools/check_scripts.py --fix
 
 figures: $(READY)  ## draw the figures of the pages and the logo
 	$(VENV) tools/draw_figures.py
@@ -58,7 +59,7 @@ help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sort | sed -E 's/:.*##/\t/' | expand -t 12
 
 # The marker is written last, so that a half-finished installation is not taken for one.
-$(READY): requirements.txt pyproject.toml
+$(READY): requirements.txt pyproject.toml package-lock.json
 	rm -f $@
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	    || { echo "The book needs Python 3.11 or newer; try make PYTHON=python3.12"; exit 1; }
@@ -67,4 +68,6 @@ $(READY): requirements.txt pyproject.toml
 	$(VENV) -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	$(VENV) -m pip install --quiet --disable-pip-version-check --no-deps \
 	    --no-build-isolation --editable .
+	.venv/bin/npm ci --silent --no-audit --no-fund \
+	    || echo "No packages for the pages' scripts could be had: the book comes without them."
 	touch $@

@@ -4,6 +4,8 @@
 `chapter-path` makes the cards of the landing page: number, title, minutes, first
 objective. `package-reference` documents every module of a package. All three read what
 they tell about, so none can fall behind it.
+
+Of the scripts that several figures of a page bring with them, one copy is kept.
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ from stn_tutorial import __version__
 MINUTES = re.compile(r"^\*\*Time[:.]?\*\*[:.]?\s*(?:about )?(\d+)", re.MULTILINE)
 # The first item of the list of objectives, with its continuation lines.
 GOAL = re.compile(r"\*\*You will\W*\*\*\W*?\s*[-*\d.]*\s*(.+(?:\n[ \t]+\S.*)*)")
+# A script of a figure that answers to the hand, or its style.
+SCRIPT = re.compile(r'<(script|style) data-stn="([\w.]+)">.*?</\1>\n?', re.DOTALL)
 LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
 
 
@@ -159,8 +163,24 @@ def open_the_release(
                 button["url"] = button["url"].replace(f"/blob/{branch}/", release)
 
 
+def keep_scripts_once(
+    app: Sphinx, page: str, template: str, context: dict, doctree: nodes.document
+) -> None:
+    """Leave out of a page what an earlier figure of it has brought already."""
+    seen = set()
+
+    def first(match: re.Match[str]) -> str:
+        repeated = match[2] in seen
+        seen.add(match[2])
+        return "" if repeated else match[0]
+
+    if "body" in context:
+        context["body"] = SCRIPT.sub(first, context["body"])
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("config-inited", use_base_address)
+    app.connect("html-page-context", keep_scripts_once)
     app.connect("html-page-context", open_the_release, priority=900)
     app.add_directive("chapter-path", ChapterPath)
     app.add_directive("package-reference", PackageReference)

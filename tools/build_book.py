@@ -25,6 +25,7 @@ INPUTS = [
     "_toc.yml",
     "book",
     "notebooks",
+    "package-lock.json",
     "requirements.txt",
     "stn_tutorial",
     "tools/book_extension.py",

@@ -3,7 +3,8 @@
 A notebook is stale when its code, a module that it reaches, a pin of what it imports or
 a result that it reads changed since it ran. Several run at once, each in a kernel of
 its own. A cell that fails or writes to stderr fails the command, and nothing of that
-notebook is stored.
+notebook is stored. The scripts of explorables, which stand in the outputs as they stand
+in their files, are brought up to date without a run.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 import asyncio
 import json
 import os
+import re
 import sys
 import time
 from datetime import datetime, timezone
@@ -28,6 +30,9 @@ CELL_TIMEOUT = 3600  # seconds: against hanging, and not against slow machines
 # What editors and runs leave in a cell's metadata.
 VOLATILE = {"ExecuteTime", "collapsed", "execution", "id", "outputId", "scrolled"}
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+# A script of an explorable, or its style, as it stands in an output.
+SCRIPT = re.compile(r'(<(script|style) data-stn="([\w.]+)">).*?(</\2>)', re.DOTALL)
+SCRIPTS = stamps.ROOT / "stn_tutorial" / "course" / "explore"
 # Asked of the kernel after the last cell: what the chapter's cells really ran on.
 DESCRIBE_RUN = """
 import json, platform, torch
@@ -90,9 +95,7 @@ async def execute(path: Path, progress: tqdm) -> None:
         },
     }
     nbformat.validate(notebook)
-    part = path.with_suffix(".part")
-    nbformat.write(notebook, part)
-    os.replace(part, path)
+    store(notebook, path)
 
 
 def clean_before(notebook: nbformat.NotebookNode) -> None:
@@ -121,6 +124,39 @@ def clean_after(notebook: nbformat.NotebookNode, name: str) -> None:
                 kept.append(output)
         if cell.cell_type == "code":
             cell.outputs = kept
+
+
+def with_present_scripts(html: str) -> str:
+    """Return an output with the scripts of explorables as their files have them now."""
+
+    def present(match: re.Match[str]) -> str:
+        opening, _, name, closing = match.groups()
+        path = SCRIPTS / name
+        text = path.read_text(encoding="utf-8") if path.is_file() else match[0]
+        return f"{opening}{text}{closing}"
+
+    return SCRIPT.sub(present, html)
+
+
+def refresh_scripts(path: Path) -> bool:
+    """Bring a notebook's scripts up to date; say whether any was behind."""
+    notebook = nbformat.read(path, as_version=4)
+    behind = False
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            html = output.get("data", {}).get("text/html", "")
+            if "data-stn=" in html and (now := with_present_scripts(html)) != html:
+                output.data["text/html"], behind = now, True
+    if behind:
+        store(notebook, path)
+    return behind
+
+
+def store(notebook: nbformat.NotebookNode, path: Path) -> None:
+    """Write a notebook, whole or not at all."""
+    part = path.with_suffix(".part")
+    nbformat.write(notebook, part)
+    os.replace(part, path)
 
 
 async def execute_all(paths: list[Path], jobs: int) -> list[str]:
@@ -155,9 +191,11 @@ def main() -> int:
     stale = []
     for path in chosen:
         state = stamps.freshness(nbformat.read(path, as_version=4))
-        print(f"{path.name}: {state}", flush=True)
         if options.force or state != "fresh":
             stale.append(path)
+        elif refresh_scripts(path):
+            state += ", its scripts brought up to date"
+        print(f"{path.name}: {state}", flush=True)
     processes.share_cores(options.jobs)
     errors = asyncio.run(execute_all(stale, options.jobs)) if stale else []
     for error in errors:

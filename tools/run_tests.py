@@ -32,6 +32,7 @@ STAGES = {
             ["-m", "ruff", "format", "--check", "."],
             ["-m", "codespell_lib"],
             ["-m", "mypy"],
+            ["tools/check_scripts.py"],
         ],
     ),
     "unit": (

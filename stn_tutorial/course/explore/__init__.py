@@ -2,9 +2,11 @@
 
 Each is a class and a JavaScript file. What it shows is part of the page: the scripts
 are classic ones, the data stand in them, and nothing is fetched. Where scripts are off,
-and in print, a picture stands in its place.
+and in print, a picture stands in its place. In a live notebook the same file is a
+widget, whose state Python reads and writes.
 """
 
+from stn_tutorial.course.explore._figure import Explorable, State, pack
 from stn_tutorial.course.explore.window import Window
 
-__all__ = ["Window"]
+__all__ = ["Explorable", "State", "Window", "pack"]

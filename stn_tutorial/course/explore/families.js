@@ -16,10 +16,7 @@
   const through = (m, x, y) => {
     const below = m[6] * x + m[7] * y + m[8];
     if (!(below > 1e-6)) return [Infinity, Infinity];
-    return [
-      (m[0] * x + m[1] * y + m[2]) / below,
-      (m[3] * x + m[4] * y + m[5]) / below,
-    ];
+    return [(m[0] * x + m[1] * y + m[2]) / below, (m[3] * x + m[4] * y + m[5]) / below];
   };
 
   /**

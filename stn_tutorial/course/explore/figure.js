@@ -1,20 +1,28 @@
-// What all figures that answer to the hand share: starting, painting, and handles that
-// are dragged by mouse, pen and finger and moved by the arrow keys.
+// What makes a figure of its parts: its state, its start on a page or in a live notebook,
+// and what stands under each. Needs drawing.js and input.js.
 
 (() => {
   const stn = (globalThis.stn = globalThis.stn || {});
 
+  /**
+   * What a figure shows, as named values; whoever listens is told of a change.
+   * @typedef {{
+   *   get: (name: string) => any,
+   *   set: (changes: Object<string, any>) => void,
+   *   all: () => Object<string, any>,
+   *   onChange: (listener: () => void) => void,
+   * }} Model
+   */
+
   /** By name, what makes a figure: (root, model, data) => undefined. */
   stn.figures = stn.figures || {};
 
-  /**
-   * What a figure shows, as named values; whoever listens is told of a change.
-   * @param {Object<string, any>} state
-   */
-  stn.makeModel = (state) => {
+  /** A state of the page's own. */
+  stn.pageModel = (state) => {
     const listeners = [];
     return {
       get: (name) => state[name],
+      all: () => ({ ...state }),
       set: (changes) => {
         Object.assign(state, changes);
         listeners.forEach((listener) => listener());
@@ -22,6 +30,17 @@
       onChange: (listener) => listeners.push(listener),
     };
   };
+
+  /** A state that a kernel shares. */
+  stn.widgetModel = (widget) => ({
+    get: (name) => widget.get("state")[name],
+    all: () => ({ ...widget.get("state") }),
+    set: (changes) => {
+      widget.set("state", { ...widget.get("state"), ...changes });
+      widget.save_changes();
+    },
+    onChange: (listener) => widget.on("change:state", listener),
+  });
 
   /**
    * Bring the figures of an id to life, each once.
@@ -33,109 +52,86 @@
     document.querySelectorAll(`[id="${id}"]:not([data-ready])`).forEach((root) => {
       root.dataset.ready = "yes";
       const live = root.querySelector(".stn-live");
-      stn.figures[name](live, stn.makeModel({ ...state }), data);
+      live.model = stn.pageModel({ ...state }); // for who looks in the console
+      stn.figures[name](live, live.model, data);
       root.querySelector(".stn-still").hidden = true;
       live.hidden = false;
     });
   };
 
   /**
-   * Make an element with attributes and children.
-   * @param {string} tag
-   * @param {Object<string, any>} [attributes]
-   * @param {...(Node | string)} children
+   * Show a figure in the output of a live notebook.
+   * @param {string} name of the kind of figure
+   * @param {any} widget anywidget's model
+   * @param {HTMLElement} el
    */
-  stn.element = (tag, attributes = {}, ...children) => {
-    const svg = ["svg", "path", "circle", "g"].includes(tag);
-    const made = svg
-      ? document.createElementNS("http://www.w3.org/2000/svg", tag)
-      : document.createElement(tag);
-    for (const [name, value] of Object.entries(attributes)) {
-      made.setAttribute(name, value);
-    }
-    made.append(...children);
-    return made;
+  stn.show = (name, widget, el) => {
+    const live = stn.element("div", { class: "stn-live" });
+    const hint = stn.element("figcaption", {}, widget.get("hint"));
+    el.append(stn.element("figure", { class: "stn-explore" }, live, hint));
+    stn.figures[name](live, stn.widgetModel(widget), widget.get("data"));
   };
 
   /**
-   * An image that came as base64, one byte a pixel.
-   * @param {{width: number, height: number, bytes: string}} packed
+   * Put a figure together: what it shows, its controls with a reset, its state as a line
+   * of Python, and a sentence on what is seen. Escape resets as well.
+   * @param {HTMLElement} root
+   * @param {Model} model
+   * @param {{
+   *   body: HTMLElement[],
+   *   controls?: any[],
+   *   handles?: any[],
+   *   draw?: () => void,
+   *   code: () => string,
+   *   status: () => string,
+   *   rest?: Object<string, any>,
+   * }} figure `controls` stand under the body, `handles` are in it already; `rest` is the
+   *   state after a reset, by default the one of the beginning
    */
-  stn.unpack = ({ width, height, bytes }) => {
-    const text = atob(bytes);
-    const pixels = new Float32Array(text.length);
-    for (let k = 0; k < text.length; k++) pixels[k] = text.charCodeAt(k) / 255;
-    return { width, height, pixels };
-  };
-
-  /** Paint a picture with values from 0 to 1 on a canvas of its size, in grey. */
-  stn.paint = (canvas, { width, height, pixels }) => {
-    canvas.width = width;
-    canvas.height = height;
-    const context = canvas.getContext("2d");
-    const image = context.createImageData(width, height);
-    for (let k = 0; k < pixels.length; k++) {
-      const value = 255 * pixels[k];
-      image.data.set([value, value, value, 255], 4 * k);
-    }
-    context.putImageData(image, 0, 0);
-  };
-
-  /** A number with two digits behind the point, and a true minus. */
-  stn.number = (value) => {
-    const text = (Math.abs(value) < 0.005 ? 0 : value).toFixed(2);
-    return text.replace("-", "\u2212");
-  };
-
-  /**
-   * A handle on a panel: a button that is dragged, or moved by the arrow keys (with
-   * Shift in fine steps).
-   * @param {HTMLElement} panel its coordinates run from -reach to reach in both axes
-   * @param {number} reach
-   * @param {string} label for screen readers
-   * @param {{get: () => [number, number], move: (x: number, y: number) => void}} place
-   * @returns {{element: HTMLElement, update: () => void}}
-   */
-  stn.handle = (panel, reach, label, { get, move }) => {
-    const button = stn.element("button", { type: "button", class: "stn-handle" });
+  stn.compose = (root, model, figure) => {
+    const { body, controls = [], handles = [], draw = () => {} } = figure;
+    const rest = structuredClone(figure.rest || model.all());
+    const restart = () => model.set(structuredClone(rest));
+    const reset = stn.button("Reset", restart);
+    const line = stn.element("code");
+    const copy = stn.button("Copy", () => {
+      navigator.clipboard?.writeText(line.textContent).then(
+        () => (copy.element.textContent = "Copied"),
+        () => getSelection()?.selectAllChildren(line),
+      );
+    });
+    const status = stn.element("output", { class: "stn-status", "aria-live": "polite" });
+    root.append(
+      ...body,
+      stn.element(
+        "div",
+        { class: "stn-controls" },
+        ...controls.map((control) => control.element),
+        reset.element,
+      ),
+      status,
+      stn.element(
+        "div",
+        { class: "stn-code" },
+        stn.element("pre", {}, line),
+        copy.element,
+      ),
+    );
+    root.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") restart();
+    });
     const update = () => {
-      const [x, y] = get();
-      button.style.left = `${50 + (50 * x) / reach}%`;
-      button.style.top = `${50 + (50 * y) / reach}%`;
-      button.setAttribute("aria-label", `${label}: x ${stn.number(x)}, y ${stn.number(y)}`);
+      draw();
+      [...handles, ...controls].forEach((part) => part.update());
+      line.textContent = figure.code();
+      copy.element.textContent = "Copy";
+      status.textContent = figure.status();
     };
-    let offset = null;
-    const at = (event) => {
-      const box = panel.getBoundingClientRect();
-      const x = reach * ((2 * (event.clientX - box.left)) / box.width - 1);
-      const y = reach * ((2 * (event.clientY - box.top)) / box.height - 1);
-      return [x, y];
-    };
-    button.addEventListener("pointerdown", (event) => {
-      const [x, y] = at(event);
-      const [left, top] = get();
-      offset = [left - x, top - y]; // so that it does not jump to the pointer
-      button.setPointerCapture(event.pointerId);
-    });
-    button.addEventListener("pointermove", (event) => {
-      if (!offset) return;
-      const [x, y] = at(event);
-      move(x + offset[0], y + offset[1]);
-    });
-    const release = () => (offset = null);
-    button.addEventListener("pointerup", release);
-    button.addEventListener("pointercancel", release);
-    button.addEventListener("keydown", (event) => {
-      const steps = { ArrowLeft: [-1, 0], ArrowRight: [1, 0] };
-      Object.assign(steps, { ArrowUp: [0, -1], ArrowDown: [0, 1] });
-      const step = steps[event.key];
-      if (!step) return;
-      event.preventDefault(); // the page does not scroll along
-      const length = event.shiftKey ? 0.01 : 0.05;
-      const [x, y] = get();
-      move(x + length * step[0], y + length * step[1]);
-    });
-    panel.append(button);
-    return { element: button, update };
+    model.onChange(update);
+    update();
   };
+
+  /** Panels side by side, one below the other where the page is narrow. */
+  stn.panels = (...panels) =>
+    stn.element("div", { class: "stn-panels" }, ...panels.map((panel) => panel.element));
 })();

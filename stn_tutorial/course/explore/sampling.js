@@ -63,8 +63,7 @@
       column = moved(column, image.width, padding, alignCorners);
       row = moved(row, image.height, padding, alignCorners);
     }
-    const inside =
-      column >= 0 && column < image.width && row >= 0 && row < image.height;
+    const inside = column >= 0 && column < image.width && row >= 0 && row < image.height;
     return inside ? image.pixels[row * image.width + column] : null;
   };
 

@@ -10,13 +10,20 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from stn_tutorial import warp
-from stn_tutorial.course.explore._figure import Explorable, pack
+from stn_tutorial.course.explore._figure import Explorable, State, pack
 from stn_tutorial.course.plotting import COLORS
 
 __all__ = ["Window"]
 
 #: Where the frame begins: rotated, smaller, and off the middle.
 START = (0.5, -0.26, -0.1, 0.26, 0.5, 0.15)
+
+
+def _six_numbers(theta: Tensor | Sequence[float]) -> list[float]:
+    params = torch.as_tensor(theta, dtype=torch.float64).detach().flatten()
+    if params.shape != (6,) or not params.isfinite().all():
+        raise ValueError(f"theta must be six finite numbers, got {theta}")
+    return params.tolist()
 
 
 class Window(Explorable):
@@ -26,28 +33,33 @@ class Window(Explorable):
     theta's third column, and the ways from there to its right and to its lower edge are
     the first and the second. Handles and numbers move each other.
 
-    >>> Window(torch.rand(28, 28))
-    Window (a figure to take hold of, shown as HTML)
+    >>> window = Window(torch.rand(28, 28), [0.5, 0, 0, 0, 0.5, 0])
+    >>> window.theta
+    tensor([[0.5000, 0.0000, 0.0000],
+            [0.0000, 0.5000, 0.0000]])
 
     Args:
         image: ``(H, W)`` in [0, 1], square.
         theta: six numbers, where the frame begins: normalized output to input.
+
+    Attributes:
+        theta: ``(2, 3)``, where the frame is.
+        grid: whether the sampling grid is shown.
 
     Raises:
         ValueError: if the image is not square, or theta not six finite numbers.
     """
 
     name = "window"
+    theta = State(_six_numbers, lambda theta: torch.tensor(theta).view(2, 3))
+    grid = State(bool)
 
-    def __init__(self, image: Tensor, theta: Sequence[float] = START) -> None:
+    def __init__(self, image: Tensor, theta: Tensor | Sequence[float] = START) -> None:
         self.data = {"image": pack(image)}
         if image.shape[0] != image.shape[1]:
             raise ValueError(f"image must be square, got {tuple(image.shape)}")
-        params = torch.tensor([float(value) for value in theta])
-        if params.shape != (6,) or not params.isfinite().all():
-            raise ValueError(f"theta must be six finite numbers, got {theta}")
-        self.image, self.params = image.detach().float().cpu(), params
-        self.state = {"theta": params.tolist(), "grid": False}
+        self.image = image.detach().float().cpu()
+        self.state = {"theta": _six_numbers(theta), "grid": False}
         self.alt = (
             "Left, an image with a rotated frame over it, whose upper edge is thick; "
             "right, what the frame holds, upright and enlarged"
@@ -61,7 +73,7 @@ class Window(Explorable):
     def picture(self) -> Figure:
         """Draw the image with the frame where it begins, and the output."""
         fig, (left, right) = plt.subplots(1, 2, figsize=(6.4, 3.3))
-        matrix = self.params.view(2, 3)
+        matrix = self.theta
         corners = torch.tensor([[-1.0, -1], [1, -1], [1, 1], [-1, 1], [-1, -1]])
         frame = corners @ matrix[:, :2].T + matrix[:, 2]
         left.imshow(
@@ -69,7 +81,7 @@ class Window(Explorable):
         )
         left.plot(*frame.T.numpy(), color=COLORS["sample"])
         left.plot(*frame[:2].T.numpy(), color=COLORS["output"], linewidth=3)
-        seen = warp(self.image[None, None], self.params[None], (64, 64))[0, 0]
+        seen = warp(self.image[None, None], matrix[None], (64, 64))[0, 0]
         right.imshow(seen.numpy(), cmap="gray", vmin=0, vmax=1)
         for ax, title in ((left, "input, and the frame"), (right, "output")):
             ax.set_title(title)

@@ -1,0 +1,208 @@
+// Draw: elements, pictures, paths, and panels with coordinates of their own.
+
+(() => {
+  const stn = (globalThis.stn = globalThis.stn || {});
+
+  /**
+   * A part of a plane that a panel shows, in the panel's own units.
+   * @typedef {[left: number, top: number, right: number, bottom: number]} View
+   */
+
+  /**
+   * Make an element with attributes and children.
+   * @param {string} tag
+   * @param {Object<string, any>} [attributes]
+   * @param {...(Node | string)} children
+   * @returns {any}
+   */
+  stn.element = (tag, attributes = {}, ...children) => {
+    const made = ["svg", "path"].includes(tag)
+      ? document.createElementNS("http://www.w3.org/2000/svg", tag)
+      : document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) {
+      made.setAttribute(name, value);
+    }
+    made.append(...children);
+    return made;
+  };
+
+  /**
+   * An image that came as base64, one byte a pixel.
+   * @param {{width: number, height: number, bytes: string}} packed
+   */
+  stn.unpack = ({ width, height, bytes }) => {
+    const text = atob(bytes);
+    const pixels = new Float32Array(text.length);
+    for (let k = 0; k < text.length; k++) pixels[k] = text.charCodeAt(k) / 255;
+    return { width, height, pixels };
+  };
+
+  /**
+   * The colours of values: each takes a value to red, green and blue, from 0 to 255.
+   * `grey` is for values from 0 to 1; `signed` for -1 to 1, blue below and orange above.
+   */
+  stn.colours = {
+    grey: (value) => [255 * value, 255 * value, 255 * value],
+    signed: (value) => {
+      const far = Math.min(Math.abs(value), 1);
+      const end = value < 0 ? [0, 114, 178] : [213, 94, 0];
+      return end.map((channel) => 255 + far * (channel - 255));
+    },
+  };
+
+  /**
+   * Paint a picture on a canvas of its size.
+   * @param {HTMLCanvasElement} canvas
+   * @param {{width: number, height: number, pixels: ArrayLike<number>}} picture
+   * @param {(value: number) => number[]} [colour]
+   */
+  stn.paint = (canvas, { width, height, pixels }, colour = stn.colours.grey) => {
+    if (canvas.width !== width) canvas.width = width;
+    if (canvas.height !== height) canvas.height = height;
+    const context = canvas.getContext("2d");
+    const image = context.createImageData(width, height);
+    for (let k = 0; k < pixels.length; k++) {
+      const [red, green, blue] = colour(pixels[k]);
+      image.data[4 * k] = red;
+      image.data[4 * k + 1] = green;
+      image.data[4 * k + 2] = blue;
+      image.data[4 * k + 3] = 255;
+    }
+    context.putImageData(image, 0, 0);
+  };
+
+  /** A number with two digits behind the point, or as many as said, and a true minus. */
+  stn.number = (value, digits = 2) => stn.plain(value, digits).replace("-", "\u2212");
+
+  /** A number as code has it: the same, with a hyphen for a minus. */
+  stn.plain = (value, digits = 2) => {
+    const text = value.toFixed(digits);
+    return Number(text) === 0 ? text.replace("-", "") : text;
+  };
+
+  /**
+   * What an SVG path says for a line through points; a point that is not finite
+   * interrupts it.
+   * @param {number[][]} points
+   * @param {boolean} [close]
+   */
+  stn.path = (points, close = false) => {
+    let pen = "M";
+    let said = "";
+    for (const [x, y] of points) {
+      if (!Number.isFinite(x) || !Number.isFinite(y)) {
+        pen = "M";
+        continue;
+      }
+      said += `${pen}${x.toFixed(4)} ${y.toFixed(4)}`;
+      pen = "L";
+    }
+    return said + (close ? "Z" : "");
+  };
+
+  /** What an SVG path says for dots, which are as large as its stroke is wide. */
+  stn.dots = (points) =>
+    points
+      .filter(([x, y]) => Number.isFinite(x) && Number.isFinite(y))
+      .map(([x, y]) => `M${x.toFixed(4)} ${y.toFixed(4)}h0`)
+      .join("");
+
+  /**
+   * A panel: a box on the page that shows a part of a plane, with pictures and paths in
+   * its units. Strokes are as wide as the style sheet says, in pixels of the screen.
+   * @param {View} view
+   * @param {string} [caption] stands above it
+   */
+  stn.panel = ([left, top, right, bottom], caption) => {
+    const [width, height] = [right - left, bottom - top];
+    const svg = stn.element("svg", {
+      viewBox: `${left} ${top} ${width} ${height}`,
+      preserveAspectRatio: "none",
+      "aria-hidden": "true",
+    });
+    const box = stn.element("div", { class: "stn-panel" }, svg);
+    box.style.aspectRatio = `${Math.abs(width)} / ${Math.abs(height)}`;
+    const percent = (x, y) => [
+      `${(100 * (x - left)) / width}%`,
+      `${(100 * (y - top)) / height}%`,
+    ];
+    const element = stn.element("div", { class: "stn-figure-part" });
+    if (caption) element.append(stn.element("p", { class: "stn-caption" }, caption));
+    element.append(box);
+    return {
+      element,
+      box,
+      svg,
+      view: [left, top, right, bottom],
+
+      /** Put an element where a point of the plane is. */
+      put: (child, x, y) => {
+        [child.style.left, child.style.top] = percent(x, y);
+        if (child.parentNode !== box) box.append(child);
+        return child;
+      },
+
+      /** Where on the plane a pointer is. */
+      at: ({ clientX, clientY }) => {
+        const seen = box.getBoundingClientRect();
+        return [
+          left + (width * (clientX - seen.left)) / seen.width,
+          top + (height * (clientY - seen.top)) / seen.height,
+        ];
+      },
+
+      /** A canvas that covers a part of the plane; all of it by default. */
+      canvas: (x0 = left, y0 = top, x1 = right, y1 = bottom) => {
+        const canvas = stn.element("canvas", { class: "stn-picture" });
+        box.insertBefore(canvas, svg);
+        [canvas.style.left, canvas.style.top] = percent(x0, y0);
+        canvas.style.width = `${(100 * (x1 - x0)) / width}%`;
+        canvas.style.height = `${(100 * (y1 - y0)) / height}%`;
+        return canvas;
+      },
+
+      /** A path, to be given its `d` later, or now. */
+      path: (style, d = "") => {
+        const path = stn.element("path", { class: style, d });
+        svg.append(path);
+        return path;
+      },
+
+      /** Words with their middle at a point of the plane. */
+      text: (words, x, y, style = "") => {
+        const text = stn.element("span", { class: `stn-text ${style}` }, words);
+        [text.style.left, text.style.top] = percent(x, y);
+        box.append(text);
+        return text;
+      },
+    };
+  };
+
+  /**
+   * A panel with axes: x to the right and y up, with ticks and their numbers.
+   * @param {View} view as seen: left, upper, right, lower end
+   * @param {{x: string, y: string, xTicks: number[], yTicks: number[], ratio?: number,
+   *   caption?: string, digits?: number}} axes names of the axes, ticks, width over
+   *   height, and how many digits the numbers have
+   */
+  stn.axes = (view, { x, y, xTicks, yTicks, ratio = 1.6, caption, digits = 0 }) => {
+    const panel = stn.panel(view, caption);
+    const [left, top, right, bottom] = view;
+    panel.box.style.aspectRatio = `${ratio}`;
+    panel.element.classList.add("stn-axes");
+    const lines = [
+      ...xTicks.map((t) => `M${t} ${bottom}V${top}`),
+      ...yTicks.map((t) => `M${left} ${t}H${right}`),
+    ];
+    panel.path("stn-rule", lines.join(""));
+    for (const tick of xTicks) {
+      panel.text(stn.number(tick, digits), tick, bottom, "stn-tick-x");
+    }
+    for (const tick of yTicks) {
+      panel.text(stn.number(tick, digits), left, tick, "stn-tick-y");
+    }
+    panel.box.before(stn.element("p", { class: "stn-axis" }, y));
+    panel.element.append(stn.element("p", { class: "stn-axis stn-axis-x" }, x));
+    return panel;
+  };
+})();
