@@ -118,7 +118,7 @@ def one(name: str, digit: Tensor, drawn: dict[str, Any]) -> Tensor:
         ]
         return F.perspective(F.pad(digit, [margin]), start, end, BILINEAR)
     if name == "E":
-        grid = ELASTIC.grid(drawn["offsets"][None], (28, 28))
+        grid = ELASTIC.grid(drawn["offsets"][None], (28, 28)) / drawn["scale"]
         displacement = grid - base_grid((28, 28), device=digit.device)
         return F.elastic(digit, displacement, BILINEAR)
     x, y = drawn["shift_px"]

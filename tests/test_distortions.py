@@ -222,16 +222,19 @@ def test_p_is_the_perspective_view_of_opencv():
     assert compared > 40
 
 
-def test_e_without_offsets_is_the_identity(monkeypatch):
+def test_e_without_offsets_at_full_size_is_the_identity(monkeypatch):
     monkeypatch.setattr(
         module, "_normal", lambda n, sd, generator, *shape: torch.zeros(n, *shape)
+    )
+    monkeypatch.setattr(
+        module, "_uniform", lambda n, low, high, generator: torch.full((n,), high)
     )
     digits = noise(4)
     done = distort(digits, "E", seeded())
     torch.testing.assert_close(done.images, digits, rtol=0, atol=ROUNDING)
 
 
-def test_e_is_the_thin_plate_spline_of_scipy():
+def test_e_is_the_thin_plate_spline_of_scipy_of_a_shrunk_digit():
     digits = noise(6)
     done = distort(digits, "E", seeded(2))
     ends = np.linspace(-1, 1, 4)
@@ -241,7 +244,8 @@ def test_e_is_the_thin_plate_spline_of_scipy():
     for k in range(6):
         moved = points + done.truth["offsets"][k].double().numpy().reshape(16, 2)
         spline = RBFInterpolator(points, moved, kernel="thin_plate_spline")
-        x, y = ((spline(pixels) + 1) * 14 - 0.5).T.reshape(2, 28, 28)
+        at = spline(pixels) / float(done.truth["scale"][k])
+        x, y = ((at + 1) * 14 - 0.5).T.reshape(2, 28, 28)
         expected = sampled(digits[k, 0], x, y)
         np.testing.assert_allclose(done.images[k, 0], expected, rtol=0, atol=1e-4)
 
@@ -374,8 +378,10 @@ def test_p_scales_and_moves_corners_by_5_pixels():
     assert stats.kstest(moves / 5, "norm").pvalue > 1e-3
 
 
-def test_e_moves_16_points_by_1_5_pixels():
-    offsets = drawn("E")["offsets"]
+def test_e_scales_and_moves_16_points_by_1_5_pixels():
+    truth = drawn("E")
+    uniform(truth["scale"], 0.75, 1.0)
+    offsets = truth["offsets"]
     assert offsets.shape == (N, 32)
     pixels = offsets.double().flatten().numpy() * 28 / 2
     assert stats.kstest(pixels / 1.5, "norm").pvalue > 1e-3
@@ -394,14 +400,14 @@ DRAWN = {
     "R": {"angle": 1e-3},
     "RTS": {"angle": 1e-3, "scale": 1e-3, "shift_px": 1e-3},
     "P": {"scale": 1e-3, "corners_px": 0.3},
-    "E": {"offsets": 0.07},
+    "E": {"scale": 1e-3, "offsets": 0.09},
     "clutter": {"shift_px": 1.0},
 }
 DIGESTS = {
     "R": "a29624a97c5d572d",
     "RTS": "2b1a186928edb43c",
     "P": "c8dd37aa1cf390e8",
-    "E": "ad4f445e3719f7c5",
+    "E": "a41899daafeb2101",
     "clutter": "037edc33250b5605",
 }
 
