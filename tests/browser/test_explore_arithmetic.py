@@ -20,6 +20,7 @@ from stn_tutorial import (
     to_normalized,
     to_pixels,
 )
+from stn_tutorial.families import fit
 
 FOLDER = resources.files("stn_tutorial.course.explore")
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
@@ -130,6 +131,32 @@ def test_an_identity_reads_every_pixel_where_it_is(page, name):
     }}"""
     found = torch.tensor(page.evaluate(script, [flat(image)]))
     torch.testing.assert_close(found, image.flatten(), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_fit_is_the_packages(page, name):
+    family, _ = FAMILIES[name]
+    points = 1.8 * torch.rand(1, 40, 2, generator=draw(7)).double() - 0.9
+    targets = points + 0.2 * torch.randn(1, 40, 2, generator=draw(8)).double()
+    script = f"([points, targets]) => stn.fit({name}, points, targets)"
+    for count in (-(-family.n_params // 2), 40):  # as many as needed, and more
+        given = points[:, :count], targets[:, :count]
+        found = torch.tensor(page.evaluate(script, [p[0].tolist() for p in given]))
+        expected = fit(family, *given)[0]
+        torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_spline_at_points_that_it_knows_is_the_packages(page):
+    offsets = 0.3 * torch.randn(1, 24, generator=draw(1)).double()
+    points = 2 * torch.rand(30, 2, generator=draw(2)).double() - 1
+    script = """([points, params]) => {
+      const spline = stn.thinPlateSpline([3, 4], 0.1);
+      return [...stn.splineAt(spline, points)(params)];
+    }"""
+    given = [points.tolist(), offsets[0].tolist()]
+    found = torch.tensor(page.evaluate(script, given)).view(1, 30, 2)
+    expected = ThinPlateSpline((3, 4), stiffness=0.1).at(offsets, points)
+    torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-5)
 
 
 def test_pixels_and_normalized_coordinates_are_the_packages(page):

@@ -74,11 +74,46 @@
   };
 
   /**
+   * Solve a system with more equations than unknowns so that the squares of what is
+   * missing add up to least; `right` has several columns. The unknowns' columns are made
+   * perpendicular, one after the other.
+   */
+  const leastSquares = (system, right) => {
+    const columns = system[0].map((_, k) => system.map((row) => row[k]));
+    const sides = right[0].map((_, k) => right.map((row) => row[k]));
+    const n = columns.length;
+    const dot = (a, b) => a.reduce((sum, value, k) => sum + value * b[k], 0);
+    const triangle = columns.map(() => new Array(n).fill(0));
+    const known = columns.map(() => sides.map(() => 0));
+    columns.forEach((column, k) => {
+      const length = Math.sqrt(dot(column, column));
+      const unit = column.map((value) => value / length);
+      const without = (other) => {
+        const along = dot(unit, other);
+        for (let i = 0; i < unit.length; i++) other[i] -= along * unit[i];
+        return along;
+      };
+      triangle[k][k] = length;
+      for (let j = k + 1; j < n; j++) triangle[k][j] = without(columns[j]);
+      sides.forEach((side, j) => (known[k][j] = without(side)));
+    });
+    for (let k = n - 1; k >= 0; k--) {
+      for (let j = 0; j < sides.length; j++) {
+        for (let i = k + 1; i < n; i++) known[k][j] -= triangle[k][i] * known[i][j];
+        known[k][j] /= triangle[k][k];
+      }
+    }
+    return known;
+  };
+
+  /**
    * Thin plate splines on a lattice of control points, from corner to corner.
    * @param {[number, number]} size rows and columns of the lattice
    * @param {number} [stiffness] 0 passes through every control point
-   * @returns {Family & {points: [number, number][]}} parameters are the offsets of the
-   *   control points, x and y of each
+   * @returns {Family & {points: [number, number][],
+   *   shares: (x: number, y: number) => number[]}} parameters are the offsets of the
+   *   control points, x and y of each; `shares` says how much of each of them a point
+   *   moves by
    */
   stn.thinPlateSpline = ([rows, columns], stiffness = 0) => {
     const along = (k, n) => (n > 1 ? (2 * k) / (n - 1) - 1 : 0);
@@ -98,22 +133,94 @@
     }
     const unit = system.map((_, k) => points.map((_, i) => (i === k ? 1 : 0)));
     const weights = solve(system, unit);
+    const shares = (x, y) => {
+      const basis = [...points.map((p) => phi(distance(p, [x, y]))), 1, x, y];
+      const found = new Array(n).fill(0);
+      for (let k = 0; k < basis.length; k++) {
+        for (let i = 0; i < n; i++) found[i] += basis[k] * weights[k][i];
+      }
+      return found;
+    };
     return {
       points,
+      shares,
       identity: new Array(2 * n).fill(0),
       at: (params, x, y) => {
-        const bumps = points.map((p) => phi(distance(p, [x, y])));
-        const basis = [...bumps, 1, x, y];
         const moved = [x, y];
-        for (let i = 0; i < n; i++) {
-          let share = 0;
-          for (let k = 0; k < basis.length; k++) share += basis[k] * weights[k][i];
+        shares(x, y).forEach((share, i) => {
           moved[0] += share * params[2 * i];
           moved[1] += share * params[2 * i + 1];
-        }
+        });
         return /** @type {[number, number]} */ (moved);
       },
     };
+  };
+
+  /**
+   * A spline that knows some points well: what the control points' offsets make of them
+   * is computed once, and a warp of all of them is then a product.
+   * @param {ReturnType<typeof stn.thinPlateSpline>} spline
+   * @param {number[][]} points
+   * @returns {(params: number[]) => Float32Array} x and y of each point, warped
+   */
+  stn.splineAt = (spline, points) => {
+    const n = spline.points.length;
+    const shares = new Float32Array(points.length * n);
+    points.forEach(([x, y], k) => shares.set(spline.shares(x, y), k * n));
+    return (params) => {
+      const moved = new Float32Array(2 * points.length);
+      for (let k = 0; k < points.length; k++) {
+        let [x, y] = points[k];
+        for (let i = 0; i < n; i++) {
+          x += shares[k * n + i] * params[2 * i];
+          y += shares[k * n + i] * params[2 * i + 1];
+        }
+        moved[2 * k] = x;
+        moved[2 * k + 1] = y;
+      }
+      return moved;
+    };
+  };
+
+  /**
+   * The parameters of a family whose warp takes points nearest to their targets: what
+   * `stn_tutorial.families.fit` returns. (A projective warp is multiplied with its
+   * divisor, which weighs the distances.)
+   * @param {Family & {matrix?: (params: number[]) => number[],
+   *   shares?: (x: number, y: number) => number[]}} family
+   * @param {number[][]} points
+   * @param {number[][]} targets
+   */
+  stn.fit = (family, points, targets) => {
+    if (family.shares) {
+      const offsets = points.map(([x, y], k) => [targets[k][0] - x, targets[k][1] - y]);
+      return leastSquares(
+        points.map(([x, y]) => family.shares(x, y)),
+        offsets,
+      ).flat();
+    }
+    // The matrix is one without parameters, and a part for each of them.
+    const zeros = family.identity.map(() => 0);
+    const constant = family.matrix(zeros);
+    const parts = zeros.map((_, k) => {
+      const unit = family.matrix(zeros.map((_, i) => (i === k ? 1 : 0)));
+      return unit.map((entry, i) => entry - constant[i]);
+    });
+    const rows = [];
+    const right = [];
+    points.forEach(([x, y], k) => {
+      for (const axis of [0, 1]) {
+        // A row of the matrix, less the target times the last row.
+        const miss = (m) =>
+          m[3 * axis] * x +
+          m[3 * axis + 1] * y +
+          m[3 * axis + 2] -
+          targets[k][axis] * (m[6] * x + m[7] * y + m[8]);
+        rows.push(parts.map(miss));
+        right.push([-miss(constant)]);
+      }
+    });
+    return leastSquares(rows, right).flat();
   };
 
   /**

@@ -84,14 +84,15 @@
    *   draw?: () => void,
    *   code: () => string,
    *   status: () => string,
-   *   rest?: Object<string, any>,
+   *   rest?: Object<string, any> | (() => Object<string, any>),
    * }} figure `controls` stand under the body, `handles` are in it already; `rest` is the
-   *   state after a reset, by default the one of the beginning
+   *   state after a reset, by default the one of the beginning, or says what changes then
    */
   stn.compose = (root, model, figure) => {
     const { body, controls = [], handles = [], draw = () => {} } = figure;
-    const rest = structuredClone(figure.rest || model.all());
-    const restart = () => model.set(structuredClone(rest));
+    const rest = figure.rest || structuredClone(model.all());
+    const restart = () =>
+      model.set(structuredClone(typeof rest === "function" ? rest() : rest));
     const reset = stn.button("Reset", restart);
     const line = stn.element("code");
     const copy = stn.button("Copy", () => {
