@@ -108,6 +108,26 @@
       .join("");
 
   /**
+   * What an SVG path says for an arrow; nothing if it is shorter than its head, or not
+   * finite. Both axes of the panel must have the same unit.
+   * @param {number[]} from
+   * @param {number[]} to
+   * @param {number} head how long the head is
+   */
+  stn.arrow = ([x0, y0], [x1, y1], head) => {
+    const length = Math.hypot(x1 - x0, y1 - y0);
+    if (!(length > head)) return "";
+    const [x, y] = [(head * (x1 - x0)) / length, (head * (y1 - y0)) / length];
+    const wings = [-0.5, 0.5].map((side) => [x1 - x + side * y, y1 - y - side * x]);
+    return (
+      stn.path([
+        [x0, y0],
+        [x1, y1],
+      ]) + stn.path([wings[0], [x1, y1], wings[1]])
+    );
+  };
+
+  /**
    * A panel: a box on the page that shows a part of a plane, with pictures and paths in
    * its units. Strokes are as wide as the style sheet says, in pixels of the screen.
    * @param {View} view

@@ -23,8 +23,8 @@
    * @param {ReturnType<typeof stn.panel>} panel
    * @param {string} label for screen readers; where the handle is follows it
    * @param {{get: () => number[], move: (x: number, y: number) => void,
-   *   step?: number, style?: string, digits?: number}} place in the panel's units; it is
-   *   not left outside of the panel
+   *   step?: number | (() => number), style?: string, digits?: number}} place in the
+   *   panel's units; it is not left outside of the panel
    * @returns {Control}
    */
   stn.handle = (panel, label, { get, move, step = 0.05, style = "", digits = 2 }) => {
@@ -59,7 +59,8 @@
       const arrow = ARROWS[event.key];
       if (!arrow) return;
       event.preventDefault(); // the page does not scroll along
-      const length = event.shiftKey ? step / 5 : step;
+      const whole = typeof step === "function" ? step() : step;
+      const length = event.shiftKey ? whole / 5 : whole;
       const [x, y] = get();
       const down = bottom > top ? 1 : -1; // on axes, up is up
       go(x + length * arrow[0], y + down * length * arrow[1]);
@@ -141,10 +142,10 @@
    * A number that is typed; while it is none, nothing happens.
    * @param {string} label for screen readers
    * @param {{get: () => number, set: (value: number) => void, step?: number,
-   *   style?: string}} state
+   *   style?: string, digits?: number}} state
    * @returns {Control}
    */
-  stn.field = (label, { get, set, step = 0.05, style = "" }) => {
+  stn.field = (label, { get, set, step = 0.05, style = "", digits = 2 }) => {
     const input = stn.element("input", { type: "number", step, class: style });
     input.setAttribute("aria-label", label);
     input.addEventListener("input", () => {
@@ -152,7 +153,7 @@
       if (input.value !== "" && Number.isFinite(value)) set(value);
     });
     const update = () => {
-      if (input !== document.activeElement) input.value = stn.plain(get());
+      if (input !== document.activeElement) input.value = stn.plain(get(), digits);
     };
     return { element: input, update };
   };
