@@ -100,6 +100,26 @@ def test_reading_is_the_packages(page, interpolation, padding, fill, align_corne
         )
 
 
+@pytest.mark.parametrize("padding", ["zeros", "border"])
+def test_slopes_are_the_packages_on_kinks_as_well(page, padding):
+    image = picture(6, 9, 4).double()
+    points = 20 * torch.rand(80, 2, generator=draw(6), dtype=torch.float64) - 6
+    points[:30] = points[:30].round().clamp(-1, 5)  # inside the frame of padding
+    points[30:40, 0] = points[30:40, 0].round().clamp(-1, 5)
+    free = points.clone().requires_grad_()
+    grid = to_normalized(free, image.shape)[None, None]
+    read = sample(image[None, None], grid, padding=padding, backend="manual")
+    (slopes,) = torch.autograd.grad(read.sum(), free)
+    script = """([pixels, points, padding]) => {
+      const image = {width: 9, height: 6, pixels};
+      return points.map(([x, y]) => stn.slopesAt(image, x, y, padding));
+    }"""
+    given = [flat(image), points.tolist(), padding]
+    found = torch.tensor(page.evaluate(script, given), dtype=torch.float64)
+    expected = torch.cat([read.detach().flatten()[:, None], slopes], dim=1)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-9)
+
+
 @pytest.mark.parametrize("align_corners", [False, True])
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_grid_is_the_packages(page, name, align_corners):

@@ -51,7 +51,8 @@
   };
 
   /**
-   * Paint a picture on a canvas of its size.
+   * Paint a picture on a canvas of its size. A colour is red, green and blue, and if it
+   * lets something through, how much it covers, all from 0 to 255.
    * @param {HTMLCanvasElement} canvas
    * @param {{width: number, height: number, pixels: ArrayLike<number>}} picture
    * @param {(value: number) => number[]} [colour]
@@ -62,11 +63,11 @@
     const context = canvas.getContext("2d");
     const image = context.createImageData(width, height);
     for (let k = 0; k < pixels.length; k++) {
-      const [red, green, blue] = colour(pixels[k]);
+      const [red, green, blue, alpha = 255] = colour(pixels[k]);
       image.data[4 * k] = red;
       image.data[4 * k + 1] = green;
       image.data[4 * k + 2] = blue;
-      image.data[4 * k + 3] = 255;
+      image.data[4 * k + 3] = alpha;
     }
     context.putImageData(image, 0, 0);
   };

@@ -69,6 +69,18 @@
   };
 
   /**
+   * Let a press anywhere on a panel, beside its handles, choose a point.
+   * @param {ReturnType<typeof stn.panel>} panel
+   * @param {(x: number, y: number) => void} choose in the panel's units
+   */
+  stn.aim = (panel, choose) => {
+    panel.box.classList.add("stn-aim");
+    panel.box.addEventListener("click", (event) => {
+      if (!event.target.closest("button")) choose(...panel.at(event));
+    });
+  };
+
+  /**
    * A slider with its value beside it.
    * @param {string} label
    * @param {{min: number, max: number, step: number, get: () => number,

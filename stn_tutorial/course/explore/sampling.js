@@ -170,4 +170,35 @@
     }
     return sum;
   };
+
+  /**
+   * Read an image bilinearly at a point given in pixels, with the slopes of the reading;
+   * on a kink, those on the right and below.
+   * @param {Picture} image
+   * @param {number} x
+   * @param {number} y
+   * @param {"zeros" | "border"} [padding]
+   * @returns {[value: number, slopeX: number, slopeY: number]} slopes for each pixel
+   */
+  stn.slopesAt = ({ width, height, pixels }, x, y, padding = "zeros") => {
+    const i = Math.floor(x);
+    const j = Math.floor(y);
+    const a = x - i;
+    const b = y - j;
+    const nearest = (k, n) => (k < 0 ? 0 : k < n ? k : n - 1);
+    const at = (column, row) => {
+      const inX = nearest(column, width);
+      const inY = nearest(row, height);
+      const outside = inX !== column || inY !== row;
+      return outside && padding === "zeros" ? 0 : pixels[inY * width + inX];
+    };
+    const [nw, ne, sw, se] = [at(i, j), at(i + 1, j), at(i, j + 1), at(i + 1, j + 1)];
+    const top = (1 - a) * nw + a * ne;
+    const bottom = (1 - a) * sw + a * se;
+    // Beyond the border, and on it, a coordinate is moved, and passes nothing on.
+    const free = (k, n) => padding === "zeros" || (k > 0 && k < n - 1);
+    const across = free(x, width) ? (1 - b) * (ne - nw) + b * (se - sw) : 0;
+    const down = free(y, height) ? bottom - top : 0;
+    return [(1 - b) * top + b * bottom, across, down];
+  };
 })();
