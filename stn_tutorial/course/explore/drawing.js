@@ -16,7 +16,7 @@
    * @returns {any}
    */
   stn.element = (tag, attributes = {}, ...children) => {
-    const made = ["svg", "path"].includes(tag)
+    const made = ["svg", "g", "path"].includes(tag)
       ? document.createElementNS("http://www.w3.org/2000/svg", tag)
       : document.createElement(tag);
     for (const [name, value] of Object.entries(attributes)) {
@@ -137,10 +137,20 @@
   stn.panel = ([left, top, right, bottom], caption) => {
     const [width, height] = [right - left, bottom - top];
     const svg = stn.element("svg", {
-      viewBox: `${left} ${top} ${width} ${height}`,
+      viewBox: [
+        ...[Math.min(left, right), Math.min(top, bottom)],
+        ...[Math.abs(width), Math.abs(height)],
+      ].join(" "),
       preserveAspectRatio: "none",
       "aria-hidden": "true",
     });
+    // Where y increases upward, what is drawn is flipped; likewise x.
+    const drawing = stn.element("g", {
+      transform:
+        `matrix(${Math.sign(width)} 0 0 ${Math.sign(height)} ` +
+        `${width < 0 ? left + right : 0} ${height < 0 ? top + bottom : 0})`,
+    });
+    svg.append(drawing);
     const box = stn.element("div", { class: "stn-panel" }, svg);
     box.style.aspectRatio = `${Math.abs(width)} / ${Math.abs(height)}`;
     const percent = (x, y) => [
@@ -185,7 +195,7 @@
       /** A path, to be given its `d` later, or now. */
       path: (style, d = "") => {
         const path = stn.element("path", { class: style, d });
-        svg.append(path);
+        drawing.append(path);
         return path;
       },
 

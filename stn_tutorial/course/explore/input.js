@@ -23,11 +23,13 @@
    * @param {ReturnType<typeof stn.panel>} panel
    * @param {string} label for screen readers; where the handle is follows it
    * @param {{get: () => number[], move: (x: number, y: number) => void,
-   *   step?: number | (() => number), style?: string, digits?: number}} place in the
-   *   panel's units; it is not left outside of the panel
+   *   step?: number | (() => number), style?: string, digits?: number,
+   *   say?: (x: number, y: number) => string}} place in the panel's units; it is not left
+   *   outside of the panel. `say` tells where it is, by default x and y.
    * @returns {Control}
    */
-  stn.handle = (panel, label, { get, move, step = 0.05, style = "", digits = 2 }) => {
+  stn.handle = (panel, label, place) => {
+    const { get, move, step = 0.05, style = "", digits = 2, say } = place;
     const element = stn.element("button", { type: "button", class: "stn-handle" });
     if (style) element.classList.add(...style.split(" "));
     const [left, top, right, bottom] = panel.view;
@@ -37,7 +39,9 @@
     const update = () => {
       const [x, y] = get();
       panel.put(element, within(x, left, right), within(y, top, bottom));
-      const where = `x ${stn.number(x, digits)}, y ${stn.number(y, digits)}`;
+      const where = say
+        ? say(x, y)
+        : `x ${stn.number(x, digits)}, y ${stn.number(y, digits)}`;
       element.setAttribute("aria-label", `${label}: ${where}`);
     };
     let offset = null;
