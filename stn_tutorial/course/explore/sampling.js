@@ -50,8 +50,15 @@
     return start + length - Math.abs(along - length);
   };
 
-  /** Where a point outside of the image is read instead. */
-  const moved = (x, n, padding, alignCorners) => {
+  /**
+   * Where a point, or a pixel, outside of the image is read instead; one that is inside
+   * stays, and with zeros every one does.
+   * @param {number} x a pixel coordinate
+   * @param {number} n how many pixels the image is wide, or high
+   * @param {string} padding
+   * @param {boolean} [alignCorners]
+   */
+  stn.moved = (x, n, padding, alignCorners = false) => {
     if (padding === "reflection") x = mirrored(x, n, alignCorners);
     if (padding !== "zeros") x = Math.min(Math.max(x, 0), n - 1);
     return x;
@@ -60,8 +67,8 @@
   /** The value of a pixel; outside of the image, what the padding says. */
   const pixel = (image, column, row, padding, alignCorners) => {
     if (padding !== "zeros") {
-      column = moved(column, image.width, padding, alignCorners);
-      row = moved(row, image.height, padding, alignCorners);
+      column = stn.moved(column, image.width, padding, alignCorners);
+      row = stn.moved(row, image.height, padding, alignCorners);
     }
     const inside = column >= 0 && column < image.width && row >= 0 && row < image.height;
     return inside ? image.pixels[row * image.width + column] : null;
@@ -116,8 +123,8 @@
     if (interpolation !== "bicubic") {
       // The cubic kernel reads neighbours beyond the edge, so its pixels are moved
       // and not the point.
-      column = moved(column, image.width, padding, alignCorners);
-      row = moved(row, image.height, padding, alignCorners);
+      column = stn.moved(column, image.width, padding, alignCorners);
+      row = stn.moved(row, image.height, padding, alignCorners);
     }
     let sum = 0;
     for (const [j, down] of stn.weights(row, interpolation)) {
