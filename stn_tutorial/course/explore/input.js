@@ -111,8 +111,6 @@
     return { element, update };
   };
 
-  let groups = 0;
-
   /**
    * One of several: radio buttons that look like tabs.
    * @param {string} label of the group
@@ -121,7 +119,9 @@
    * @returns {Control}
    */
   stn.choice = (label, options, { get, set }) => {
-    const name = `stn-choice-${++groups}`;
+    // Counted where all figures of a page see it: a name that two share joins them.
+    stn.groups = (stn.groups || 0) + 1;
+    const name = `stn-choice-${stn.groups}`;
     const inputs = options.map(([value]) => {
       const input = stn.element("input", { type: "radio", name });
       input.addEventListener("change", () => set(value));
