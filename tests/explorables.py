@@ -104,6 +104,11 @@ class Shown:
     def choose(self, words: str) -> None:
         self.root.get_by_role("radio", name=words).check(force=True)
 
+    def choose_in(self, group: str, words: str) -> None:
+        """Choose one of a group, where several groups have the same words."""
+        fieldset = self.root.locator("fieldset", has_text=group)
+        fieldset.get_by_role("radio", name=words).check(force=True)
+
     def pixels(self, canvas: Locator) -> torch.Tensor:
         """A canvas as (H, W, 3), from 0 to 255."""
         width, height, values = canvas.evaluate(PIXELS)
