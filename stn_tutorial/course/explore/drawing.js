@@ -213,10 +213,12 @@
    * A panel with axes: x to the right and y up, with ticks and their numbers.
    * @param {View} view as seen: left, upper, right, lower end
    * @param {{x: string, y: string, xTicks: number[], yTicks: number[], ratio?: number,
-   *   caption?: string, digits?: number}} axes names of the axes, ticks, width over
-   *   height, and how many digits the numbers have
+   *   caption?: string, digits?: number, xDigits?: number}} axes names of the axes, ticks,
+   *   width over height, and how many digits the numbers have, those of x if others
    */
-  stn.axes = (view, { x, y, xTicks, yTicks, ratio = 1.6, caption, digits = 0 }) => {
+  stn.axes = (view, axes) => {
+    const { x, y, xTicks, yTicks, ratio = 1.6, caption, digits = 0 } = axes;
+    const { xDigits = digits } = axes;
     const panel = stn.panel(view, caption);
     const [left, top, right, bottom] = view;
     panel.box.style.aspectRatio = `${ratio}`;
@@ -227,7 +229,7 @@
     ];
     panel.path("stn-rule", lines.join(""));
     for (const tick of xTicks) {
-      panel.text(stn.number(tick, digits), tick, bottom, "stn-tick-x");
+      panel.text(stn.number(tick, xDigits), tick, bottom, "stn-tick-x");
     }
     for (const tick of yTicks) {
       panel.text(stn.number(tick, digits), left, tick, "stn-tick-y");
