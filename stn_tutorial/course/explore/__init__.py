@@ -9,7 +9,17 @@ widget, whose state Python reads and writes.
 from stn_tutorial.course.explore._figure import Explorable, State, pack
 from stn_tutorial.course.explore.between import Between
 from stn_tutorial.course.explore.dial import Dial
+from stn_tutorial.course.explore.off_by_one import OffByOne
 from stn_tutorial.course.explore.ruler import Ruler
 from stn_tutorial.course.explore.window import Window
 
-__all__ = ["Between", "Dial", "Explorable", "Ruler", "State", "Window", "pack"]
+__all__ = [
+    "Between",
+    "Dial",
+    "Explorable",
+    "OffByOne",
+    "Ruler",
+    "State",
+    "Window",
+    "pack",
+]
