@@ -10,6 +10,7 @@ from stn_tutorial.course.explore._figure import Explorable, State, pack
 from stn_tutorial.course.explore.between import Between
 from stn_tutorial.course.explore.dial import Dial
 from stn_tutorial.course.explore.off_by_one import OffByOne
+from stn_tutorial.course.explore.push_pull import PushPull
 from stn_tutorial.course.explore.ruler import Ruler
 from stn_tutorial.course.explore.window import Window
 
@@ -18,6 +19,7 @@ __all__ = [
     "Dial",
     "Explorable",
     "OffByOne",
+    "PushPull",
     "Ruler",
     "State",
     "Window",
