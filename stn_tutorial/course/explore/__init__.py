@@ -11,6 +11,7 @@ from stn_tutorial.course.explore.between import Between
 from stn_tutorial.course.explore.dial import Dial
 from stn_tutorial.course.explore.off_by_one import OffByOne
 from stn_tutorial.course.explore.push_pull import PushPull
+from stn_tutorial.course.explore.register import Register
 from stn_tutorial.course.explore.ruler import Ruler
 from stn_tutorial.course.explore.window import Window
 
@@ -20,6 +21,7 @@ __all__ = [
     "Explorable",
     "OffByOne",
     "PushPull",
+    "Register",
     "Ruler",
     "State",
     "Window",
