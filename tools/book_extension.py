@@ -3,7 +3,8 @@
 `run-status` makes a table of the stamps that `make notebooks` leaves in the notebooks.
 `chapter-path` makes the cards of the landing page: number, title, minutes, first
 objective. `package-reference` documents every module of a package. All three read what
-they tell about, so none can fall behind it.
+they tell about, so none can fall behind it. `explorable` shows a figure that answers to
+the hand on a page that is no notebook.
 
 Of the scripts that several figures of a page bring with them, one copy is kept.
 """
@@ -25,6 +26,7 @@ from sphinx.config import Config
 from sphinx.util.docutils import SphinxDirective
 
 from stn_tutorial import __version__
+from stn_tutorial.course.explore import shown
 
 MINUTES = re.compile(r"^\*\*Time[:.]?\*\*[:.]?\s*(?:about )?(\d+)", re.MULTILINE)
 # The first item of the list of objectives, with its continuation lines.
@@ -141,6 +143,16 @@ class PackageReference(SphinxDirective):
         return self.parse_text_to_nodes("\n".join(lines))
 
 
+class ShowExplorable(SphinxDirective):
+    """A figure of `stn_tutorial.course.explore.shown`, by the name of its function."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        figure = getattr(shown, self.arguments[0])()
+        return [nodes.raw("", figure.html(), format="html")]
+
+
 def lower_first(text: str) -> str:
     """Return an objective so that it can follow “You will”."""
     return text[:1].lower() + text[1:]
@@ -178,11 +190,58 @@ def keep_scripts_once(
         context["body"] = SCRIPT.sub(first, context["body"])
 
 
+#: What the theme and the extensions write that misleads a screen reader, and what it
+#: should be: a name that hides the words on a button, a button without a name, a role
+#: whose children have other roles.
+MENDED = [
+    (re.compile(r'<summary aria-label="Toggle hidden content">'), "<summary>"),
+    (
+        re.compile(r'<summary>(?=<span class="toctree-toggle")'),
+        '<summary aria-label="The pages below this one">',
+    ),
+    (re.compile(r'( search-button-field [^>]*?) aria-label="Search"'), r"\1"),
+    (
+        re.compile(r'(<i class="theme-switch [^>]*?) title="[^"]*"'),
+        r'\1 aria-hidden="true"',
+    ),
+    (re.compile(r'<div role="list" class="citation-list">'), "<div>"),
+    # A list below a list, which viewcode puts beside the item that it belongs to.
+    (re.compile(r"(?<=</li>)\s*<ul>"), "<li><ul>"),
+    (re.compile(r"</ul>(?=\s*(?:<li>|</ul>))"), "</ul></li>"),
+]
+
+#: The parameters of a long signature, which Sphinx writes as definitions of no term.
+PARAMETERS = re.compile(
+    r'<dl>\s*((?:<dd><em class="sig-param">.*?</dd>\s*)+)</dl>', re.DOTALL
+)
+
+
+def as_lines(match: re.Match[str]) -> str:
+    """Return a signature's parameters as the lines that they are."""
+    lines = match[1].replace("<dd>", "<div>").replace("</dd>", "</div>")
+    return f'<div class="sig-lines">{lines}</div>'
+
+
+def mend_for_screen_readers(app: Sphinx, error: Exception | None) -> None:
+    """Mend what the theme and the extensions leave in the way of screen readers."""
+    if error or app.builder.format != "html":
+        return
+    for path in Path(app.outdir).rglob("*.html"):
+        text = path.read_text(encoding="utf-8")
+        mended = PARAMETERS.sub(as_lines, text)
+        for pattern, replacement in MENDED:
+            mended = pattern.sub(replacement, mended)
+        if mended != text:
+            path.write_text(mended, encoding="utf-8")
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("config-inited", use_base_address)
+    app.connect("build-finished", mend_for_screen_readers)
     app.connect("html-page-context", keep_scripts_once)
     app.connect("html-page-context", open_the_release, priority=900)
     app.add_directive("chapter-path", ChapterPath)
+    app.add_directive("explorable", ShowExplorable)
     app.add_directive("package-reference", PackageReference)
     app.add_directive("run-status", RunStatus)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 import build_book
 import pytest
+import stamps
 from playwright.sync_api import Page
 
 DESKTOP = {"width": 1280, "height": 900}
@@ -25,6 +28,23 @@ STICKING_OUT = """() => {
     .filter(e => e.getBoundingClientRect().right > window.innerWidth && !boxed(e))
     .slice(0, 5).map(e => e.outerHTML.slice(0, 120));
 }"""
+
+
+# What stands in the way of those who can't see a page, or not well.
+VIOLATIONS = """() => axe.run(document, {resultTypes: ["violations"]}).then((found) =>
+  found.violations.filter((v) => ["serious", "critical"].includes(v.impact))
+    .map((v) => `${v.id}: ${v.nodes.length}, ${v.nodes[0].html.slice(0, 200)}`))"""
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The script that looks for such things, if Node's packages are there."""
+    path = stamps.ROOT / "node_modules" / "axe-core" / "axe.min.js"
+    if not path.is_file():
+        if os.environ.get("CI"):
+            pytest.fail("axe-core is missing: npm ci")
+        pytest.skip("axe-core is missing: npm ci")
+    return path.read_text(encoding="utf-8")
 
 
 def check(page: Page, wrong: list[str]) -> None:
@@ -50,6 +70,15 @@ def test_a_page_is_complete_offline(turn_to, name, scheme):
     if page.locator("main .cell_input").count():
         cells = page.locator("main .cell_input").count()
         assert page.locator("main .cell_input .copybtn").count() == cells
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", [*PAGES, "_modules/index", "genindex", "search"])
+def test_nothing_stands_in_the_way_of_screen_readers(turn_to, axe, name, scheme):
+    page, wrong = turn_to(name, scheme)
+    page.evaluate(axe)
+    assert page.evaluate(VIOLATIONS) == []
+    assert not wrong
 
 
 def test_generated_pages_are_complete_offline(turn_to, html):

@@ -25,7 +25,7 @@ _FOLDER = resources.files("stn_tutorial.course.explore")
 
 
 class State:
-    """A part of a figure's state: an attribute that hand and kernel both change.
+    """A part of a figure's state, which hand and kernel both change.
 
     Args:
         check: takes what Python assigns to what JSON holds, or raises a `ValueError`.
