@@ -166,12 +166,12 @@ def test_a_fit_is_the_packages(page, name):
         torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_a_spline_at_points_that_it_knows_is_the_packages(page):
+def test_a_spline_at_points_that_are_known_is_the_packages(page):
     offsets = 0.3 * torch.randn(1, 24, generator=draw(1)).double()
     points = 2 * torch.rand(30, 2, generator=draw(2)).double() - 1
     script = """([points, params]) => {
       const spline = stn.thinPlateSpline([3, 4], 0.1);
-      return [...stn.splineAt(spline, points)(params)];
+      return [...stn.splinesAt(spline.points, points)(spline, params)];
     }"""
     given = [points.tolist(), offsets[0].tolist()]
     found = torch.tensor(page.evaluate(script, given)).view(1, 30, 2)

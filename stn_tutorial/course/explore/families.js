@@ -51,6 +51,8 @@
       ...[0, 0, 1],
     ]);
 
+  const distance = ([a, b], [c, d]) => (a - c) ** 2 + (b - d) ** 2;
+
   /** r² log r², of a squared distance. */
   const phi = (squared) => (squared > 0 ? squared * Math.log(squared) : 0);
 
@@ -111,9 +113,10 @@
    * @param {[number, number]} size rows and columns of the lattice
    * @param {number} [stiffness] 0 passes through every control point
    * @returns {Family & {points: [number, number][],
-   *   shares: (x: number, y: number) => number[]}} parameters are the offsets of the
+   *   shares: (x: number, y: number) => number[],
+   *   coefficients: (params: number[]) => number[]}} parameters are the offsets of the
    *   control points, x and y of each; `shares` says how much of each of them a point
-   *   moves by
+   *   moves by, `coefficients` what each term of the basis is multiplied with
    */
   stn.thinPlateSpline = ([rows, columns], stiffness = 0) => {
     const along = (k, n) => (n > 1 ? (2 * k) / (n - 1) - 1 : 0);
@@ -122,7 +125,6 @@
       for (let i = 0; i < columns; i++) points.push([along(i, columns), along(j, rows)]);
     }
     const n = points.length;
-    const distance = ([a, b], [c, d]) => (a - c) ** 2 + (b - d) ** 2;
     // The bending of each control point, and a plane; what bends has no plane in it.
     const system = points.map((p, k) => [
       ...points.map((q, i) => phi(distance(p, q)) + (i === k ? stiffness : 0)),
@@ -133,11 +135,12 @@
     }
     const unit = system.map((_, k) => points.map((_, i) => (i === k ? 1 : 0)));
     const weights = solve(system, unit);
+    const basis = stn.splineBasis(points);
     const shares = (x, y) => {
-      const basis = [...points.map((p) => phi(distance(p, [x, y]))), 1, x, y];
+      const terms = basis(x, y);
       const found = new Array(n).fill(0);
-      for (let k = 0; k < basis.length; k++) {
-        for (let i = 0; i < n; i++) found[i] += basis[k] * weights[k][i];
+      for (let k = 0; k < terms.length; k++) {
+        for (let i = 0; i < n; i++) found[i] += terms[k] * weights[k][i];
       }
       return found;
     };
@@ -145,6 +148,12 @@
       points,
       shares,
       identity: new Array(2 * n).fill(0),
+      coefficients: (params) =>
+        weights.flatMap((row) =>
+          [0, 1].map((axis) =>
+            row.reduce((sum, weight, i) => sum + weight * params[2 * i + axis], 0),
+          ),
+        ),
       at: (params, x, y) => {
         const moved = [x, y];
         shares(x, y).forEach((share, i) => {
@@ -156,24 +165,33 @@
     };
   };
 
+  /** What a spline is a sum of: a bump at each control point, and a plane. */
+  stn.splineBasis = (points) => (x, y) => [
+    ...points.map((p) => phi(distance(p, [x, y]))),
+    ...[1, x, y],
+  ];
+
   /**
-   * A spline that knows some points well: what the control points' offsets make of them
-   * is computed once, and a warp of all of them is then a product.
-   * @param {ReturnType<typeof stn.thinPlateSpline>} spline
+   * Splines on one lattice at points that are known beforehand. What depends on the
+   * points is computed once, and a warp of all of them is then a product.
+   * @param {[number, number][]} lattice the splines' control points
    * @param {number[][]} points
-   * @returns {(params: number[]) => Float32Array} x and y of each point, warped
+   * @returns {(spline: ReturnType<typeof stn.thinPlateSpline>, params: number[]) =>
+   *   Float32Array} x and y of each point, warped
    */
-  stn.splineAt = (spline, points) => {
-    const n = spline.points.length;
-    const shares = new Float32Array(points.length * n);
-    points.forEach(([x, y], k) => shares.set(spline.shares(x, y), k * n));
-    return (params) => {
+  stn.splinesAt = (lattice, points) => {
+    const basis = stn.splineBasis(lattice);
+    const n = lattice.length + 3;
+    const terms = new Float64Array(points.length * n);
+    points.forEach(([x, y], k) => terms.set(basis(x, y), k * n));
+    return (spline, params) => {
+      const coefficients = spline.coefficients(params);
       const moved = new Float32Array(2 * points.length);
       for (let k = 0; k < points.length; k++) {
         let [x, y] = points[k];
         for (let i = 0; i < n; i++) {
-          x += shares[k * n + i] * params[2 * i];
-          y += shares[k * n + i] * params[2 * i + 1];
+          x += terms[k * n + i] * coefficients[2 * i];
+          y += terms[k * n + i] * coefficients[2 * i + 1];
         }
         moved[2 * k] = x;
         moved[2 * k + 1] = y;
