@@ -7,6 +7,7 @@ widget, whose state Python reads and writes.
 """
 
 from stn_tutorial.course.explore._figure import Explorable, State, pack
+from stn_tutorial.course.explore.bench import Bench
 from stn_tutorial.course.explore.between import Between
 from stn_tutorial.course.explore.dial import Dial
 from stn_tutorial.course.explore.off_by_one import OffByOne
@@ -16,6 +17,7 @@ from stn_tutorial.course.explore.ruler import Ruler
 from stn_tutorial.course.explore.window import Window
 
 __all__ = [
+    "Bench",
     "Between",
     "Dial",
     "Explorable",
