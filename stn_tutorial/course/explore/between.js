@@ -16,17 +16,6 @@
 
   const box = (x0, y0, x1, y1) => `M${x0} ${y0}H${x1}V${y1}H${x0}Z`;
 
-  /** A line with a head, from one point to another. */
-  const arrow = ([x, y], [u, v]) => {
-    const length = Math.hypot(u - x, v - y);
-    const [p, q] = [(u - x) / length, (v - y) / length];
-    const wing = (side) => [
-      u - 0.22 * p - side * 0.13 * q,
-      v - 0.22 * q + side * 0.13 * p,
-    ];
-    return stn.path([[x, y], [u, v], wing(1)]) + stn.path([[u, v], wing(-1)]);
-  };
-
   stn.figures.between = (root, model, image) => {
     const { width, height, pixels } = image;
     const reading = () => {
@@ -177,7 +166,7 @@
         "d",
         all
           .filter((one) => outside(one) && one.from && one.weight !== 0)
-          .map(({ i, j, from }) => arrow([i, j], from))
+          .map(({ i, j, from }) => stn.arrow([i, j], from, 0.25))
           .join(""),
       );
     };

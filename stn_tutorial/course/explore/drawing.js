@@ -129,6 +129,28 @@
   };
 
   /**
+   * Names for things at heights, in groups of those that are nearer than a gap: as labels
+   * at the ends of curves, which may lie over one another.
+   * @param {string[]} names
+   * @param {number[]} heights
+   * @param {number} gap
+   * @returns {{height: number, names: string[]}[]} from below; names keep their order
+   */
+  stn.labels = (names, heights, gap) => {
+    const order = names.map((_, k) => k).sort((a, b) => heights[a] - heights[b]);
+    const groups = [];
+    for (const k of order) {
+      const last = groups.at(-1);
+      if (last && heights[k] - last.height < gap) last.names.push(names[k]);
+      else groups.push({ height: heights[k], names: [names[k]] });
+    }
+    for (const group of groups) {
+      group.names.sort((a, b) => names.indexOf(a) - names.indexOf(b));
+    }
+    return groups;
+  };
+
+  /**
    * A panel: a box on the page that shows a part of a plane, with pictures and paths in
    * its units. Strokes are as wide as the style sheet says, in pixels of the screen.
    * @param {View} view

@@ -80,19 +80,6 @@
     return { pictures, errors };
   };
 
-  /** The names at each height; those that are nearer than a gap stand together. */
-  const labels = (heights, gap) => {
-    const order = NAMES.map((name, k) => ({ name, height: heights[k] }));
-    order.sort((one, other) => one.height - other.height);
-    const groups = [];
-    for (const { name, height } of order) {
-      const last = groups.at(-1);
-      if (last && height - last.height < gap) last.names.push(name);
-      else groups.push({ height, names: [name] });
-    }
-    return groups;
-  };
-
   stn.figures.off_by_one = (root, model, data) => {
     const images = new Map(
       data.images.map(([name, packed]) => [name, stn.unpack(packed)]),
@@ -138,7 +125,8 @@
       if (drawn === `${measure} ${input}`) return;
       drawn = `${measure} ${input}`;
       const all = NAMES.map((name) => results()[name].errors.map((e) => e[measure]));
-      const ends = labels(
+      const ends = stn.labels(
+        NAMES,
         all.map((errors) => errors[MOST]),
         0.09,
       );
@@ -146,7 +134,7 @@
         curves[k].setAttribute("d", stn.path(all[k].map((error, n) => [n, error])));
         letters[k].hidden = k >= ends.length;
         if (letters[k].hidden) return;
-        letters[k].textContent = ends[k].names.sort().join(", ");
+        letters[k].textContent = ends[k].names.join(", ");
         axes.put(letters[k], MOST + 0.8, ends[k].height);
       });
     };
