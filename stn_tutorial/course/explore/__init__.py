@@ -7,9 +7,11 @@ widget, whose state Python reads and writes.
 """
 
 from stn_tutorial.course.explore._figure import Explorable, State, pack
+from stn_tutorial.course.explore.aliasing import Aliasing
 from stn_tutorial.course.explore.bench import Bench
 from stn_tutorial.course.explore.between import Between
 from stn_tutorial.course.explore.dial import Dial
+from stn_tutorial.course.explore.frequencies import Frequencies
 from stn_tutorial.course.explore.off_by_one import OffByOne
 from stn_tutorial.course.explore.push_pull import PushPull
 from stn_tutorial.course.explore.register import Register
@@ -17,10 +19,12 @@ from stn_tutorial.course.explore.ruler import Ruler
 from stn_tutorial.course.explore.window import Window
 
 __all__ = [
+    "Aliasing",
     "Bench",
     "Between",
     "Dial",
     "Explorable",
+    "Frequencies",
     "OffByOne",
     "PushPull",
     "Register",

@@ -1,0 +1,100 @@
+"""Aliasing: rings that a smaller picture can't carry, with and without antialiasing."""
+
+from __future__ import annotations
+
+import numbers
+
+import matplotlib.pyplot as plt
+import torch
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle
+from torch import Tensor
+
+from stn_tutorial import base_grid, sample
+from stn_tutorial._validate import check_flag
+from stn_tutorial.course.explore._figure import Explorable, State, pack
+from stn_tutorial.course.plotting import COLORS
+
+__all__ = ["Aliasing"]
+
+SIDE = 96
+RINGS = 16
+LEAST = 12
+
+
+def _size(size: int) -> int:
+    if not isinstance(size, numbers.Integral) or not LEAST <= size <= SIDE:
+        raise ValueError(
+            f"size must be a whole number from {LEAST} to {SIDE}, got {size}"
+        )
+    return int(size)
+
+
+def _flag(antialias: bool) -> bool:
+    check_flag(antialias, "antialias")
+    return bool(antialias)
+
+
+def _rings() -> Tensor:
+    """Rings as fine as r is large: at the radius r there are 16 r to a unit."""
+    squared = base_grid((SIDE, SIDE)).double().square().sum(dim=-1)
+    return 0.5 + 0.5 * torch.cos(torch.pi * RINGS * squared)
+
+
+class Aliasing(Explorable):
+    """Rings that get finer outwards, and the same picture shrunk by sampling it.
+
+    Two pixels of the output are the shortest period that it can carry; a circle shows
+    where the rings are as fine as that. What the output shows outside is not in the
+    input. The samples are those of ``sample(rings, base_grid(size), antialias=…)``.
+
+    >>> aliasing = Aliasing(24)
+    >>> aliasing.size, aliasing.antialias
+    (24, False)
+
+    Args:
+        size: pixels a side of the output, where the figure begins.
+
+    Attributes:
+        size: pixels a side of the output, from 12 to 96.
+        antialias: whether each output pixel is the mean of samples all over its patch.
+        image: ``(96, 96)``, the rings.
+
+    Raises:
+        ValueError: if `size` is no whole number from 12 to 96.
+    """
+
+    name = "aliasing"
+    size = State(_size)
+    antialias = State(_flag)
+
+    def __init__(self, size: int = 24) -> None:
+        self.image = _rings().float()
+        self.data = {"image": pack(self.image), "rings": RINGS, "least": LEAST}
+        self.state = {"size": _size(size), "antialias": False}
+        self.alt = (
+            "Left, rings that grow finer outwards; right, the picture shrunk by "
+            "bilinear reading, with false sets of rings outside a circle"
+        )
+        self.hint = (
+            "Make the output smaller, pixel by pixel. At which size do false rings "
+            "come up, and where first? What does antialiasing show there instead?"
+        )
+
+    def picture(self) -> Figure:
+        """Draw the rings and the shrunk picture, with the circle over both."""
+        fig, axes = plt.subplots(1, 2, figsize=(6.4, 3.4), layout="constrained")
+        grid = base_grid((self.size, self.size))
+        shrunk = sample(self.image[None], grid, antialias=self.antialias)[0]
+        title = f"{self.size} × {self.size}"
+        title += ", antialiased" if self.antialias else ", read"
+        for ax, image, words in zip(axes, (self.image, shrunk), ("96 × 96", title)):
+            extent = (-1, 1, 1, -1)
+            ax.imshow(image.numpy(), cmap="gray", vmin=0, vmax=1, extent=extent)
+            radius = self.size / (4 * RINGS)
+            ax.add_patch(
+                Circle((0, 0), radius, fill=False, color=COLORS["wrong"], lw=2)
+            )
+            ax.set_title(words)
+            ax.axis("off")
+        return fig
