@@ -149,6 +149,18 @@ def test_figures_are_numbered_by_chapter(html):
         assert figures, chapter
 
 
+def test_a_page_has_each_script_of_its_explorables_once(html):
+    with_figures = set()
+    for name in PAGES:
+        soup = parse(html / f"{name}.html")
+        if soup.select("figure.stn-explore"):
+            scripts = [script["data-stn"] for script in soup.select("[data-stn]")]
+            assert len(scripts) == len(set(scripts)), name
+            assert "figure.js" in scripts
+            with_figures.add(name)
+    assert {"book/index", CHAPTERS[0]} <= with_figures
+
+
 def test_there_is_one_search_box(html):
     for page in PAGES:
         soup = parse(html / f"{page}.html")

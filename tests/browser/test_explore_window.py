@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
 from explorables import ExplorableTests
 
 from stn_tutorial import warp
-from stn_tutorial.course.explore import Window
+from stn_tutorial.course.explore import Window, _figure
 
 IDENTITY = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]
 START = [0.5, -0.26, -0.1, 0.26, 0.5, 0.15]
@@ -109,3 +111,21 @@ def test_python_reads_and_moves_the_frame():
     assert window.state["theta"] == pytest.approx(START)
     with pytest.raises(ValueError, match="^theta must be six"):
         window.theta = [1, 2]
+
+
+def test_without_anywidget_the_page_form_is_shown(monkeypatch):
+    monkeypatch.setitem(sys.modules, "anywidget", None)
+    _figure._widget_class.cache_clear()
+    shown = Window(image())._repr_mimebundle_()
+    assert set(shown) == {"text/plain", "text/html"}
+    assert "stn.start(" in shown["text/html"]
+
+
+def test_with_anywidget_both_forms_are_shown():
+    data, _ = Window(image())._repr_mimebundle_()
+    assert {"text/html", "application/vnd.jupyter.widget-view+json"} <= set(data)
+
+
+def test_no_script_ends_itself():
+    for name in (*Window.needs, Window.name):
+        assert "</script" not in _figure._file(f"{name}.js")

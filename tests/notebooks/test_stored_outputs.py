@@ -6,6 +6,7 @@ import re
 
 import nbformat
 import pytest
+import run_notebooks
 import stamps
 
 PATHS = stamps.notebook_paths()
@@ -133,3 +134,17 @@ def test_names_of_figures_are_unique_in_the_book():
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem[:2])
 def test_a_notebook_stays_small(path):
     assert path.stat().st_size < 2_000_000
+
+
+def test_explorables_are_stored_as_pages_show_them_and_light(notebook):
+    weight = 0
+    for _, cell in code_cells(notebook):
+        for output in cell.outputs:
+            html = output.get("data", {}).get("text/html", "")
+            if "stn-explore" in html:
+                assert set(output.data) == {"text/html", "text/plain"}
+                assert run_notebooks.with_present_scripts(html) == html, (
+                    "make notebooks"
+                )
+                weight += len(html)
+    assert weight < 500_000
