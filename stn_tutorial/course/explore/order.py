@@ -49,12 +49,12 @@ class Order(Explorable):
     the first card, the output is the image at the composed theta. A point of the output
     is traced back: through the second card, and then through the first.
 
-    >>> order = Order(torch.rand(28, 28), angle=90, shift=-0.5)
-    >>> order.theta.round(decimals=2).tolist()
-    [[0.0, -1.0, -0.5], [1.0, 0.0, 0.0]]
+    >>> order = Order(torch.rand(28, 28), angle=30, shift=-0.5)
+    >>> [round(number, 2) for number in order.theta[:, 2].tolist()]
+    [-0.5, 0.0]
     >>> order.first = "rotate"
-    >>> order.theta.round(decimals=2).tolist()
-    [[0.0, -1.0, 0.0], [1.0, 0.0, -0.5]]
+    >>> [round(number, 2) for number in order.theta[:, 2].tolist()]
+    [-0.43, -0.25]
 
     Args:
         image: ``(n, n)`` in [0, 1].
