@@ -338,6 +338,33 @@ class CoordconvStn:
         _run_missing(self, "coordconv_stn", {"": wanted})
 
 
+Recording = Literal["films", "failures", "renderings"]
+
+
+@dataclass
+class Recordings:
+    """Record what is missing of the runs that the book's figures show again."""
+
+    which: tuple[Recording, ...] = get_args(Recording)
+    """Which recordings."""
+    quick: bool = False
+    """Record a miniature of each, into runs/quick-recordings."""
+    list: bool = False
+    """Show what is done and what is missing, and run nothing."""
+    workers: int = 1
+    """How many processes share the work."""
+    folder: Path | None = None
+    """Where the results are; results/recordings by default."""
+
+    def run(self) -> None:
+        """Record what is missing, or list it."""
+        wanted = {}
+        for name in self.which:
+            module = import_module(f"stn_tutorial.experiments.{name}")
+            wanted[name] = getattr(module, name)()
+        _run_missing(self, "recordings", wanted)
+
+
 @dataclass
 class Report:
     """Print a table of the book from its results, with the paper's numbers if any."""
@@ -384,6 +411,7 @@ COMMANDS = {
     "clutter": Clutter,
     "coordconv": Coordconv,
     "coordconv-stn": CoordconvStn,
+    "recordings": Recordings,
     "report": Report,
 }
 
@@ -456,7 +484,9 @@ def _folders(
 
 
 def _run_missing(
-    command: Clutter | Coordconv | CoordconvStn, name: str, wanted: dict[str, list]
+    command: Clutter | Coordconv | CoordconvStn | Recordings,
+    name: str,
+    wanted: dict[str, list],
 ) -> None:
     """Run what is missing of a table, or list it; the cells by the folder below its."""
     from stn_tutorial.experiments.results import is_done

@@ -63,8 +63,8 @@ class Recipe:
             effect ten times as long.
         lr: learning rate at its height.
         localization_lr_ratio: the localization network's learning rate over the rest's.
-        schedule: one-cycle (up, then down along a cosine), or step as in the paper
-            (divided by 10 after each third of the run).
+        schedule: one-cycle (up, then down along a cosine), step as in the paper
+            (divided by 10 after each third of the run), or constant.
         weight_decay: of adamw; of adam, as a penalty on the squared weights.
         seed: of the order and the distortions.
         precision: of what the model computes; weights and losses stay float32. On a CPU
@@ -78,7 +78,7 @@ class Recipe:
     optimizer: Literal["adamw", "adam", "sgd", "nesterov"] = "adamw"
     lr: Annotated[float, Range(above=0)] = 2e-3
     localization_lr_ratio: Annotated[float, Range(above=0)] = 0.3
-    schedule: Literal["one-cycle", "step"] = "one-cycle"
+    schedule: Literal["one-cycle", "step", "constant"] = "one-cycle"
     weight_decay: Annotated[float, Range(least=0)] = 1e-4
     seed: Annotated[int, Range(least=0, below=2**32)] = 0
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
@@ -507,4 +507,5 @@ def _schedule(recipe: Recipe, steps: int) -> Callable[[int], float]:
         along = (step - warm_up) / max(1, total - warm_up)
         return 0.5 + 0.5 * math.cos(math.pi * along) * 0.998
 
-    return step_down if recipe.schedule == "step" else one_cycle
+    schedules = {"step": step_down, "one-cycle": one_cycle}
+    return schedules.get(recipe.schedule, lambda step: 1.0)

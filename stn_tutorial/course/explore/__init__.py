@@ -10,6 +10,7 @@ from stn_tutorial.course.explore._figure import Explorable, State, pack
 from stn_tutorial.course.explore.aliasing import Aliasing
 from stn_tutorial.course.explore.bench import Bench
 from stn_tutorial.course.explore.between import Between
+from stn_tutorial.course.explore.clinic import Clinic
 from stn_tutorial.course.explore.dial import Dial
 from stn_tutorial.course.explore.frequencies import Frequencies
 from stn_tutorial.course.explore.off_by_one import OffByOne
@@ -23,6 +24,7 @@ __all__ = [
     "Aliasing",
     "Bench",
     "Between",
+    "Clinic",
     "Dial",
     "Explorable",
     "Frequencies",
