@@ -239,7 +239,7 @@ def test_whoever_reports_a_fault_says_where_it_was_run():
 def test_the_dependencies_are_watched():
     watched = yaml.safe_load((GITHUB / "dependabot.yml").read_text(encoding="utf-8"))
     kinds = {each["package-ecosystem"] for each in watched["updates"]}
-    assert kinds == {"github-actions", "pip"}
+    assert kinds == {"github-actions", "npm", "pip"}
 
 
 def test_the_dev_container_sets_up_as_the_makefile_does():
