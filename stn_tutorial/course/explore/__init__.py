@@ -19,6 +19,7 @@ from stn_tutorial.course.explore.pull import Pull
 from stn_tutorial.course.explore.push_pull import PushPull
 from stn_tutorial.course.explore.register import Register
 from stn_tutorial.course.explore.ruler import Ruler
+from stn_tutorial.course.explore.training_film import TrainingFilm
 from stn_tutorial.course.explore.window import Window
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "Register",
     "Ruler",
     "State",
+    "TrainingFilm",
     "Window",
     "pack",
 ]
