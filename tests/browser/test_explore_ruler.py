@@ -83,7 +83,7 @@ class TestRuler(ExplorableTests):
     @pytest.mark.parametrize("sampled", [False, True])
     def test_the_resampled_rows_are_the_packages(self, shown, n, made, sampled):
         shown.set(n=n, x=n - 1, made=made, sampled=sampled, times=20)
-        row = torch.full((1, 1, 1, n), 0.35)
+        row = torch.full((1, 1, 1, n), 0.6)
         row[..., [0, -1]] = 1
         rows = [row[0, 0, 0]]
         grid = base_grid((1, n), align_corners=made)[None]

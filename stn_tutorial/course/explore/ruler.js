@@ -246,7 +246,7 @@
         const way = moved() < 0 ? "towards the middle" : "away from the middle";
         return (
           `The address of pixel ${stn.number(x)} is read at pixel ` +
-          `${stn.number(readAt())}, ${stn.number(Math.abs(off))} pixels ${side}. ` +
+          `${stn.number(readAt())} (pink), ${stn.number(Math.abs(off))} pixels ${side}. ` +
           `${after}, the outermost pixels have moved by ` +
           `${stn.number(Math.abs(moved()))} pixels ${way}.`
         );

@@ -18,7 +18,7 @@ __all__ = ["Ruler"]
 #: How many pixels a row has, and how often it is resampled, at most.
 PIXELS, TIMES = (2, 12), (0, 20)
 #: The values of the outermost pixels of the row, and of those between them.
-ROW = (1.0, 0.35)
+ROW = (1.0, 0.6)
 
 
 def _whole(name: str, least: int, most: int, value: int) -> int:
