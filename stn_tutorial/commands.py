@@ -83,6 +83,8 @@ class Export:
     """Of the run."""
     to: Path = Path("model.onnx")
     """The file to write."""
+    steps: bool = False
+    """Put out, beside the scores, theta and the warped images of a transformer."""
 
     def run(self) -> None:
         """Load the run's last checkpoint, export it, and check the file."""
@@ -91,12 +93,20 @@ class Export:
         from stn_tutorial.data.digits import load_digits
         from stn_tutorial.data.distortions import fixed_test_set
         from stn_tutorial.experiments.distorted_digits import load_model
+        from stn_tutorial.experiments.models import Steps, TransformedClassifier
         from stn_tutorial.experiments.results import atomically
 
         config, model = load_model(self.folder)
+        outputs = ["scores"]
+        if self.steps:
+            if not isinstance(model, TransformedClassifier):
+                raise ValueError(
+                    f"{self.folder} holds a {config.model}: no transformer"
+                )
+            model, outputs = Steps(model).eval(), ["scores", "theta", "warped"]
         if not (find_spec("onnx") and find_spec("onnxscript")):  # in none of our extras
             raise ValueError("export needs two packages: pip install onnx onnxscript")
-        check = import_module("onnx.checker").check_model
+        onnx = import_module("onnx")
         digits = load_digits("test", config.data)
         images = fixed_test_set(digits.images[:2], config.distortion).images
         with atomically(self.to) as part:
@@ -108,11 +118,15 @@ class Export:
                 external_data=False,
                 opset_version=20,
                 input_names=["images"],
-                output_names=["scores"],
+                output_names=outputs,
                 dynamic_shapes=({0: torch.export.Dim("batch", max=2**31 - 1)},),
                 verbose=False,
             )
-            check(part, full_check=True)
+            written = onnx.load(part)
+            for each in (*written.graph.node, *written.graph.value_info):
+                del each.metadata_props[:]  # lines of code, with paths of this machine
+            part.write_bytes(written.SerializeToString())
+            onnx.checker.check_model(part, full_check=True)
         print(f"wrote {self.to}")
 
 

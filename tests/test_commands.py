@@ -202,6 +202,23 @@ def test_export_writes_one_file_that_onnx_runtime_reads(trained, tmp_path, capsy
         torch.testing.assert_close(got, expected, rtol=0, atol=1e-4)
 
 
+def test_export_writes_all_that_a_transformer_computes(trained, tmp_path, capsys):
+    path = tmp_path / "model.onnx"
+    assert call("export", str(trained), "--to", str(path), "--steps") == 0
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    names = [each.name for each in session.get_outputs()]
+    assert names == ["scores", "theta", "warped"]
+    _, model = load_model(trained)
+    images = fixed_test_set(load_digits("test", "embedded").images[:7], "RTS").images
+    with torch.inference_mode():
+        theta = model.transformer.params(images)
+        expected = model(images), theta, model.transformer.warp(images, theta)
+    for one, other in zip(session.run(names, {"images": images.numpy()}), expected):
+        torch.testing.assert_close(torch.from_numpy(one), other, rtol=0, atol=1e-4)
+    # Where the lines of code stand on this machine is nobody's business.
+    assert str(Path(__file__).parents[1]).encode() not in path.read_bytes()
+
+
 @pytest.mark.parametrize("count", [1, 7])
 def test_show_draws_the_digits_and_what_becomes_of_them(
     trained, tmp_path, capsys, count
@@ -228,8 +245,10 @@ def test_show_refuses_what_it_cant_show(trained, tmp_path, capsys):
     plain = str(tmp_path / "plain")
     assert call("train", *options, "--folder", plain) == 0
     capsys.readouterr()
-    assert call("show", plain) == 2
-    assert capsys.readouterr().err == f"error: {plain} holds a cnn: no transformer\n"
+    for command in (["show", plain], ["export", plain, "--steps"]):
+        assert call(*command) == 2
+        said = capsys.readouterr().err
+        assert said == f"error: {plain} holds a cnn: no transformer\n"
 
 
 def test_data_verifies_embedded_digits(capsys):

@@ -4,7 +4,8 @@
 `chapter-path` makes the cards of the landing page: number, title, minutes, first
 objective. `package-reference` documents every module of a package. All three read what
 they tell about, so none can fall behind it. `explorable` shows a figure that answers to
-the hand on a page that is no notebook.
+the hand on a page that is no notebook; `network-figure` shows one whose networks run in
+the page, and puts beside the page what they need.
 
 Of the scripts that several figures of a page bring with them, one copy is kept.
 """
@@ -18,12 +19,14 @@ import re
 from datetime import datetime
 from pathlib import Path
 
+import page_runtime
 import stamps
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.util.docutils import SphinxDirective
+from sphinx.util.osutil import relative_uri
 
 from stn_tutorial import __version__
 from stn_tutorial.course.explore import shown
@@ -33,6 +36,8 @@ MINUTES = re.compile(r"^\*\*Time[:.]?\*\*[:.]?\s*(?:about )?(\d+)", re.MULTILINE
 GOAL = re.compile(r"\*\*You will\W*\*\*\W*?\s*[-*\d.]*\s*(.+(?:\n[ \t]+\S.*)*)")
 # A script of a figure that answers to the hand, or its style.
 SCRIPT = re.compile(r'<(script|style) data-stn="([\w.]+)">.*?</\1>\n?', re.DOTALL)
+# Where the scripts are that run networks in a page.
+RUNTIME = "_static/runtime"
 LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
 
 
@@ -153,6 +158,23 @@ class ShowExplorable(SphinxDirective):
         return [nodes.raw("", figure.html(), format="html")]
 
 
+class NetworkFigure(SphinxDirective):
+    """A figure of `stn_tutorial.course.explore` that runs networks in the page."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        figures = importlib.import_module("stn_tutorial.course.explore")
+        runtime = None
+        if page_runtime.is_there():
+            app = self.env.app
+            files = page_runtime.write(Path(app.outdir) / RUNTIME)
+            here = app.builder.get_target_uri(self.env.docname)
+            runtime = {"folder": relative_uri(here, f"{RUNTIME}/"), "files": files}
+        figure = getattr(figures, self.arguments[0])(runtime)
+        return [nodes.raw("", figure.html(), format="html")]
+
+
 def lower_first(text: str) -> str:
     """Return an objective so that it can follow “You will”."""
     return text[:1].lower() + text[1:]
@@ -242,6 +264,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("html-page-context", open_the_release, priority=900)
     app.add_directive("chapter-path", ChapterPath)
     app.add_directive("explorable", ShowExplorable)
+    app.add_directive("network-figure", NetworkFigure)
     app.add_directive("package-reference", PackageReference)
     app.add_directive("run-status", RunStatus)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import page_runtime
 import stamps
 import yaml
 from filelock import FileLock
@@ -27,9 +28,11 @@ INPUTS = [
     "notebooks",
     "package-lock.json",
     "requirements.txt",
+    "results/rts",
     "stn_tutorial",
     "tools/book_extension.py",
     "tools/build_book.py",
+    "tools/page_runtime.py",
     "tools/stamps.py",
 ]
 
@@ -71,6 +74,7 @@ def build(*, force: bool = False) -> str:
     BUILD.mkdir(exist_ok=True)
     with FileLock(BUILD / "book.lock"):
         digest = stamps.digest_files(stamps.project_files(*INPUTS))
+        digest += "" if page_runtime.is_there() else ", without what npm fetches"
         state = "up to date"
         if force or not is_current(digest):
             state = "built"

@@ -42,6 +42,7 @@ __all__ = [
     "FCN",
     "MODELS",
     "ModernCNN",
+    "Steps",
     "TransformedClassifier",
     "build",
     "count_parameters",
@@ -147,6 +148,36 @@ class TransformedClassifier(nn.Module):
             ``(N, 10)`` scores.
         """
         return self.classifier(self.transformer(x))
+
+
+class Steps(nn.Module):
+    """What a transformed classifier computes on the way, beside its scores.
+
+    >>> model = build("st-cnn", (1, 42, 42), out_size=(28, 28), budget=30_000)
+    >>> [tuple(step.shape) for step in Steps(model)(torch.zeros(2, 1, 42, 42))]
+    [(2, 10), (2, 6), (2, 1, 28, 28)]
+
+    Args:
+        model: is used, not copied.
+    """
+
+    def __init__(self, model: TransformedClassifier) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return scores, parameters and warped images.
+
+        Args:
+            x: ``(N, C, H, W)``.
+
+        Returns:
+            ``(N, 10)`` scores, ``(N, n_params)`` normalized output to normalized input,
+            and ``(N, C, *out_size)`` what the classifier sees.
+        """
+        params = self.model.transformer.params(x)
+        warped = self.model.transformer.warp(x, params)
+        return self.model.classifier(warped), params, warped
 
 
 #: Half as wide as usual, a quarter of the parameters.

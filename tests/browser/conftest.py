@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -62,21 +64,18 @@ def visit(page: Page, path: Path) -> None:
     page.evaluate("() => document.fonts.ready.then(() => true)")
 
 
-def new_page(browser: Browser, **preferences: str) -> Page:
+def new_page(browser: Browser, **preferences: Any) -> Page:
     """Return the page of a reader who has never been here, and is offline."""
-    context = browser.new_context(viewport=DESKTOP, offline=True, **preferences)
+    context = browser.new_context(offline=True, **{"viewport": DESKTOP, **preferences})
     return context.new_page()
 
 
-@pytest.fixture
-def open_file(browser: Browser) -> Iterator[Opener]:
-    """Return a function that opens a file and collects what went wrong on its page.
-
-    Its other arguments say what the reader's system asks for, such as a colour scheme.
-    """
+@contextmanager
+def opener(browser: Browser) -> Iterator[Opener]:
+    """A function that opens a file and collects what went wrong on its page."""
     pages = []
 
-    def open_it(path: Path, **preferences: str) -> tuple[Page, list[str]]:
+    def open_it(path: Path, **preferences: Any) -> tuple[Page, list[str]]:
         page = new_page(browser, **preferences)
         pages.append(page)
         wrong = watch(page)
@@ -86,6 +85,23 @@ def open_file(browser: Browser) -> Iterator[Opener]:
     yield open_it
     for page in pages:
         page.context.close()
+
+
+@pytest.fixture
+def open_file(browser: Browser) -> Iterator[Opener]:
+    """Return a function that opens a file and collects what went wrong on its page.
+
+    Its other arguments say what the reader's system asks for, such as a colour scheme.
+    """
+    with opener(browser) as open_it:
+        yield open_it
+
+
+@pytest.fixture(scope="module")
+def open_for_all(browser: Browser) -> Iterator[Opener]:
+    """Return what `open_file` returns, for a page that the tests of a module share."""
+    with opener(browser) as open_it:
+        yield open_it
 
 
 @pytest.fixture

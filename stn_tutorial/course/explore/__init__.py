@@ -15,6 +15,7 @@ from stn_tutorial.course.explore.dial import Dial
 from stn_tutorial.course.explore.frequencies import Frequencies
 from stn_tutorial.course.explore.off_by_one import OffByOne
 from stn_tutorial.course.explore.order import Order
+from stn_tutorial.course.explore.playground import Playground
 from stn_tutorial.course.explore.pull import Pull
 from stn_tutorial.course.explore.push_pull import PushPull
 from stn_tutorial.course.explore.register import Register
@@ -32,6 +33,7 @@ __all__ = [
     "Frequencies",
     "OffByOne",
     "Order",
+    "Playground",
     "Pull",
     "PushPull",
     "Register",
