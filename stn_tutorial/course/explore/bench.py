@@ -194,9 +194,9 @@ class Bench(Explorable):
         )
         self.hint = (
             "Drag the handles of each family (arrow keys move them, Escape returns to "
-            "the identity): which corners bring the horizon into the output, and what "
-            "does it take to fold the spline? Then fit the families to few points with "
-            "much noise: which has the smallest error at points that it has not seen?"
+            "the identity): where must a corner go to bring the horizon into the "
+            "output, and what does it take to fold the spline? Then fit the families "
+            "to few points with much noise: which has the smallest held-out error?"
         )
 
     @property
