@@ -111,7 +111,7 @@
       y: "absolute error",
       xTicks: [0, 10, 20, 30, 40, 50],
       yTicks: [0, 0.5, 1],
-      ratio: 2.6,
+      ratio: 2.2,
       ...{ digits: 1, xDigits: 0 },
     });
     const now = axes.path("stn-rule stn-now");
@@ -128,7 +128,7 @@
       const ends = stn.labels(
         NAMES,
         all.map((errors) => errors[MOST]),
-        0.09,
+        0.05,
       );
       NAMES.forEach((_, k) => {
         curves[k].setAttribute("d", stn.path(all[k].map((error, n) => [n, error])));
