@@ -26,6 +26,21 @@ def scene(size: int, dx: float, dy: float) -> torch.Tensor:
     return (0.5 + 0.12 * waves + 0.25 * ((x + 2 * y) / 40).sin()).clamp(0, 1)
 
 
+# As nobody knows how long the machine takes, the page itself presses Pause.
+PLAY_A_LITTLE = """(live) => new Promise((resolve) => {
+  const button = [...live.querySelectorAll("button")]
+    .find((one) => one.textContent === "Play");
+  const pause = () => {
+    if (button.textContent === "Pause") button.click();
+    resolve();
+  };
+  live.model.onChange(() => {
+    if (live.model.get("stages")[0]?.[1] >= 5) setTimeout(pause);
+  });
+  button.click();
+})"""
+
+
 @cache
 def recorded() -> Register:
     return Register(scene(N, 0, 0), scene(N, *TRUTH), TRUTH)
@@ -107,15 +122,11 @@ class TestRegister(ExplorableTests):
         assert shown.state()["stages"] == [] and "At the start" in shown.status()
 
     def test_play_shows_every_step_and_pauses(self, shown):
-        shown.button("Play").click()
-        shown.page.wait_for_function(
-            "(live) => live.model.get('stages')[0]?.[1] >= 5",
-            arg=shown.live.element_handle(),
-        )
-        shown.button("Pause").click()
+        shown.live.evaluate(PLAY_A_LITTLE)
         ((sigma, steps),) = shown.state()["stages"]
-        assert sigma == 0 and 5 <= steps <= 160
+        assert sigma == 0 and 5 <= steps < 160
         assert len(passed(shown)) == steps + 1
+        assert shown.button("Play").is_visible()
 
     def test_a_press_on_the_map_begins_there(self, shown):
         shown.set(stages=[[0, 5]])

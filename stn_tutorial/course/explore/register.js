@@ -264,7 +264,8 @@
     const play = stn.play("Play", {
       step: (milliseconds) => {
         if (done()) return false;
-        rest += SPEED * Math.min(milliseconds, 100);
+        // The first frame may have begun before the press; a late one is no leap.
+        rest += SPEED * Math.min(Math.max(milliseconds, 0), 100);
         const steps = Math.floor(rest);
         rest -= steps;
         if (steps) model.set({ stages: further(steps) });
