@@ -11,6 +11,7 @@ from stn_tutorial.course.explore.aliasing import Aliasing
 from stn_tutorial.course.explore.bench import Bench
 from stn_tutorial.course.explore.between import Between
 from stn_tutorial.course.explore.clinic import Clinic
+from stn_tutorial.course.explore.coordinates import Coordinates
 from stn_tutorial.course.explore.dial import Dial
 from stn_tutorial.course.explore.frequencies import Frequencies
 from stn_tutorial.course.explore.off_by_one import OffByOne
@@ -28,6 +29,7 @@ __all__ = [
     "Bench",
     "Between",
     "Clinic",
+    "Coordinates",
     "Dial",
     "Explorable",
     "Frequencies",
