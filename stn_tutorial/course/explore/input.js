@@ -209,7 +209,7 @@
       element.textContent = "Pause";
       let before = performance.now();
       const tick = (now) => {
-        const more = element.isConnected && step(now - before);
+        const more = element.isConnected && step(Math.max(now - before, 0)); // a frame may begin before the press
         before = now;
         if (!more) return stop();
         frame = requestAnimationFrame(tick);
