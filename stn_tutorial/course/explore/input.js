@@ -209,7 +209,8 @@
       element.textContent = "Pause";
       let before = performance.now();
       const tick = (now) => {
-        const more = element.isConnected && step(Math.max(now - before, 0)); // a frame may begin before the press
+        // The first frame may have begun before the press.
+        const more = element.isConnected && step(Math.max(now - before, 0));
         before = now;
         if (!more) return stop();
         frame = requestAnimationFrame(tick);

@@ -264,8 +264,7 @@
     const play = stn.play("Play", {
       step: (milliseconds) => {
         if (done()) return false;
-        // The first frame may have begun before the press; a late one is no leap.
-        rest += SPEED * Math.min(Math.max(milliseconds, 0), 100);
+        rest += SPEED * Math.min(milliseconds, 100); // a late frame is no leap
         const steps = Math.floor(rest);
         rest -= steps;
         if (steps) model.set({ stages: further(steps) });
