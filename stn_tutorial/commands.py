@@ -18,11 +18,14 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal, NoReturn, Union, get_args
+from typing import TYPE_CHECKING, Literal, NoReturn, Union, get_args
 
 import tyro
 
 from stn_tutorial.experiments.distorted_digits import Config
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 __all__ = ["main"]
 
@@ -90,34 +93,24 @@ class Export:
         """Load the run's last checkpoint, export it, and check the file."""
         import torch
 
-        from stn_tutorial.data.digits import load_digits
-        from stn_tutorial.data.distortions import fixed_test_set
-        from stn_tutorial.experiments.distorted_digits import load_model
-        from stn_tutorial.experiments.models import Steps, TransformedClassifier
+        from stn_tutorial.experiments.checkpoints import read_checkpoint
         from stn_tutorial.experiments.results import atomically
 
-        config, model = load_model(self.folder)
-        outputs = ["scores"]
-        if self.steps:
-            if not isinstance(model, TransformedClassifier):
-                raise ValueError(
-                    f"{self.folder} holds a {config.model}: no transformer"
-                )
-            model, outputs = Steps(model).eval(), ["scores", "theta", "warped"]
+        of_places = "cell" in read_checkpoint(self.folder)[0]
+        made = self._of_places() if of_places else self._of_digits()
+        model, inputs, name, outputs = made
         if not (find_spec("onnx") and find_spec("onnxscript")):  # in none of our extras
             raise ValueError("export needs two packages: pip install onnx onnxscript")
         onnx = import_module("onnx")
-        digits = load_digits("test", config.data)
-        images = fixed_test_set(digits.images[:2], config.distortion).images
         with atomically(self.to) as part:
             torch.onnx.export(
                 model,
-                (images,),
+                (inputs,),
                 part,
                 dynamo=True,
                 external_data=False,
                 opset_version=20,
-                input_names=["images"],
+                input_names=[name],
                 output_names=outputs,
                 dynamic_shapes=({0: torch.export.Dim("batch", max=2**31 - 1)},),
                 verbose=False,
@@ -128,6 +121,34 @@ class Export:
             part.write_bytes(written.SerializeToString())
             onnx.checker.check_model(part, full_check=True)
         print(f"wrote {self.to}")
+
+    def _of_digits(self) -> tuple[nn.Module, Tensor, str, list[str]]:
+        """A classifier, two pictures, and the names of what goes in and out."""
+        from stn_tutorial.data.digits import load_digits
+        from stn_tutorial.data.distortions import fixed_test_set
+        from stn_tutorial.experiments.distorted_digits import load_model
+        from stn_tutorial.experiments.models import Steps, TransformedClassifier
+
+        config, model = load_model(self.folder)
+        digits = load_digits("test", config.data)
+        images = fixed_test_set(digits.images[:2], config.distortion).images
+        if not self.steps:
+            return model, images, "images", ["scores"]
+        if not isinstance(model, TransformedClassifier):
+            raise ValueError(f"{self.folder} holds a {config.model}: no transformer")
+        return Steps(model).eval(), images, "images", ["scores", "theta", "warped"]
+
+    def _of_places(self) -> tuple[nn.Module, Tensor, str, list[str]]:
+        """The same of a network of CoordConv's tasks."""
+        from stn_tutorial.data.not_so_clevr import Locations, all_locations
+        from stn_tutorial.experiments.not_so_clevr import TASKS, load_network
+
+        cell, network = load_network(self.folder)
+        if self.steps:
+            raise ValueError(f"{self.folder} holds a {cell.network}: no transformer")
+        inputs = TASKS[cell.task].input(Locations(all_locations().centres[:2]))
+        names = ("points", "scores") if inputs.ndim == 2 else ("images", "points")
+        return network, inputs, names[0], [names[1]]
 
 
 @dataclass

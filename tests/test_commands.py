@@ -219,6 +219,22 @@ def test_export_writes_all_that_a_transformer_computes(trained, tmp_path, capsys
     assert str(Path(__file__).parents[1]).encode() not in path.read_bytes()
 
 
+def test_export_takes_a_network_of_coordconvs_tasks(tmp_path, capsys):
+    cell = not_so_clevr.Cell("rendering", "quadrant", "coordconv")
+    not_so_clevr.solve(cell, tmp_path, every=64, epochs=1)
+    path = tmp_path / "model.onnx"
+    assert call("export", str(tmp_path), "--to", str(path)) == 0
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    points = torch.rand(3, 2)
+    (scores,) = session.run(["scores"], {"points": points.numpy()})
+    with torch.inference_mode():
+        expected = not_so_clevr.load_network(tmp_path)[1](points)
+    torch.testing.assert_close(torch.from_numpy(scores), expected, rtol=0, atol=1e-4)
+    capsys.readouterr()
+    assert call("export", str(tmp_path), "--steps") == 2
+    assert "holds a coordconv: no transformer" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("count", [1, 7])
 def test_show_draws_the_digits_and_what_becomes_of_them(
     trained, tmp_path, capsys, count

@@ -28,6 +28,7 @@ INPUTS = [
     "notebooks",
     "package-lock.json",
     "requirements.txt",
+    "results/coordconv/weights",
     "results/rts",
     "stn_tutorial",
     "tools/book_extension.py",

@@ -23,6 +23,10 @@ RESULTS = stamps.ROOT / "results"
 MODELS = {
     "st-cnn": "rts/st-cnn-0/model.onnx",
     "cnn": "rts/cnn-0/model.onnx",
+    "painter-coordconv": "coordconv/weights/rendering-quadrant-coordconv-0/model.onnx",
+    "painter-convolution": (
+        "coordconv/weights/rendering-quadrant-convolution-0/model.onnx"
+    ),
 }
 PART = 384 * 1024  # bytes a script, a multiple of 3, so that each is base64 by itself
 

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stn_tutorial.data.not_so_clevr import CANVAS, SPLITS, Locations, split_locations
+from stn_tutorial.experiments.checkpoints import load_tensors, read_checkpoint
 from stn_tutorial.experiments.models import seeded
 from stn_tutorial.experiments.not_so_clevr_networks import (
     ConvRegressor,
@@ -29,7 +30,7 @@ from stn_tutorial.experiments.not_so_clevr_networks import (
 from stn_tutorial.experiments.results import ENVIRONMENT, Seed, check_cell
 from stn_tutorial.experiments.training import Problem, Recipe, fit, predict
 
-__all__ = ["TASKS", "Cell", "Network", "Task", "cells", "solve"]
+__all__ = ["TASKS", "Cell", "Network", "Task", "cells", "load_network", "solve"]
 
 
 @dataclass(frozen=True)
@@ -230,6 +231,35 @@ def cells(
         for seed, task, split in product(seeds, tasks, SPLITS)
         for network in TASKS[task].networks
     ]
+
+
+def load_network(folder: Path) -> tuple[Cell, nn.Module]:
+    """Return the cell and the network of a run's last checkpoint.
+
+    >>> from stn_tutorial.experiments.results import results_folder
+    >>> run = "coordconv/weights/rendering-quadrant-coordconv-0"
+    >>> cell, network = load_network(results_folder() / run)
+    >>> cell.task, tuple(network(torch.zeros(1, 2)).shape)
+    ('rendering', (1, 1, 64, 64))
+
+    Args:
+        folder: of the run.
+
+    Returns:
+        Both; the network is on the CPU, in evaluation mode.
+
+    Raises:
+        ValueError: if the folder holds no checkpoint, or none of such a run.
+    """
+    label, weights = read_checkpoint(folder)
+    if set(label) < {"cell"}:
+        raise ValueError(
+            f"the checkpoint in {folder} is of no run of CoordConv's tasks"
+        )
+    cell = Cell(**label["cell"])
+    network = TASKS[cell.task].networks[cell.network].make()
+    load_tensors(network, weights, Path(folder))
+    return cell, network.eval()
 
 
 def solve(

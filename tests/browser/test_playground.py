@@ -14,11 +14,14 @@ from playwright.sync_api import Page
 from torch import Tensor
 
 from stn_tutorial import Affine, rotation, sample, theta_from_pixels
+from stn_tutorial.course.explore import painter
 from stn_tutorial.course.explore.playground import RUNS, few_digits
 from stn_tutorial.data.digits import load_digits
 from stn_tutorial.data.distortions import fixed_test_set
+from stn_tutorial.data.not_so_clevr import Locations
 from stn_tutorial.experiments.distorted_digits import load_model
 from stn_tutorial.experiments.models import Steps
+from stn_tutorial.experiments.not_so_clevr import load_network
 from stn_tutorial.experiments.results import results_folder
 
 PAGE = "book/playground.html"
@@ -68,6 +71,16 @@ ANSWERED = "() => document.querySelector('.stn-play-bar.stn-play-best') !== null
 FILMED = "() => document.querySelector('.stn-play-told').innerText.startsWith('Of 360')"
 
 
+PAINT = """async (place) => {
+  const live = document.querySelectorAll(".stn-live")[1];
+  live.model.set({place});
+  await live.settled();
+  return Array.from(live.querySelectorAll("canvas"), (canvas) => [
+    ...canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data
+  ].filter((_, k) => k % 4 === 0));
+}"""
+
+
 def strokes() -> dict[int, list[list[tuple[float, float]]]]:
     """Ten digits as lines, in units of the pad's side, y downward."""
 
@@ -113,7 +126,7 @@ def network(name: str) -> torch.nn.Module:
 
 def load(page: Page) -> None:
     """Press the button, and wait until the networks have answered."""
-    page.get_by_role("button", name="Load the networks").click()
+    page.get_by_role("button", name="Load the networks").first.click()
     page.locator(".stn-loader").first.wait_for(state="hidden", timeout=300_000)
     page.wait_for_function(ANSWERED)
 
@@ -305,6 +318,24 @@ def test_digits_drawn_with_the_mouse_are_recognized(page):
     assert right["ST-CNN"] >= 8
 
 
+def test_the_painter_paints_what_pytorch_does(page):
+    place = [46, 44]
+    _, *painted = page.evaluate(PAINT, place)
+    locations = Locations(torch.tensor([place]))
+    captions = page.locator(".stn-explore").nth(1).locator(".stn-small .stn-caption")
+    told = [text for text in captions.all_inner_texts() if "union" in text]
+    square = locations.squares() > 0
+    for run, pixels, words in zip(painter.RUNS.values(), painted, told, strict=True):
+        with torch.inference_mode():
+            scores = load_network(results_folder() / run)[1](locations.points())
+        expected = (255 * scores.sigmoid()).flatten()
+        found = torch.tensor(pixels).float()
+        torch.testing.assert_close(found, expected, rtol=0, atol=0.6)
+        white = scores > 0
+        iou = (white & square).sum() / (white | square).sum()
+        assert abs(float(words.split()[-1]) - iou) < 0.0051
+
+
 def memory(page: Page) -> tuple[int, int]:
     """Bytes of JavaScript, and of WebAssembly, once the garbage is out."""
     protocol = page.context.new_cdp_session(page)
@@ -332,7 +363,7 @@ def test_its_memory_is_steady_over_a_thousand_runs(page):
 
 def test_a_finger_draws_on_a_phone(open_file, html, runtime):
     page, wrong = open_file(html / PAGE, viewport=PHONE, has_touch=True, is_mobile=True)
-    page.get_by_role("button", name="Load the networks").tap()
+    page.get_by_role("button", name="Load the networks").first.tap()
     page.locator(".stn-loader").first.wait_for(state="hidden", timeout=300_000)
     page.get_by_role("button", name="Clear", exact=True).tap()
     pad = page.locator(".stn-pad")
@@ -364,8 +395,8 @@ def test_without_a_part_of_the_runtime_it_says_so(open_file, html, tmp_path, run
     ignore = shutil.ignore_patterns("*.ipynb", "wasm-03.js", "_images", "_sources")
     shutil.copytree(html, copy, ignore=ignore)
     page, _ = open_file(copy / PAGE)
-    page.get_by_role("button", name="Load the networks").click()
-    said = page.locator(".stn-loader")
+    page.get_by_role("button", name="Load the networks").first.click()
+    said = page.locator(".stn-loader").first
     said.get_by_text("can't be loaded").wait_for()
     assert "wasm-03.js is missing" in said.inner_text()
     page.get_by_role("button", name="Next digit").click()  # and all else works

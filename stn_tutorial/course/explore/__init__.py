@@ -16,6 +16,7 @@ from stn_tutorial.course.explore.dial import Dial
 from stn_tutorial.course.explore.frequencies import Frequencies
 from stn_tutorial.course.explore.off_by_one import OffByOne
 from stn_tutorial.course.explore.order import Order
+from stn_tutorial.course.explore.painter import Painter
 from stn_tutorial.course.explore.playground import Playground
 from stn_tutorial.course.explore.pull import Pull
 from stn_tutorial.course.explore.push_pull import PushPull
@@ -35,6 +36,7 @@ __all__ = [
     "Frequencies",
     "OffByOne",
     "Order",
+    "Painter",
     "Playground",
     "Pull",
     "PushPull",
