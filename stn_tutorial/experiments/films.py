@@ -41,7 +41,7 @@ RUNS = {
     "random start": (0.3, True),
     "ten times the rate": (3.0, False),
 }
-#: When theta is recorded, in epochs: often at first, where most happens.
+#: When theta is recorded, in epochs, often at first, where most happens.
 MOMENTS = (
     *(0, 0.125, 0.25, 0.375, 0.5, 0.75, 1, 1.25, 1.5, 2),
     *(2.5, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12),
