@@ -5,7 +5,7 @@ from __future__ import annotations
 import doctest
 import json
 import os
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import nbformat
@@ -36,7 +36,9 @@ from stn_tutorial.experiments.training import Recipe
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 # The runs of `distorted_digits.run`; CoordConv's own tasks have tests of their own.
-FILES = [p for p in sorted(RESULTS.rglob("*.json")) if "coordconv" not in p.parts]
+# Runs of another kind tell it in their own way; see test_coordconv_tasks and below.
+OTHERS = {"coordconv", "failures", "renderings"}
+FILES = [p for p in sorted(RESULTS.rglob("*.json")) if not OTHERS & {*p.parts}]
 
 
 def test_the_results_are_those_of_the_checkout_or_those_installed(
@@ -222,6 +224,24 @@ def test_a_result_tells_how_it_was_made(path):
     assert result["data"]["test"]["digits"] == (held_out or 10_000)
     assert result["data"]["train"]["digits"] == (config.limit or 60_000 - held_out)
     assert {"device", "versions", "finished", "parameters"} <= result.keys()
+
+
+RECORDED = RESULTS / "recordings"
+
+
+@pytest.mark.parametrize("path", sorted(RECORDED.rglob("*.json")), ids=lambda p: p.stem)
+def test_a_recording_tells_how_it_was_made(path):
+    result = read(path)
+    assert {"cell", "seconds", "device", "versions", "finished"} <= result.keys()
+    recipe = result["recipe"] if "recipe" in result else result["config"]["recipe"]
+    assert recipe["seed"] == result["cell"]["seed"]
+    assert asdict(Recipe(**recipe)) == recipe
+    if path.parent.name == "failures":
+        assert result["data"]["source"] == "embedded"
+        steps = recipe["epochs"] * -(
+            -result["data"]["train"]["digits"] // recipe["batch_size"]
+        )
+        assert result["rows"][-1]["step"] == steps
 
 
 def configured(run: dict) -> Config:

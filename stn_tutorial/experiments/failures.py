@@ -68,6 +68,7 @@ FAULTS = {
     "frame": (Fault(**_FRAMED, filled=False), Fault(**_FRAMED)),
     "idle": (Fault(lr=1e-3, knows="R"), Fault(lr=1e-3, knows="none")),
 }
+_DIGITS = {"digits": int, "sha256": str}
 _ROW = {
     "step": int,
     "loss": float,
@@ -100,6 +101,7 @@ class Failure:
 
     RESULT: ClassVar[dict[str, Any]] = {
         "recipe": Recipe,
+        "data": {"source": str, "train": _DIGITS, "test": _DIGITS},
         "test_error": float,
         "rows": [_ROW, ...],
         "size": int,
@@ -174,6 +176,11 @@ class Failure:
         look(steps, done.model)
         return {
             "recipe": asdict(recipe),
+            "data": {
+                "source": digits.source,
+                "train": {"digits": len(digits), "sha256": digits.checksum},
+                "test": {"digits": len(test), "sha256": test.checksum},
+            },
             "test_error": done.test_error,
             "rows": [
                 {"step": row["epoch"], "theta": theta, **_brief(row)}
