@@ -86,7 +86,8 @@ def draw(name: str, digits: Tensor, chance: random.Random) -> dict[str, Any]:
         return {"scale": chance.uniform(0.75, 1.0), "corners_px": moves}
     if name == "E":
         offsets = [chance.gauss(0, 1.5) * 2 / 28 for _ in range(32)]
-        return {"offsets": torch.tensor(offsets, device=digits.device)}
+        offsets = torch.tensor(offsets, device=digits.device)
+        return {"scale": chance.uniform(0.75, 1.0), "offsets": offsets}
     pieces = [
         (digits[chance.randrange(len(digits))], *(chance.randrange(23) for _ in "yx"))
         + tuple(chance.randrange(55) for _ in "yx")
