@@ -158,28 +158,35 @@ class ExplorableTests:
 
     @pytest.fixture(scope="class")
     @classmethod
-    def path(cls, tmp_path_factory) -> Path:
+    def built(cls) -> tuple[Explorable, str]:
+        """The figure and its HTML, which can take seconds; not to be changed."""
+        figure = cls.figure()
+        return figure, figure.html()
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def path(cls, tmp_path_factory, built) -> Path:
         """A page with the figure twice, as when a cell was shown twice."""
         path = tmp_path_factory.mktemp("figure") / "page.html"
-        path.write_text(f"{HEAD}{2 * cls.figure().html()}</body>", encoding="utf-8")
+        path.write_text(f"{HEAD}{2 * built[1]}</body>", encoding="utf-8")
         return path
 
     @pytest.fixture
-    def shown(self, open_file, path):
-        page, wrong = open_file(path)
+    def shown(self, come_back, path):
+        page, wrong = come_back(path)
         yield Shown(page, page.locator(".stn-explore").first)
         assert not wrong
 
-    def test_it_starts_once_each_and_hides_its_still_picture(self, shown):
+    def test_it_starts_once_each_and_hides_its_still_picture(self, shown, built):
         lives = shown.page.locator(".stn-live")
         assert [live.locator("output").count() for live in lives.all()] == [1, 1]
         assert shown.root.locator(".stn-still").is_hidden()
         assert shown.code() and shown.status()
         first, second = lives.evaluate_all("all => all.map((e) => e.model.all())")
-        assert first == second == self.figure().state
+        assert first == second == built[0].state
 
-    def test_its_data_are_light_and_plain(self, path):
-        html = self.figure().html()
+    def test_its_data_are_light_and_plain(self, built):
+        html = built[1]
         payload = html.rpartition("stn.start(")[2]
         assert len(payload) < HEAVIEST
         assert "http://" not in html.replace("http://www.w3.org", "")
@@ -270,8 +277,8 @@ class ExplorableTests:
         assert line.inner_text() == first  # and is heard
         assert not wrong
 
-    def test_pictures_are_taken_to_be_looked_at(self, path, browser):
-        name = self.figure().name
+    def test_pictures_are_taken_to_be_looked_at(self, built, path, browser):
+        name = built[0].name
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         for kind, width in (("wide", 900), ("narrow", 390), ("dark", 900)):
             scheme = "dark" if kind == "dark" else "light"
