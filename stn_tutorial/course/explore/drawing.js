@@ -250,12 +250,11 @@
       ...yTicks.map((t) => `M${left} ${t}H${right}`),
     ];
     panel.path("stn-rule", lines.join(""));
-    for (const tick of xTicks) {
-      panel.text(stn.number(tick, xDigits), tick, bottom, "stn-tick-x");
-    }
-    for (const tick of yTicks) {
-      panel.text(stn.number(tick, digits), left, tick, "stn-tick-y");
-    }
+    const ticks = [
+      ...xTicks.map((t) => panel.text(stn.number(t, xDigits), t, bottom, "stn-tick-x")),
+      ...yTicks.map((t) => panel.text(stn.number(t, digits), left, t, "stn-tick-y")),
+    ];
+    ticks.forEach((tick) => tick.setAttribute("aria-hidden", "true")); // mere numbers
     panel.box.before(stn.element("p", { class: "stn-axis" }, y));
     panel.element.append(stn.element("p", { class: "stn-axis stn-axis-x" }, x));
     return panel;

@@ -94,6 +94,7 @@
    */
   stn.slider = (label, { min, max, step, get, set, say = String }) => {
     const input = stn.element("input", { type: "range", min, max, step });
+    input.setAttribute("aria-label", label); // and not the value, which is said anyway
     const value = stn.element("span", { class: "stn-value" });
     const element = stn.element(
       "label",
