@@ -6,6 +6,7 @@ import base64
 import math
 import shutil
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import page_runtime
 import pytest
@@ -197,7 +198,7 @@ def test_it_is_light_until_the_networks_are_asked_for(open_page, html):
         page.goto((html / name).as_uri())
     # What the theme brings to every page is not the playground's.
     own = asked[PAGE] - (asked["book/bibliography.html"] - {(html / PAGE).as_uri()})
-    files = {url.partition("?")[0].removeprefix("file://") for url in own}
+    files = {unquote(urlsplit(url).path) for url in own}
     assert str(html / PAGE) in files
     assert not any("_static/runtime/" in file for file in files)
     assert sum(Path(file).stat().st_size for file in files) < HEAVIEST
