@@ -8,12 +8,6 @@
   const EVERY = 3; // a line is drawn for every third row of it
   const SPLINE = "ThinPlateSpline";
   const [LOWEST, HIGHEST] = [0.1, 100]; // errors that the plot shows, in pixels
-  const CORNERS = [
-    [-1, -1],
-    [1, -1],
-    [1, 1],
-    [-1, 1],
-  ];
   const COLUMNS = ["stn-first", "stn-second", "stn-third"]; // a colour for each
   const CALLED = {
     Translation: "translation",
@@ -218,11 +212,11 @@
         handleOf(
           "Projective",
           `${words} corner of the frame`,
-          () => beyond(...CORNERS[k]),
+          () => beyond(...stn.corners[k]),
           (x, y) => {
-            const seen = CORNERS.map((corner) => beyond(...corner));
+            const seen = stn.corners.map((corner) => beyond(...corner));
             seen[k] = [x, y];
-            setParams(stn.fit(FAMILIES.Projective, CORNERS, seen));
+            setParams(stn.fit(FAMILIES.Projective, stn.corners, seen));
           },
         ),
       ),
@@ -383,7 +377,7 @@
       const near = g * g + h * h;
       // A corner's handle says whether the corner is beyond it.
       corners.forEach(({ element }, k) => {
-        const [x, y] = CORNERS[k];
+        const [x, y] = stn.corners[k];
         element.classList.toggle("stn-bench-beyond", !(g * x + h * y + 1 > 0));
       });
       horizon.setAttribute(

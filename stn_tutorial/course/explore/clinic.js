@@ -3,14 +3,6 @@
 
 (() => {
   const stn = globalThis.stn;
-  const VIEW = [-1.3, -1.3, 1.3, 1.3];
-  const OUT = [28, 28];
-  const CORNERS = [
-    [-1, -1],
-    [1, -1],
-    [1, 1],
-    [-1, 1],
-  ];
 
   /** By name: words, the axis with its upper end and ticks, and how a value is said. */
   const NUMBERS = {
@@ -73,17 +65,7 @@
     const unpacked = runs.map(({ pictures, size }) =>
       pictures.map((bytes) => stn.unpack({ width: size, height: size, bytes })),
     );
-    const shown = unpacked[0].map(() => {
-      const input = stn.panel(VIEW);
-      const output = stn.panel([-1, -1, 1, 1]);
-      return {
-        picture: input.canvas(-1, -1, 1, 1),
-        frame: input.path("stn-frame"),
-        top: input.path("stn-frame stn-thick"),
-        canvas: output.canvas(),
-        element: stn.element("div", {}, input.box, output.box),
-      };
-    });
+    const shown = unpacked[0].map(stn.framedDigit);
     const digits = stn.element(
       "div",
       { class: "stn-clinic-digits" },
@@ -142,14 +124,10 @@
     const draw = () => {
       const { thetas, steps, numbers, fill, fault } = run();
       const images = unpacked[model.get("run")];
-      shown.forEach(({ picture, frame, top, canvas }, k) => {
-        if (drawn !== fault) stn.paint(picture, images[k]);
+      shown.forEach((digit, k) => {
+        if (drawn !== fault) digit.paint(images[k]);
         const theta = thetas[look()].slice(6 * k, 6 * k + 6).map((value) => value / 1000);
-        const seen = CORNERS.map(([x, y]) => stn.affine.at(theta, x, y));
-        frame.setAttribute("d", stn.path(seen, true));
-        top.setAttribute("d", stn.path(seen.slice(0, 2)));
-        const grid = stn.grid(stn.affine, theta, OUT);
-        stn.paint(canvas, stn.sample(images[k], grid, OUT, { fill }));
+        digit.show(images[k], theta, { fill });
       });
       drawn = fault;
       for (const { name, axes, twin, line, dot } of charts) {

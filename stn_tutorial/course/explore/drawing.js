@@ -232,6 +232,43 @@
   };
 
   /**
+   * The outline of an output on a panel of its input; the output's upper edge is thick.
+   * Needs families.js.
+   * @returns {(theta: number[] | null) => void} shows it where an affine warp takes it,
+   *   or hides it
+   */
+  stn.frame = (panel) => {
+    const outline = panel.path("stn-frame");
+    const top = panel.path("stn-frame stn-thick");
+    return (theta) => {
+      const seen = theta ? stn.corners.map(([x, y]) => stn.affine.at(theta, x, y)) : [];
+      outline.setAttribute("d", theta ? stn.path(seen, true) : "");
+      top.setAttribute("d", stn.path(seen.slice(0, 2)));
+    };
+  };
+
+  /**
+   * A digit with the frame of a transformer, and below it the 28×28 that it samples.
+   * Needs families.js and sampling.js.
+   */
+  stn.framedDigit = () => {
+    const input = stn.panel([-1.3, -1.3, 1.3, 1.3]);
+    const output = stn.panel([-1, -1, 1, 1]);
+    const [picture, canvas] = [input.canvas(-1, -1, 1, 1), output.canvas()];
+    const frame = stn.frame(input);
+    const size = [28, 28];
+    return {
+      element: stn.element("div", {}, input.box, output.box),
+      paint: (image) => stn.paint(picture, image),
+      show: (image, theta, reading) => {
+        frame(theta);
+        const grid = stn.grid(stn.affine, theta, size);
+        stn.paint(canvas, stn.sample(image, grid, size, reading));
+      },
+    };
+  };
+
+  /**
    * A panel with axes: x to the right and y up, with ticks and their numbers.
    * @param {View} view as seen: left, upper, right, lower end
    * @param {{x: string, y: string, xTicks: number[], yTicks: number[], ratio?: number,

@@ -12,6 +12,14 @@
    * }} Family
    */
 
+  /** The corners of an output in normalized coordinates, clockwise from the upper left. */
+  stn.corners = [
+    [-1, -1],
+    [1, -1],
+    [1, 1],
+    [-1, 1],
+  ];
+
   /** A point through a 3×3 matrix, row by row; infinite on or behind the horizon. */
   const through = (m, x, y) => {
     const below = m[6] * x + m[7] * y + m[8];

@@ -7,12 +7,6 @@
   const PICTURE = 42; // and of what the networks see
   const PIECE = 6; // and of a piece of clutter
   const VIEW = [-1.25, -1.25, 1.25, 1.25];
-  const CORNERS = [
-    [-1, -1],
-    [1, -1],
-    [1, 1],
-    [-1, 1],
-  ];
   const STEP = 5; // degrees between two frames of the film
   const ANGLES = Array.from({ length: 360 / STEP + 1 }, (_, k) => k * STEP - 180);
   const PACE = 70; // milliseconds that a frame is shown, at least
@@ -170,8 +164,7 @@
     const input = stn.panel(VIEW, "42×42 input, and the frame");
     const picture = input.canvas(-1, -1, 1, 1);
     picture.classList.add("stn-in");
-    const frame = input.path("stn-frame");
-    const top = input.path("stn-frame stn-thick");
+    const frame = stn.frame(input);
     const output = stn.panel([-1, -1, 1, 1], "28×28, seen by the ST-CNN");
     const warped = output.canvas();
     warped.classList.add("stn-out");
@@ -411,11 +404,7 @@
     const draw = () => {
       stn.paint(picture, pictureAt(model.get("angle")));
       const known = seen !== null;
-      const corners = CORNERS.map(([x, y]) =>
-        known ? stn.affine.at(seen.theta, x, y) : [NaN, NaN],
-      );
-      frame.setAttribute("d", known ? stn.path(corners, true) : "");
-      top.setAttribute("d", stn.path(corners.slice(0, 2)));
+      frame(known ? seen.theta : null);
       stn.paint(warped, known ? seen.warped : BLACK);
       entries.forEach((entry, k) => {
         entry.textContent = known ? stn.number(seen.theta[k]) : "–";

@@ -3,14 +3,6 @@
 
 (() => {
   const stn = globalThis.stn;
-  const VIEW = [-1.3, -1.3, 1.3, 1.3];
-  const OUT = [28, 28];
-  const CORNERS = [
-    [-1, -1],
-    [1, -1],
-    [1, 1],
-    [-1, 1],
-  ];
   const PAUSE = 600; // milliseconds from one moment to the next
   const DEGREES = 180 / Math.PI;
 
@@ -76,16 +68,9 @@
 
     const shown = data.pictures.map((bytes) => {
       const image = stn.unpack({ width: size, height: size, bytes });
-      const input = stn.panel(VIEW);
-      stn.paint(input.canvas(-1, -1, 1, 1), image);
-      const output = stn.panel([-1, -1, 1, 1]);
-      return {
-        image,
-        frame: input.path("stn-frame"),
-        top: input.path("stn-frame stn-thick"),
-        canvas: output.canvas(),
-        element: stn.element("div", {}, input.box, output.box),
-      };
+      const digit = stn.framedDigit();
+      digit.paint(image);
+      return { ...digit, image };
     });
     const pictures = stn.element(
       "div",
@@ -144,13 +129,7 @@
     };
 
     const draw = () => {
-      shown.forEach(({ image, frame, top, canvas }, k) => {
-        const params = theta(k);
-        const seen = CORNERS.map(([x, y]) => stn.affine.at(params, x, y));
-        frame.setAttribute("d", stn.path(seen, true));
-        top.setAttribute("d", stn.path(seen.slice(0, 2)));
-        stn.paint(canvas, stn.sample(image, stn.grid(stn.affine, params, OUT), OUT));
-      });
+      shown.forEach(({ image, show }, k) => show(image, theta(k)));
       for (const [part, { axes, ends, line, dots }] of Object.entries(clouds)) {
         axes.element.hidden = part !== model.get("part");
         if (axes.element.hidden) continue;

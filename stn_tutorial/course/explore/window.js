@@ -6,12 +6,6 @@
   const VIEW = [-1.5, -1.5, 1.5, 1.5]; // half an image's width around the image
   const OUT = [64, 64];
   const COLUMNS = ["stn-first", "stn-second", "stn-third"]; // a colour for each
-  const CORNERS = [
-    [-1, -1],
-    [1, -1],
-    [1, 1],
-    [-1, 1],
-  ];
   const TICKS = [-7, -5, -3, -1, 1, 3, 5, 7].map((k) => k / 8);
 
   stn.figures.window = (root, model, data) => {
@@ -30,8 +24,7 @@
 
     const input = stn.panel(VIEW, "input, and the frame that is sampled");
     stn.paint(input.canvas(-1, -1, 1, 1), image);
-    const frame = input.path("stn-frame");
-    const top = input.path("stn-frame stn-thick");
+    const frame = stn.frame(input);
     const dots = input.path("stn-sample-dots");
     const output = stn.panel([-1, -1, 1, 1], "output");
     output.element.classList.add("stn-small");
@@ -86,9 +79,7 @@
     numbers.append(...fields.map((field) => field.element));
 
     const draw = () => {
-      const seen = CORNERS.map(([x, y]) => through(x, y));
-      frame.setAttribute("d", stn.path(seen, true));
-      top.setAttribute("d", stn.path(seen.slice(0, 2)));
+      frame(theta());
       const points = TICKS.flatMap((y) => TICKS.map((x) => through(x, y)));
       dots.setAttribute("d", model.get("grid") ? stn.dots(points) : "");
       stn.paint(out, stn.sample(image, stn.grid(stn.affine, theta(), OUT), OUT));
