@@ -1,4 +1,4 @@
-"""The checks of chapters 9 and 10 accept what is right and reject common mistakes."""
+"""The checks of `coordconv` accept what is right and reject common mistakes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The checks of chapter 7 accept what is right and reject what readers get wrong."""
+"""The checks of `distorted_mnist` accept what is right and reject mistakes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The checks of chapter 4 accept what is right and reject what readers get wrong."""
+"""The checks of `families` accept what is right and reject what readers get wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The checks of chapter 3 accept what is right and reject what readers get wrong."""
+"""The checks of `gradients` accept what is right and reject what readers get wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The checks of chapter 1 accept what is right and reject what readers get wrong."""
+"""The checks of `grid` accept what is right and reject what readers get wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The checks of chapter 5 accept what is right and reject what readers get wrong."""
+"""The checks of `localization` accept what is right and reject mistakes."""
 
 from __future__ import annotations
 

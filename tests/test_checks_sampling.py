@@ -1,4 +1,4 @@
-"""The checks of chapter 2 accept what is right and reject what readers get wrong."""
+"""The checks of `sampling` accept what is right and reject what readers get wrong."""
 
 from __future__ import annotations
 

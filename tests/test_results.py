@@ -254,7 +254,7 @@ def rates(run: dict) -> tuple[float, float]:
     return recipe["lr"], recipe["localization_lr_ratio"]
 
 
-CHAPTER = RESULTS.parent / "notebooks" / "06_train_a_spatial_transformer.ipynb"
+CHAPTER = RESULTS.parent / "notebooks" / "07_train_a_spatial_transformer.ipynb"
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """Transformers that fail, recorded with a monitor, and a healthy twin of each.
 
-The networks and the digits are chapter 8's, and so are the faults. A healthy twin is
-the same run, with the same seed, without the fault.
+The networks, the digits and the faults are those of *When transformers fail*. A
+healthy twin is the same run, with the same seed, without the fault.
 """
 
 from __future__ import annotations
@@ -217,7 +217,7 @@ def _given(images: Tensor, fault: Fault) -> Tensor:
 
 
 def _model(fault: Fault, digits: DigitSet, recipe: Recipe) -> TransformedClassifier:
-    """Chapter 8's network, as untrained as the fault leaves it."""
+    """The network of *When transformers fail*, as untrained as the fault leaves it."""
     size = DISTORTIONS[fault.distortion].size
     background = -NORMALIZED[0] / NORMALIZED[1]
     fill = background if fault.normalized and fault.filled else 0.0

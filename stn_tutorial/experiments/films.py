@@ -1,7 +1,7 @@
 """A training as a film: where a spatial transformer samples, moment by moment.
 
-Chapter 6's ST-CNN on RTS, recorded while it trains, and the same run with one thing
-wrong. Theta *is* the warp, so that a few hundred numbers a moment are enough to show
+The ST-CNN of *Train a spatial transformer* on RTS, recorded while it trains, and the
+same run with one thing wrong. Theta *is* the warp, so that a few hundred numbers a moment are enough to show
 the training again, without any weights.
 """
 
@@ -25,7 +25,7 @@ from stn_tutorial.experiments.training import Recipe, error_rate
 
 __all__ = ["CONFIG", "MOMENTS", "RUNS", "Film", "films", "theta_at"]
 
-#: How the run of chapter 6 is trained.
+#: How the run of the chapter on training is made.
 CONFIG = Config(
     "st-cnn",
     distortion="RTS",

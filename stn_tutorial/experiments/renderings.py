@@ -1,7 +1,7 @@
 """What networks paint where they are asked to: answers of the rendering task, kept.
 
-Chapter 9's two networks, trained as for its table, are asked for the square at every
-fourth location along either axis, of which some are held out.
+The CoordConv chapter's two networks, trained as for its table, are asked for the
+square at every fourth location along either axis, of which some are held out.
 """
 
 from __future__ import annotations

@@ -260,3 +260,17 @@ def test_binder_has_what_the_course_needs():
     base = map(Requirement, project["project"]["dependencies"])
     for wanted in [*base, *extras()["course"]]:
         assert f"{names.get(wanted.name, wanted.name)}{wanted.specifier}" in installed
+
+
+def test_no_chapter_is_named_by_its_number():
+    """Numbers move when a chapter is put in; its title and its links stay."""
+    named = re.compile(r"\bchapters?\s+\d", re.IGNORECASE)
+    found = [
+        f"{name}: {line.strip()[:100]}"
+        for name, text in text_files().items()
+        if name.endswith((".md", ".py", ".js", ".ipynb")) and name != "CHANGELOG.md"
+        for line in text.splitlines()
+        # A book that is cited has chapters too.
+        if named.search(line) and "{cite" not in line
+    ]
+    assert not found

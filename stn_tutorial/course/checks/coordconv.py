@@ -1,4 +1,4 @@
-"""Checks for chapter 9: what coordinates tell a convolution."""
+"""Checks of the chapter on CoordConv: what coordinates tell a convolution."""
 
 from __future__ import annotations
 

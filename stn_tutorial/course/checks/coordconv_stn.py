@@ -1,4 +1,4 @@
-"""Checks for chapter 10: poses, pairs and what may be concluded from them."""
+"""Checks of the chapter on CoordConv in a transformer: poses, pairs, conclusions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks for chapter 7: protocols, and how much of a number is noise."""
+"""Checks of the chapter on the table: protocols, and how much is noise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks for chapter 8: what a failing transformer does, and what cures it."""
+"""Checks of the chapter on failures: what goes wrong, and what cures it."""
 
 from __future__ import annotations
 

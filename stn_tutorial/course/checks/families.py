@@ -1,4 +1,4 @@
-"""Checks for chapter 4: families of warps."""
+"""Checks of the chapter on families of warps."""
 
 from __future__ import annotations
 

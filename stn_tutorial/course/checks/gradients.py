@@ -1,4 +1,4 @@
-"""Checks for chapter 3: gradients of a sample, and where they go."""
+"""Checks of the chapter on gradients: those of a sample, and where they go."""
 
 from __future__ import annotations
 

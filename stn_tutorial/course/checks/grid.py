@@ -1,4 +1,4 @@
-"""Checks for chapter 1: coordinates, grids and thetas."""
+"""Checks of the chapter on the grid: coordinates, grids and thetas."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks for chapter 5: what a localization network has to answer, and how."""
+"""Checks of the chapter on localization networks: what they answer, and how."""
 
 from __future__ import annotations
 

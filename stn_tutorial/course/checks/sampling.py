@@ -1,4 +1,4 @@
-"""Checks for chapter 2: sampling an image between its pixels."""
+"""Checks of the chapter on sampling: an image between its pixels."""
 
 from __future__ import annotations
 

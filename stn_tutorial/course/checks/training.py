@@ -1,4 +1,4 @@
-"""Checks for chapter 6: what a trained transformer does, and what it is trained on."""
+"""Checks of the chapter on training: what a transformer does and is trained on."""
 
 from __future__ import annotations
 

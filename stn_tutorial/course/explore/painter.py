@@ -32,7 +32,7 @@ def _place(place: Sequence[int]) -> list[int]:
 
 
 class Painter(Explorable):
-    """A place on a canvas, and what two networks of chapter 9 paint for it.
+    """A place on a canvas, and what two networks of the CoordConv chapter paint for it.
 
     Both were trained on three quarters of the canvas; the lower right one was held out.
 

@@ -61,7 +61,7 @@ def few_digits() -> tuple[Tensor, list[int]]:
 
 
 class Playground(Explorable):
-    """A digit, drawn or of the test set, and what two networks of chapter 6 say to it.
+    """A digit, drawn or of the test set, and what two trained networks say to it.
 
     The digit is rotated, scaled, moved and cluttered into a picture of 42×42. Both
     networks run in the page, if it comes with a runtime: see `runtime`.

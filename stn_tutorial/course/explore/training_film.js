@@ -9,7 +9,7 @@
   /**
    * What a frame has of each part of a digit's pose, from theta and the input's size.
    * The scale is the side of a square of the frame's area; the rotation is that of the
-   * closest matrix that rotates and scales alone, as in chapter 6.
+   * closest matrix that rotates and scales alone.
    */
   const PARTS = {
     location: { unit: "px", of: ([, , x], size) => (x * size) / 2 },
