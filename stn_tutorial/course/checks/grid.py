@@ -12,6 +12,7 @@ from stn_tutorial.coordinates import (
     rotation,
     theta_from_pixels,
     to_normalized,
+    to_pixels,
 )
 from stn_tutorial.course.checks._grading import Cases, choose, compare, nearest
 from stn_tutorial.families import Affine
@@ -19,32 +20,11 @@ from stn_tutorial.sampling import sample
 
 __all__ = [
     "after_a_negative_a",
-    "after_mixing_conventions",
     "after_swapping_coordinates",
     "crop_theta",
-    "one_axis_to_normalized",
     "rotation_about",
+    "warps_that_move_a_pixel",
 ]
-
-
-def one_axis_to_normalized(attempt: Callable[..., Tensor]) -> None:
-    """Check ``attempt(pixels, n, align_corners)``: pixel to normalized, on one axis."""
-
-    def cases(draw: Generator) -> Cases:
-        for align_corners in (False, True):
-            for n in (2, 3, 28, 640):
-                pixels = torch.rand(5, generator=draw) * (n + 2) - 1.5
-                yield pixels, n, align_corners
-
-    def reference(pixels: Tensor, n: int, align_corners: bool) -> Tensor:
-        points = pixels[:, None]
-        return to_normalized(points, (n,), align_corners=align_corners)[:, 0]
-
-    hint = (
-        "subtract the middle (n - 1) / 2, then divide by the reach: "
-        "n / 2, or (n - 1) / 2 with align_corners=True."
-    )
-    compare(attempt, reference, cases, hint)
 
 
 def rotation_about(attempt: Callable[..., Tensor]) -> None:
@@ -63,9 +43,9 @@ def rotation_about(attempt: Callable[..., Tensor]) -> None:
         return theta_from_pixels(matrix, size, size).float()
 
     hint = (
-        "write the rotation in pixels first (move the centre to 0, rotate, move "
-        "back), and let theta_from_pixels do the rest. If the signs are off: a theta "
-        "that rotates the grid clockwise rotates the picture counterclockwise."
+        "the centre samples itself if p = A p + t, with p in normalized coordinates "
+        "and A for the sizes of both axes. If the signs are off: a theta that rotates "
+        "the grid clockwise rotates the picture counterclockwise."
     )
     compare(attempt, reference, cases, hint, tolerance=1e-4)
 
@@ -105,7 +85,7 @@ def after_swapping_coordinates(answer: str) -> None:
     swapped = sample(image, base_grid((6, 6)).flip(-1)[None])
     pictures = {
         "nothing": image,
-        "a quarter turn": image.rot90(1, (2, 3)),
+        "a rotation by 90°": image.rot90(1, (2, 3)),
         "a mirror image": image.flip(3),
         "a reflection in the diagonal": image.mT,
     }
@@ -114,28 +94,35 @@ def after_swapping_coordinates(answer: str) -> None:
 
 
 def after_a_negative_a(answer: str) -> None:
-    """Check what happens to a picture when theta's first number turns negative."""
+    """Check what happens to a picture when theta's first number is negative."""
     image = torch.rand(1, 1, 6, 6, generator=torch.Generator().manual_seed(5))
     params = torch.tensor([[-1.0, 0.0, 0.0, 0.0, 1.0, 0.0]])
     warped = sample(image, Affine().grid(params, (6, 6)))
     pictures = {
         "black": torch.zeros_like(image),
-        "left and right change places": image.flip(3),
-        "top and bottom change places": image.flip(2),
-        "a half turn": image.flip((2, 3)),
+        "left and right are exchanged": image.flip(3),
+        "top and bottom are exchanged": image.flip(2),
+        "a rotation by 180°": image.flip((2, 3)),
     }
     hint = "which input pixel does the output pixel at (1, y) sample?"
     choose(answer, nearest(warped, pictures), pictures, hint)
 
 
-def after_mixing_conventions(answer: str) -> None:
-    """Check what a base grid of one convention does when sampled with the other."""
-    disc = (base_grid((65, 65)).norm(dim=-1) < 0.5).float()[None, None]
-    mixed = sample(disc, base_grid((65, 65), align_corners=True)[None])
-    change = float(mixed.sum() - disc.sum())
-    happens = "it shrinks" if change < 0 else "it grows" if change > 0 else "nothing"
+def warps_that_move_a_pixel(answer: int) -> None:
+    """Check after how many warps with mixed conventions a pixel is lost.
+
+    The outermost of 28 pixels has then moved by more than one pixel.
+    """
+    last = torch.tensor([27.0])
+    position, warps = last, 0
+    while last - position <= 1:
+        # What is sampled here is seen at the location whose base grid looks here.
+        looked_at = to_normalized(position, (28,), align_corners=False)
+        position = to_pixels(looked_at, (28,), align_corners=True)
+        warps += 1
     hint = (
-        "at which pixel coordinate does the first point of "
-        "base_grid((1, n), align_corners=True) lie under align_corners=False?"
+        "at which pixel coordinate does the last point of "
+        "base_grid((1, 28), align_corners=True) lie under align_corners=False? "
+        "That is what the last pixel shows after one warp."
     )
-    choose(answer, happens, ("nothing", "it grows", "it shrinks"), hint)
+    choose(answer, warps, (1, 3, 14, 28), hint)
