@@ -26,6 +26,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import AutoLocator, FixedLocator, NullLocator
 from torch import Tensor
 
+from stn_tutorial.course.svg import COLORS, show_as_svg
+
 __all__ = [
     "COLORS",
     "ERROR_FLOOR",
@@ -41,17 +43,6 @@ __all__ = [
     "use_style",
 ]
 
-#: One colour a meaning, from Okabe and Ito's palette, which colour-blind readers can
-#: tell apart.
-COLORS = {
-    "input": "#0072B2",  # the image that is sampled, and its pixels
-    "output": "#D55E00",  # the image that is made, and its pixels
-    "sample": "#CC79A7",  # where the input is sampled
-    "gradient": "#009E73",
-    "wrong": "#E69F00",
-    "ink": "#222222",
-    "faint": "#BBBBBB",
-}
 #: What a logarithmic axis shows in place of an error of 0, in percent.
 ERROR_FLOOR = 0.01
 
@@ -60,21 +51,29 @@ Points = Tensor | np.ndarray
 
 
 def use_style() -> None:
-    """Set Matplotlib up for the book: opaque, legible on a phone, no interpolation.
+    """Set Matplotlib up for the book: SVG, legible on a phone, no interpolation.
 
     >>> use_style()
     >>> plt.rcParams["image.interpolation"]
-    'nearest'
+    'none'
     """
+    show_as_svg()
+    ink = COLORS["ink"]
     cycle = ("input", "output", "gradient", "sample", "wrong")
     plt.rcParams.update(
         {
             "figure.facecolor": "white",
             "figure.dpi": 110,
+            "axes.facecolor": "none",
+            "axes.edgecolor": ink,
+            "axes.labelcolor": ink,
+            "text.color": ink,
+            "xtick.color": ink,
+            "ytick.color": ink,
             "figure.constrained_layout.use": True,
             "savefig.facecolor": "white",
             "image.cmap": "gray",
-            "image.interpolation": "nearest",
+            "image.interpolation": "none",
             "font.size": 12,
             "axes.titlesize": 13,
             "axes.spines.top": False,

@@ -114,6 +114,22 @@ def test_every_picture_has_alt_text_caption_and_name(notebook):
     assert not lacking
 
 
+def test_no_picture_is_stored_in_two_formats(notebook):
+    for index, cell in pictures(notebook):
+        for output in cell.outputs:
+            kinds = [k for k in output.get("data", {}) if k.startswith("image/")]
+            assert len(kinds) < 2, index
+
+
+def test_what_is_held_to_its_output_draws_nothing(notebook):
+    held = [
+        index
+        for index, cell in pictures(notebook)
+        if "nbval-check-output" in cell.metadata.get("tags", [])
+    ]
+    assert not held, "a drawing differs by a version's last digits"
+
+
 def test_no_picture_lacks_the_picture_it_describes(notebook):
     shown = [index for index, _ in pictures(notebook)]
     told = [
