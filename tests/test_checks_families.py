@@ -26,19 +26,9 @@ def with_the_shift_unturned(first, second):
     return torch.cat([product[:, :2], first[:, 2:] + second[:, 2:]], dim=1)
 
 
-def right_phi(r):
-    squared = r.square()
-    return squared * torch.where(squared > 0, squared, 1.0).log()
-
-
-def where_after_the_logarithm(r):
-    return torch.where(r > 0, r**2 * (r**2).log(), torch.zeros_like(r))
-
-
 RIGHT = [
     (checks.all_in_front, right_in_front),
     (checks.similarities_multiplied, right_product),
-    (checks.phi_at_zero, right_phi),
 ]
 WRONG = [
     (checks.all_in_front, lambda p: p[:, 6:].norm(dim=1) < 1),
@@ -50,18 +40,13 @@ WRONG = [
     (checks.similarities_multiplied, lambda p, q: p + q),
     (checks.similarities_multiplied, lambda p, q: p * q),
     (checks.similarities_multiplied, with_the_shift_unturned),
-    (checks.phi_at_zero, lambda r: torch.xlogy(r**2, r**2)),
-    (checks.phi_at_zero, where_after_the_logarithm),
-    (checks.phi_at_zero, lambda r: right_phi(r) / 2),
-    (checks.phi_at_zero, lambda r: right_phi(r.detach())),
-    (checks.phi_at_zero, lambda r: right_phi(r).sum()),
-    (checks.phi_at_zero, lambda r: right_phi(r).tolist()),
-    (checks.phi_at_zero, torch.zeros_like),
 ]
 CHOICES = [
     (checks.lines_that_stay_parallel, "the vertical lines"),
     (checks.spline_with_negated_offsets, "it falls to a quarter"),
     (checks.fold_in_a_stiffer_spline, "it disappears"),
+    (checks.diagonal_of_a_stiff_spline, "λ"),
+    (checks.best_fit_of_a_stiffer_spline, "it stays"),
 ]
 
 

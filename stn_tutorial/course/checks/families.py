@@ -10,20 +10,19 @@ from torch import Generator, Tensor
 from stn_tutorial.coordinates import base_grid
 from stn_tutorial.course.checks._grading import (
     Cases,
-    Wrong,
     choose,
     compare,
-    is_open,
     nearest,
 )
-from stn_tutorial.families import Projective, Similarity
+from stn_tutorial.families import Projective, Similarity, fit
 from stn_tutorial.thin_plate_spline import ThinPlateSpline
 
 __all__ = [
     "all_in_front",
+    "best_fit_of_a_stiffer_spline",
+    "diagonal_of_a_stiff_spline",
     "fold_in_a_stiffer_spline",
     "lines_that_stay_parallel",
-    "phi_at_zero",
     "similarities_multiplied",
     "spline_with_negated_offsets",
 ]
@@ -106,47 +105,6 @@ def spline_with_negated_offsets(answer: str) -> None:
     choose(answer, nearest(ratio, falls), falls, hint)
 
 
-def phi_at_zero(attempt: Callable[[Tensor], Tensor]) -> None:
-    """Check ``attempt(r)``: r² log r² and, by autograd, its slope, at 0 as well."""
-
-    def cases(draw: Generator) -> Cases:
-        yield (torch.zeros(1, dtype=torch.float64),)
-        for n in (3, 20):
-            r = 2 * torch.rand(n, generator=draw, dtype=torch.float64)
-            r[n // 2] = 0
-            yield (r,)
-
-    def value_and_slope(r: Tensor) -> Tensor | None:
-        r = r.clone().requires_grad_()
-        value = attempt(r)
-        if is_open(value):
-            return None
-        if not isinstance(value, Tensor):
-            return value  # which `compare` finds fault with
-        if value.shape != r.shape:
-            expected, got = tuple(r.shape), tuple(value.shape)
-            raise Wrong(
-                f"expected shape {expected}, got {got}\nHint: one value for each r."
-            )
-        if not value.requires_grad:
-            raise Wrong(
-                "the value has lost its gradient.\nHint: compute it from r by torch's "
-                "functions, with no detach, item or NumPy on the way."
-            )
-        return torch.stack([value, torch.autograd.grad(value.sum(), r)[0]])
-
-    def reference(r: Tensor) -> Tensor:
-        far = r.where(r > 0, 1.0)
-        value, slope = r**2 * torch.log(far**2), 2 * r * (torch.log(far**2) + 1)
-        return torch.stack([value, slope])
-
-    hint = (
-        "row 0 is the value and row 1 the gradient, which is 0 at r = 0. A nan "
-        "comes from 0 times infinity: put a 1 in place of 0 before the logarithm."
-    )
-    compare(value_and_slope, reference, cases, hint)
-
-
 def fold_in_a_stiffer_spline(answer: str) -> None:
     """Check what stiffness 1 does to the fold of a control point moved by 1.1."""
     params = torch.zeros(1, 32)
@@ -164,6 +122,43 @@ def fold_in_a_stiffer_spline(answer: str) -> None:
         right = "it grows" if after > before else "it stays"
     hint = "count the negative cell areas for both stiffnesses."
     choose(answer, right, ("it stays", "it disappears", "it grows"), hint)
+
+
+def diagonal_of_a_stiff_spline(answer: str) -> None:
+    """Check what makes a spline the best compromise of distances and bending."""
+    stiffness = 0.5
+    plain = ThinPlateSpline((4, 4))
+    draw = torch.Generator().manual_seed(3)
+    wanted = 0.1 * torch.randn(1, 32, generator=draw, dtype=torch.float64)
+    pins = base_grid((4, 4), align_corners=True, dtype=torch.float64).flatten(0, 1)
+
+    def cost(diagonal: float) -> float:
+        soft = ThinPlateSpline((4, 4), stiffness=diagonal)
+        met = (soft.at(wanted, pins)[0] - pins).view(1, 32)
+        distances = (met - wanted).square().sum()
+        return float(distances + stiffness * plain.bending_energy(met)[0])
+
+    diagonals = {"λ": stiffness, "λ²": stiffness**2, "1/λ": 1 / stiffness}
+    right = min(diagonals, key=lambda name: cost(diagonals[name]))
+    hint = "put s = λ w into s = q - Φ w - A v, and collect what multiplies w."
+    choose(answer, right, diagonals, hint)
+
+
+def best_fit_of_a_stiffer_spline(answer: str) -> None:
+    """Check what stiffness 1 does to the best fit of a spline with the same points."""
+    draw = torch.Generator().manual_seed(3)
+    points = base_grid((12, 12), dtype=torch.float64).view(1, 144, 2)
+    moves = 0.1 * torch.randn(1, 144, 2, generator=draw, dtype=torch.float64)
+
+    def error(stiffness: float) -> float:
+        soft = ThinPlateSpline((4, 4), stiffness=stiffness)
+        reached = soft.at(fit(soft, points, points + moves), points[0])
+        return float((reached - points - moves).norm())
+
+    ratio = error(1.0) / error(0.0)
+    hint = "which bumps and planes can the offsets make, in either spline?"
+    right = nearest(ratio, {"it grows": 1.1, "it stays": 1.0, "it falls": 0.9})
+    choose(answer, right, ("it grows", "it stays", "it falls"), hint)
 
 
 def _parallel(vectors: Tensor) -> bool:
