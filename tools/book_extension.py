@@ -93,7 +93,7 @@ class RunStatus(SphinxDirective):
             when = f"{datetime.fromisoformat(when):%Y-%m-%d %H:%M} UTC"
         link = addnodes.pending_xref(
             "",
-            nodes.inline("", f"{chapter['number']}. {chapter['title']}"),
+            nodes.inline("", numbered(chapter)),
             refdomain="std",
             reftype="doc",
             refdoc=self.env.docname,
@@ -104,6 +104,12 @@ class RunStatus(SphinxDirective):
         rest = (stamp.get(key, "") for key in ("device", "python", "torch", "seconds"))
         texts = [chapter["state"], when, *map(str, rest)]
         return [link, *map(nodes.Text, texts)]
+
+
+def numbered(chapter: dict) -> str:
+    """Return a chapter's title with its number; the tour, number 0, has none."""
+    number, title = chapter["number"], chapter["title"]
+    return f"{number}. {title}" if number else title
 
 
 def table_row(contents: list[nodes.Node]) -> nodes.row:

@@ -19,7 +19,9 @@ from bs4 import BeautifulSoup
 import stn_tutorial
 
 PAGES = build_book.pages_in_toc()
-CHAPTERS = [page for page in PAGES if page.startswith("notebooks/")]
+NOTEBOOKS = [page for page in PAGES if page.startswith("notebooks/")]
+# The tour, whose number is 0, is a notebook and no chapter.
+CHAPTERS = [page for page in NOTEBOOKS if not page.startswith("notebooks/00_")]
 # What loads something by itself; a plain link does not.
 LOADING = {
     "audio": ["src"],
@@ -70,7 +72,7 @@ def test_every_page_of_the_toc_is_there_and_no_other(html):
 
 
 def test_every_notebook_is_a_page():
-    assert CHAPTERS == [f"notebooks/{path.stem}" for path in stamps.notebook_paths()]
+    assert NOTEBOOKS == [f"notebooks/{path.stem}" for path in stamps.notebook_paths()]
 
 
 def test_the_index_opens_the_first_page(html):
@@ -176,34 +178,34 @@ def test_every_page_has_a_social_card_that_is_there(html):
         assert (html / card["content"].removeprefix(base)).is_file()
 
 
-def test_every_chapter_can_be_opened_in_colab(html):
+def test_every_notebook_can_be_opened_in_colab(html):
     config = yaml.safe_load((stamps.ROOT / "_config.yml").read_text(encoding="utf-8"))
     owner_and_name = urlsplit(config["repository"]["url"]).path.strip("/")
     release = f"{owner_and_name}/blob/v{stn_tutorial.__version__}/"
     start = f"https://colab.research.google.com/github/{release}"
-    for chapter in CHAPTERS:
+    for page in NOTEBOOKS:
         links = {
             link["href"]
-            for link in parse(html / f"{chapter}.html").find_all("a", href=True)
+            for link in parse(html / f"{page}.html").find_all("a", href=True)
             if "colab.research.google.com" in link["href"]
         }
-        assert links == {f"{start}{chapter}.ipynb"}
-        assert (stamps.ROOT / f"{chapter}.ipynb").is_file()
+        assert links == {f"{start}{page}.ipynb"}
+        assert (stamps.ROOT / f"{page}.ipynb").is_file()
 
 
 def test_solutions_are_folded(html):
-    for chapter in CHAPTERS:
-        solutions = parse(html / f"{chapter}.html").select(".cell.tag_solution")
-        assert solutions, chapter
+    for page in NOTEBOOKS:
+        solutions = parse(html / f"{page}.html").select(".cell.tag_solution")
+        assert solutions, page
         for solution in solutions:
             folded = solution.find("details")
-            assert folded and not folded.has_attr("open"), chapter
+            assert folded and not folded.has_attr("open"), page
 
 
-def test_run_status_lists_every_chapter(html):
+def test_run_status_lists_every_notebook(html):
     rows = parse(html / "book/run_status.html").select("table.run-status tbody tr")
     links = [row.find("a")["href"] for row in rows]
-    assert links == [f"../{chapter}.html" for chapter in CHAPTERS]
+    assert links == [f"../{page}.html" for page in NOTEBOOKS]
 
 
 def test_the_landing_page_leads_through_every_chapter(html):

@@ -1,4 +1,7 @@
-"""Every chapter has the same skeleton, and the size that a reader can take."""
+"""Every chapter has the same skeleton, and the size that a reader can take.
+
+The tour, whose number is 0, is no chapter: it derives nothing, and is much shorter.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,8 @@ import yaml
 import stn_tutorial
 
 PATHS = stamps.notebook_paths()
+TOURS = [path for path in PATHS if path.name.startswith("00_")]
+CHAPTERS = [path for path in PATHS if path not in TOURS]
 HEADINGS = [
     r"\*\*You will\b",
     r"\*\*You need\b",
@@ -25,8 +30,27 @@ HEADINGS = [
 ]
 
 
-@pytest.fixture(params=PATHS, ids=[path.stem[:2] for path in PATHS])
+IN_A_TOUR = [heading for heading in HEADINGS if not re.search("used|Further", heading)]
+
+
+def number(path) -> str:
+    return path.stem[:2]
+
+
+@pytest.fixture(params=CHAPTERS, ids=number)
 def notebook(request) -> nbformat.NotebookNode:
+    """A chapter."""
+    return nbformat.read(request.param, as_version=4)
+
+
+@pytest.fixture(params=TOURS, ids=number)
+def tour(request) -> nbformat.NotebookNode:
+    return nbformat.read(request.param, as_version=4)
+
+
+@pytest.fixture(params=PATHS, ids=number)
+def any_notebook(request) -> nbformat.NotebookNode:
+    """A chapter or a tour."""
     return nbformat.read(request.param, as_version=4)
 
 
@@ -49,25 +73,33 @@ def frame_of_set_up(notebook: nbformat.NotebookNode) -> list[str]:
     return [line for line in lines if line.strip() and not imports.match(line)]
 
 
-def test_the_skeleton_is_there_and_in_order(notebook):
+def are_there_and_in_order(
+    headings: list[str], notebook: nbformat.NotebookNode
+) -> bool:
     text = "\n\n".join(sources(notebook, "markdown"))
-    found = [re.search(heading, text, re.MULTILINE) for heading in HEADINGS]
-    missing = [h for h, match in zip(HEADINGS, found, strict=True) if not match]
+    found = [re.search(heading, text, re.MULTILINE) for heading in headings]
+    missing = [h for h, match in zip(headings, found, strict=True) if not match]
     assert not missing
     places = [match.start() for match in found]
-    assert places == sorted(places)
+    return places == sorted(places)
 
 
-def test_the_title_is_the_first_line_and_the_only_one(notebook):
-    titles = re.findall(
-        r"^# .+", "\n".join(sources(notebook, "markdown")), re.MULTILINE
-    )
-    assert notebook.cells[0].source.startswith("# ")
-    assert len(titles) == 1
+def test_the_skeleton_is_there_and_in_order(notebook):
+    assert are_there_and_in_order(HEADINGS, notebook)
 
 
-def test_time_is_told_in_minutes(notebook):
-    text = "\n\n".join(sources(notebook, "markdown"))
+def test_the_skeleton_of_a_tour_is_there_and_in_order(tour):
+    assert are_there_and_in_order(IN_A_TOUR, tour)
+
+
+def test_the_title_is_the_first_line_and_the_only_one(any_notebook):
+    text = "\n".join(sources(any_notebook, "markdown"))
+    assert any_notebook.cells[0].source.startswith("# ")
+    assert len(re.findall(r"^# .+", text, re.MULTILINE)) == 1
+
+
+def test_time_is_told_in_minutes(any_notebook):
+    text = "\n\n".join(sources(any_notebook, "markdown"))
     assert re.search(r"^\*\*Time[:.]?\*\*[:.]?\s*(?:about )?\d+", text, re.MULTILINE)
 
 
@@ -75,27 +107,44 @@ def tagged(notebook: nbformat.NotebookNode, tag: str) -> list[dict]:
     return [cell for cell in notebook.cells if tag in cell.metadata.get("tags", [])]
 
 
-def test_there_are_four_exercises_each_with_a_folded_solution(notebook):
+def has_exercises(notebook: nbformat.NotebookNode, least: int) -> bool:
+    """Whether there are so many, each with a solution, and every solution folded."""
     text = "\n\n".join(sources(notebook, "markdown"))
     exercises = re.findall(r"\{exercise(?:-start)?\}", text)
     solutions = tagged(notebook, "solution")
-    assert len(exercises) >= 4
-    assert len(solutions) >= len(exercises)
-    assert all("hide-cell" in cell.metadata.tags for cell in solutions)
+    folded = all("hide-cell" in cell.metadata.tags for cell in solutions)
+    return len(solutions) >= len(exercises) >= least and folded
 
 
-def test_half_the_exercises_ask_what_happens(notebook):
-    text = "\n\n".join(sources(notebook, "markdown"))
+def test_there_are_four_exercises_each_with_a_folded_solution(notebook):
+    assert has_exercises(notebook, 4)
+
+
+def test_a_tour_has_two_exercises_each_with_a_folded_solution(tour):
+    assert has_exercises(tour, 2)
+
+
+def test_half_the_exercises_ask_what_happens(any_notebook):
+    text = "\n\n".join(sources(any_notebook, "markdown"))
     exercises = re.findall(r"\{exercise(?:-start)?\}(.*)", text)
     asking = [title for title in exercises if "what happens" in title.lower()]
     assert 2 * len(asking) >= len(exercises)
 
 
-def test_six_cells_are_held_to_their_printed_result(notebook):
+def holds_cells(notebook: nbformat.NotebookNode, least: int) -> bool:
+    """Whether so many cells are held to what they print, and all of these print."""
     held = tagged(notebook, "nbval-check-output")
-    assert len(held) >= 6
     silent = [c.source for c in held if not any(map(says_something, c.outputs))]
     assert not silent, "a held cell prints something to hold it to"
+    return len(held) >= least
+
+
+def test_six_cells_are_held_to_their_printed_result(notebook):
+    assert holds_cells(notebook, 6)
+
+
+def test_three_cells_of_a_tour_are_held_to_their_printed_result(tour):
+    assert holds_cells(tour, 3)
 
 
 def says_something(output: dict) -> bool:
@@ -103,15 +152,22 @@ def says_something(output: dict) -> bool:
     return "text" in output or "text/markdown" in output.get("data", {})
 
 
-def test_cells_are_small_steps(notebook):
-    lines = [len(source.splitlines()) for source in sources(notebook, "code")]
+def test_cells_are_small_steps(any_notebook):
+    lines = [len(source.splitlines()) for source in sources(any_notebook, "code")]
     assert max(lines) <= 40
     assert statistics.median(lines) <= 10
 
 
+def count_words(notebook: nbformat.NotebookNode) -> int:
+    return len(re.findall(r"[^\W\d_][\w’'-]*", prose(notebook)))
+
+
 def test_the_text_is_a_chapter_long(notebook):
-    words = len(re.findall(r"[^\W\d_][\w’'-]*", prose(notebook)))
-    assert 2_000 <= words <= 4_000
+    assert 2_000 <= count_words(notebook) <= 4_000
+
+
+def test_the_text_of_a_tour_is_short(tour):
+    assert 500 <= count_words(tour) <= 1_500
 
 
 def test_set_up_cells_differ_in_their_imports_alone():
@@ -120,9 +176,9 @@ def test_set_up_cells_differ_in_their_imports_alone():
         assert frame == frames[0], path.name
 
 
-def test_the_set_up_cell_installs_the_release_of_this_version(notebook):
+def test_the_set_up_cell_installs_the_release_of_this_version(any_notebook):
     config = yaml.safe_load((stamps.ROOT / "_config.yml").read_text(encoding="utf-8"))
-    set_up = sources(notebook, "code")[0]
+    set_up = sources(any_notebook, "code")[0]
     sources_of_packages = re.findall(r'"(git\+.*)"', set_up)
     url, tag = config["repository"]["url"], f"v{stn_tutorial.__version__}"
     assert sources_of_packages == [f"git+{url}@{tag}"]
