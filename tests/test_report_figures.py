@@ -64,7 +64,7 @@ def points(ax) -> set[tuple[float, float, str, bool]]:
             round(float(line.get_xdata()[0]), 6),
             round(float(line.get_ydata()[0]), 6),
             to_hex(line.get_color()).upper(),
-            line.get_markerfacecolor() != "white",
+            line.get_markerfacecolor() != COLORS["paper"],
         )
         for line in ax.lines
         if len(line.get_xdata()) == 1

@@ -33,6 +33,7 @@ INPUTS = [
     "stn_tutorial",
     "tools/book_extension.py",
     "tools/build_book.py",
+    "tools/drawings.py",
     "tools/hover.py",
     "tools/page_runtime.py",
     "tools/stamps.py",

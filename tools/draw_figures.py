@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from stn_tutorial import Affine, base_grid, rotation, sample, to_pixels, warp
-from stn_tutorial.course import plotting
+from stn_tutorial.course import plotting, svg
 from stn_tutorial.course.plotting import COLORS
 from stn_tutorial.data import embedded_digits, photograph
 
@@ -57,10 +57,10 @@ def hero() -> Figure:
     size = (180, 180)
     places = swirl(size, 2.2)
     grid = 2 * (places + 0.5) / 180 - 1
-    fig, axes = plt.subplots(1, 3, figsize=(10, 3.7))
-    titles = ["a grid of places to look", "what is read there", "between four pixels"]
+    fig, axes = plt.subplots(1, 3, figsize=(7, 2.7))
+    titles = ["a sampling grid", "what it samples", "between four pixels"]
     for ax, title in zip(axes, titles):
-        ax.set_title(title, fontsize=15)
+        ax.set_title(title)
         ax.axis("off")
     axes[0].imshow(photo[0].permute(1, 2, 0))
     plotting.draw_grid(axes[0], places, every=9, color="white", linewidth=0.8)
@@ -76,9 +76,9 @@ def hero() -> Figure:
 
 def points() -> Figure:
     """Indices, points and sizes."""
-    fig, ax = plt.subplots(figsize=(5, 3.1))
+    fig, ax = plt.subplots(figsize=(6, 3.7))
     plotting.draw_pixels(ax, torch.full((3, 5), 0.92))
-    mark = {"textcoords": "offset points", "ha": "center", "fontsize": 9}
+    mark = {"textcoords": "offset points", "ha": "center", "fontsize": 10}
     for x, y in ((0, 0), (3, 1), (4, 2)):
         ax.annotate(f"({x}, {y})", (x, y), (0, 6), color=COLORS["input"], **mark)
         ax.annotate(f"image[{y}, {x}]", (x, y), (0, -15), **mark)
@@ -115,7 +115,7 @@ def rulers() -> Figure:
 
 
 def _pair(theta: Tensor, every: int = 4) -> tuple[Figure, Axes, Axes, Tensor]:
-    """A digit with theta's grid over it, and what the grid reads."""
+    """A digit with theta's grid over it, and what is sampled at it."""
     digit = embedded_digits((28, 28))[0][7][None]
     grid = Affine().grid(theta.reshape(1, 6), (28, 28))
     fig, (left, right) = plt.subplots(1, 2, figsize=(5.6, 3))
@@ -133,7 +133,7 @@ def _pair(theta: Tensor, every: int = 4) -> tuple[Figure, Axes, Axes, Tensor]:
 
 
 def direction() -> Figure:
-    """Theta takes an output point to the input point that is read there."""
+    """Theta takes an output point to the input point that is sampled for it."""
     theta = torch.tensor([[0.6, -0.2, 0.1], [0.2, 0.6, -0.1]])
     fig, left, right, places = _pair(theta)
     start, end = (20.0, 8.0), tuple(places[8, 20].tolist())
@@ -174,7 +174,7 @@ def order() -> Figure:
 
 
 def paddings() -> Figure:
-    """What is read outside the image."""
+    """What is sampled outside the image."""
     photo = photograph("flower", (60, 90))
     grid = base_grid((100, 150))[None] * 1.8
     options = [{}, {"fill": [0.9, 0.6, 0.0]}]
@@ -200,10 +200,8 @@ def draw(static: Path) -> None:
     plotting.use_style()
     (static / "figures").mkdir(parents=True, exist_ok=True)
     for name, figure in FIGURES.items():
-        # No metadata: the same picture is the same file, whoever draws it when.
-        figure().savefig(
-            static / "figures" / f"{name}.png", dpi=160, metadata={"Software": None}
-        )
+        path = static / "figures" / f"{name}.svg"
+        path.write_text(svg.to_svg(figure()), encoding="utf-8")
     plt.rcParams["svg.hashsalt"] = "logo"
     mark = logo()
     mark.savefig(static / "logo.svg", transparent=True, metadata={"Date": None})

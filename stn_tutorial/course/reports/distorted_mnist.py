@@ -410,7 +410,7 @@ def _panels(cells: Iterable[Cell], height: float) -> tuple[Figure, dict[str, Axe
 def _mark(row: str, *, filled: bool = True, color: str = "") -> dict[str, Any]:
     family = ROWS[row][1]
     color = COLORS[color or ("output" if family else "ink")]
-    inside = color if filled else "white"
+    inside = color if filled else COLORS["paper"]
     return {"marker": STYLES[family][-1], "color": color, "mfc": inside, "ls": ""}
 
 
