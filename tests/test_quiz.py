@@ -90,6 +90,10 @@ def test_a_piece_may_run_over_several_lines(page):
     assert "2. And theta[1, 2]?" in page.text
 
 
+def test_a_question_alone_has_no_number():
+    assert "<legend>And <code>theta[1, 2]</code>?" in Quiz(QUESTIONS[1])._repr_html_()
+
+
 def test_text_is_text_and_backquotes_are_code(page):
     assert "a < b & c" in page.text and 'The "grid" - or' in page.text
     assert "No: <b> is text here." in page.text

@@ -69,8 +69,9 @@ class Quiz:
         return f"Quiz of {len(self.questions)} questions (shown as HTML)"
 
     def _repr_html_(self) -> str:
+        alone = len(self.questions) == 1
         fields = "\n".join(
-            _fieldset(number, text, options)
+            _fieldset("" if alone else f"{number}. ", text, options)
             for number, (text, options) in enumerate(self.questions, start=1)
         )
         return f'<style>{STYLE}</style>\n<form class="stn-quiz">\n{fields}\n</form>'
@@ -89,7 +90,7 @@ def _parse(question: str) -> tuple[str, list[Option]]:
     return text, options
 
 
-def _fieldset(number: int, text: str, options: list[Option]) -> str:
+def _fieldset(number: str, text: str, options: list[Option]) -> str:
     name = "q" + hashlib.sha256(text.encode()).hexdigest()[:8]
     rows = [
         f'<div><input type="radio" name="{name}" id="{name}-{k}">'
@@ -99,7 +100,7 @@ def _fieldset(number: int, text: str, options: list[Option]) -> str:
         "</div>"
         for k, option in enumerate(options)
     ]
-    legend = f"<legend>{number}. {_inline(text)}</legend>"
+    legend = f"<legend>{number}{_inline(text)}</legend>"
     return "\n".join(["<fieldset>", legend, *rows, "</fieldset>"])
 
 

@@ -117,7 +117,7 @@ class TestOrder(ExplorableTests):
         differs = shown.root.locator(".stn-order-differs")
         assert differs.count() == 4  # the third column, in both
         shown.set(angle=angle, shift=shift)
-        assert "the same place" in shown.status()
+        assert "the same location" in shown.status()
         assert differs.count() == 0
         shown.set(angle=180, shift=0.25)
         assert "0.50 beside it" in shown.status()

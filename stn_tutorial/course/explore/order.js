@@ -180,8 +180,8 @@
         return (
           `From ${pair(p)} in the output, ${called[second]} leads to ${pair(q)} in the ` +
           `intermediate picture, and ${called[first]} to ${pair(r)} in the input. The ` +
-          "other order reads " +
-          (apart < 0.005 ? "the same place." : `${stn.number(apart)} beside it.`)
+          "other order samples " +
+          (apart < 0.005 ? "the same location." : `${stn.number(apart)} beside it.`)
         );
       },
     });

@@ -96,7 +96,7 @@ class Order(Explorable):
         self.hint = (
             "Swap the cards, and drag the point on the output: its arrows go back "
             "through the second warp, then through the first, and the orange dot on "
-            "the input is where the other order reads. Which of theta's numbers does "
+            "the input is where the other order samples. Which of theta's numbers does "
             "the order change, and for which angles and shifts does it change nothing?"
         )
 

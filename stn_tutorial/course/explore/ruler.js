@@ -236,8 +236,8 @@
         const after = `After ${times} resampling${times === 1 ? "" : "s"}`;
         if (factor() === 1) {
           return (
-            "Made and sampled with one convention, every address is read where it was " +
-            `meant. ${after}, the row is what it was.`
+            "Made and sampled with one convention, every coordinate means the location " +
+            `it was made for. ${after}, the row is what it was.`
           );
         }
         const [x, middle] = [model.get("x"), (n() - 1) / 2];
@@ -245,7 +245,7 @@
         const side = off < 0 ? "too near the middle" : "too far out";
         const way = moved() < 0 ? "towards the middle" : "away from the middle";
         return (
-          `The address of pixel ${stn.number(x)} is read at pixel ` +
+          `The coordinate of pixel ${stn.number(x)} is sampled at pixel ` +
           `${stn.number(readAt())} (pink), ${stn.number(Math.abs(off))} pixels ${side}. ` +
           `${after}, the outermost pixels have moved by ` +
           `${stn.number(Math.abs(moved()))} pixels ${way}.`
