@@ -8,16 +8,15 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from stn_tutorial.coordinates import base_grid
+from stn_tutorial.coordinates import base_grid, to_normalized
 from stn_tutorial.course.checks._grading import Cases, choose, compare
 from stn_tutorial.sampling import sample
 
 __all__ = [
     "angle_gradient",
     "gradient_of_a_constant",
-    "gradient_outside",
     "gradient_through_nearest",
-    "hessian_by_theta",
+    "kinks_of_a_ramp",
     "scattered",
 ]
 
@@ -71,32 +70,6 @@ def angle_gradient(attempt: Callable[..., Tensor]) -> None:
     compare(attempt, reference, cases, hint)
 
 
-def hessian_by_theta(attempt: Callable[..., Tensor]) -> None:
-    """Check ``attempt(U, theta, location)``: a sample's (6, 6) Hessian by theta."""
-
-    def cases(draw: Generator) -> Cases:
-        kind = {"generator": draw, "dtype": torch.float64}
-        for height, width in ((4, 6), (5, 5), (9, 3)):
-            image = torch.rand(height, width, **kind)
-            for _ in range(3):
-                near = 0.4 * torch.eye(2, 3) + 0.2 * (torch.rand(2, 3, **kind) - 0.5)
-                yield image, near, torch.rand(2, **kind) * 1.8 - 0.9
-
-    def reference(image: Tensor, theta: Tensor, location: Tensor) -> Tensor:
-        def value(numbers: Tensor) -> Tensor:
-            grid = numbers.view(2, 3) @ F.pad(location, (0, 1), value=1.0)
-            grid = grid.view(1, 1, 1, 2)
-            return sample(image[None, None], grid, backend="manual").sum()
-
-        return torch.autograd.functional.hessian(value, theta.flatten())
-
-    hint = (
-        "theta's first three numbers move x, the others y, by (x, y, 1) "
-        "of the location times the reach; and only x with y has a second derivative."
-    )
-    compare(attempt, reference, cases, hint)
-
-
 def gradient_through_nearest(answer: str) -> None:
     """Check what gradient theta gets through nearest-neighbour sampling."""
     nearest = _gradient_of_theta(_texture(), 0.8, 0.1, interpolation="nearest")
@@ -125,16 +98,29 @@ def gradient_of_a_constant(answer: str) -> None:
     choose(answer, right, (*gradients, "none"), hint)
 
 
-def gradient_outside(answer: str) -> None:
-    """Check which padding passes a gradient to a shift that has left the image."""
-    paddings = ("zeros", "border", "reflection")
-    gradients = {
-        p: _gradient_of_theta(_texture(), 1.0, 2.6, padding=p) for p in paddings
+def kinks_of_a_ramp(answer: str) -> None:
+    """Check where a bilinear sample of a ramp has kinks."""
+    ramp = 0.3 * torch.arange(7.0)[:, None] + 0.1 * torch.arange(9.0)
+    x, y = torch.meshgrid(torch.arange(1.0, 8), torch.arange(1.0, 6), indexing="xy")
+    corners = torch.stack([x, y], dim=-1) + 0.5
+    jumps = {
+        "kinks on every line of centres": _jump(ramp, corners - torch.tensor([0.5, 0])),
+        "kinks at the centres only": _jump(ramp, corners - 0.5),
     }
-    passing = [name for name, g in gradients.items() if g[0, 2] != 0]
-    right = passing[0] if len(passing) == 1 else "none"
-    hint = "walk to the right, out of the image: what does the point sample?"
-    choose(answer, right, (*paddings, "none"), hint)
+    happens = (name for name, jump in jumps.items() if jump > 1e-4)
+    hint = "put U + alpha, U + beta and U + alpha + beta for three of the neighbours."
+    choose(answer, next(happens, "no kinks inside"), (*jumps, "no kinks inside"), hint)
+
+
+def _jump(image: Tensor, points: Tensor) -> float:
+    """How much the slope along x changes across points (in pixels), at most."""
+    sides = []
+    for step in (-0.1, 0.1):
+        there = points + torch.tensor([step, 0.0])
+        grid = to_normalized(there, image.shape)[None].requires_grad_()
+        value = sample(image[None, None], grid).sum()
+        sides.append(torch.autograd.grad(value, grid)[0][..., 0])
+    return (sides[1] - sides[0]).abs().max().item()
 
 
 def _texture() -> Tensor:
