@@ -20,16 +20,6 @@ EDGE = {
 }
 
 
-def fold(x, n, align_corners):
-    """Reflect one mirror at a time until the coordinate is between the mirrors."""
-    low, high = (0.0, n - 1.0) if align_corners else (-0.5, n - 0.5)
-    x = x.clone()
-    for _ in range(40):
-        x = torch.where(x < low, 2 * low - x, x)
-        x = torch.where(x > high, 2 * high - x, x)
-    return x.clamp(0, n - 1)
-
-
 def read(image, points):
     """The double sum of the paper, with tents, for all points at once."""
     height, width = image.shape
@@ -59,11 +49,8 @@ def enlarge(image, size, align_corners, padding="border", grid_size=None):
 
 RIGHT = [
     (checks.at_the_right_edge, EDGE),
-    (checks.reflected, fold),
     (checks.contrast_after_shift, lambda shift: abs(1 - 2 * (shift % 1))),
     (checks.contrast_after_shift, lambda shift: torch.tensor(abs(1 - 2 * (shift % 1)))),
-    (checks.white_fill, lambda mean, std: (1 - mean) / std),
-    (checks.white_fill, lambda mean, std: ((1 - mean) / std).tolist()),
     (checks.repaired_sampler, read),
     (
         checks.upsampled,
@@ -72,6 +59,7 @@ RIGHT = [
         ),
     ),
     (checks.upsampled, enlarge),
+    (checks.free_weights, 1),
     (checks.where_zeros_darken, "along the edges"),
 ]
 WRONG = [
@@ -81,16 +69,10 @@ WRONG = [
     (checks.at_the_right_edge, {"zeros": 3.0}),
     (checks.at_the_right_edge, EDGE | {"border": "six"}),
     (checks.at_the_right_edge, EDGE | {"border": float("nan")}),
-    (checks.reflected, lambda x, n, a: x.abs().clamp(0, n - 1)),
-    (checks.reflected, lambda x, n, a: fold(x, n, not a)),
-    (checks.reflected, lambda x, n, a: x % n),
     (checks.contrast_after_shift, lambda shift: abs(1 - 2 * shift)),
     (checks.contrast_after_shift, lambda shift: 1 - shift % 1),
     (checks.contrast_after_shift, lambda shift: 1 - 2 * (shift % 1)),
     (checks.contrast_after_shift, lambda shift: abs(math.cos(math.pi * shift))),
-    (checks.white_fill, lambda mean, std: torch.ones(3)),
-    (checks.white_fill, lambda mean, std: -mean / std),
-    (checks.white_fill, lambda mean, std: 1 - mean / std),
     (checks.repaired_sampler, read_with_fractions_exchanged),
     (checks.repaired_sampler, lambda image, p: read(image, p.round())),
     (checks.repaired_sampler, lambda image, p: read(image, p.flip(-1))),
@@ -99,6 +81,9 @@ WRONG = [
     (checks.upsampled, lambda i, s, a: enlarge(i, s, not a)),
     (checks.upsampled, lambda i, s, a: enlarge(i, s, a, grid_size=s[::-1])),
     (checks.upsampled, lambda i, s, a: sample(i, base_grid(s)[None])),
+    (checks.free_weights, 0),
+    (checks.free_weights, 2),
+    (checks.free_weights, "one"),
     (checks.where_zeros_darken, "nowhere"),
     (checks.where_zeros_darken, "everywhere"),
     (checks.where_zeros_darken, "black"),
@@ -106,15 +91,14 @@ WRONG = [
 UNSOLVED = [
     (checks.at_the_right_edge, dict.fromkeys(EDGE, ...)),
     (checks.at_the_right_edge, EDGE | {"reflection": None}),
+    (checks.free_weights, ...),
     (checks.where_zeros_darken, ...),
 ]
 UNSOLVED += [
     (check, lambda *arguments, given=given: given)
     for given in (None, ...)
     for check in (
-        checks.reflected,
         checks.contrast_after_shift,
-        checks.white_fill,
         checks.repaired_sampler,
         checks.upsampled,
     )

@@ -87,13 +87,13 @@ class TestFrequencies(ExplorableTests):
         assert shown.state()["omega"] == pytest.approx(math.pi)
         assert "nothing of the amplitude is left" in shown.status()
         shown.choose("nearest")
-        assert "even ones are read" in shown.status()
+        assert "even ones count" in shown.status()
         shown.slide("shift", 0.2)
         assert (
             "1.000 of the amplitude is left, 0.20 pixels behind the" in shown.status()
         )
         shown.slide("shift", 0.8)
-        assert "0.20 pixels beyond the right place" in shown.status()
+        assert "0.20 pixels beyond the right location" in shown.status()
 
     def test_a_drag_changes_the_frequency_and_escape_brings_it_back(self, shown):
         handle = shown.handle("frequency")
@@ -101,7 +101,7 @@ class TestFrequencies(ExplorableTests):
         assert shown.state()["omega"] == 0.1
         shown.press(handle, "Escape")
         assert shown.state()["omega"] == 1.57
-        assert "0.707 of the amplitude is left, in the right place" in shown.status()
+        assert "0.707 of the amplitude is left, at the right location" in shown.status()
 
 
 @pytest.mark.parametrize(

@@ -23,11 +23,10 @@ from stn_tutorial.sampling import sample
 __all__ = [
     "at_the_right_edge",
     "contrast_after_shift",
-    "reflected",
+    "free_weights",
     "repaired_sampler",
     "upsampled",
     "where_zeros_darken",
-    "white_fill",
 ]
 
 
@@ -67,31 +66,6 @@ def at_the_right_edge(answers: Mapping[str, Any]) -> None:
     print("Correct, on 4 samples.")
 
 
-def reflected(attempt: Callable[..., Tensor]) -> None:
-    """Check ``attempt(x, n, align_corners)``: where a mirrored axis is sampled."""
-
-    def cases(draw: Generator) -> Cases:
-        for align_corners in (False, True):
-            for n in (2, 3, 8, 31):
-                x = (torch.rand(6, generator=draw) * 5 - 2) * n
-                yield x, n, align_corners
-
-    def reference(x: Tensor, n: int, align_corners: bool) -> Tensor:
-        # A ramp's values are its coordinates, so the values say where.
-        ramp = torch.arange(n, dtype=torch.float64).expand(n, n)[None, None]
-        middle = torch.full_like(x, (n - 1) / 2)
-        points = torch.stack([x, middle], dim=-1).double()
-        grid = to_normalized(points, (n, n), align_corners=align_corners)
-        options = {"padding": "reflection", "align_corners": align_corners}
-        return sample(ramp, grid[None, None], **options)[0, 0, 0].to(x.dtype)
-
-    hint = (
-        "measure from the first mirror (-0.5 or 0), take the remainder by twice "
-        "the distance between the mirrors, fold the second half back, and clamp."
-    )
-    compare(attempt, reference, cases, hint, tolerance=1e-4)
-
-
 def contrast_after_shift(attempt: Callable[[float], float]) -> None:
     """Check ``attempt(shift)``: the contrast of a chequerboard, `shift` pixels on.
 
@@ -115,19 +89,16 @@ def contrast_after_shift(attempt: Callable[[float], float]) -> None:
     compare(_as_tensors(attempt), reference, cases, hint)
 
 
-def white_fill(attempt: Callable[..., Any]) -> None:
-    """Check ``attempt(mean, std)``: the fill, one a channel, that shows as white."""
-
-    def cases(draw: Generator) -> Cases:
-        for _ in range(4):
-            yield torch.rand(3, generator=draw), torch.rand(3, generator=draw) + 0.1
-
-    def reference(mean: Tensor, std: Tensor) -> Tensor:
-        white = (torch.ones(1, 3, 2, 2) - mean[:, None, None]) / std[:, None, None]
-        return white[0, :, 0, 0]
-
-    hint = "a white pixel is 1 everywhere: do to it what was done to the image."
-    compare(_as_tensors(attempt), reference, cases, hint)
+def free_weights(answer: Any) -> None:
+    """Check how many weights of three neighbours constants and ramps leave free."""
+    neighbours = torch.tensor([-1.0, 0.0, 1.0])
+    tests = torch.stack([torch.ones(3), neighbours])  # what the weights must satisfy
+    right = len(neighbours) - int(torch.linalg.matrix_rank(tests))
+    hint = (
+        "count the unknowns, and the equations: constants give p + q + r = 1, and a "
+        "ramp gives a second one."
+    )
+    choose(answer, right, range(4), hint)
 
 
 def repaired_sampler(attempt: Callable[..., Tensor]) -> None:

@@ -74,7 +74,7 @@ class Aliasing(Explorable):
         self.state = {"size": _size(size), "antialias": False}
         self.alt = (
             "Left, rings that grow finer outwards; right, the picture shrunk by "
-            "bilinear reading, with false sets of rings outside a circle"
+            "bilinear sampling, with false sets of rings outside a circle"
         )
         self.hint = (
             "Make the output smaller, pixel by pixel. At which size do false rings "
@@ -87,7 +87,7 @@ class Aliasing(Explorable):
         grid = base_grid((self.size, self.size))
         shrunk = sample(self.image[None], grid, antialias=self.antialias)[0]
         title = f"{self.size} × {self.size}"
-        title += ", antialiased" if self.antialias else ", read"
+        title += ", antialiased" if self.antialias else ", sampled"
         for ax, image, words in zip(axes, (self.image, shrunk), ("96 × 96", title)):
             extent = (-1, 1, 1, -1)
             ax.imshow(image.numpy(), cmap="gray", vmin=0, vmax=1, extent=extent)

@@ -338,7 +338,7 @@
         const sum = below.reduce((total, { weight }) => total + weight, 0);
         const terms = all.map((one) => `${stn.number(one.weight)} · ${short(one.value)}`);
         const said = {
-          nearest: `the nearest pixel is read: ${value}.`,
+          nearest: `the nearest pixel counts: ${value}.`,
           bilinear: `four pixels are mixed: ${terms.join(" + ")} = ${value}.`,
           bicubic:
             `sixteen pixels are mixed to ${value}; ${below.length} weights are ` +

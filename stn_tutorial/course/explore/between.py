@@ -1,4 +1,4 @@
-"""Between the pixels: a point, the neighbours it is read from, and their weights."""
+"""Between the pixels: a point, the neighbours it is sampled from, and their weights."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _fraction(fill: float) -> float:
 
 
 class Between(Explorable):
-    """A point that is dragged over a few pixels, and the neighbours it is read from.
+    """A point that is dragged over a few pixels, and the neighbours it is sampled from.
 
     Every neighbour shows its weight, the product of two heights: those of the kernel
     along x, above the image, and along y, beside it. A neighbour outside shows the
@@ -104,8 +104,8 @@ class Between(Explorable):
         )
         self.hint = (
             "Drag the point, or reach it with Tab and move it with the arrow keys "
-            "(Shift for fine steps, Escape to start again). Where does it read exactly "
-            "one pixel? And what does it read half a pixel past the last centre, under "
+            "(Shift for fine steps, Escape to start again). Where does the sample "
+            "equal one pixel? And what is it half a pixel past the last centre, under "
             "each padding and each interpolation?"
         )
 
@@ -124,7 +124,7 @@ class Between(Explorable):
         if self.padding == "zeros":
             options["fill"] = self.fill
         value = sample(self.image[None], place, **options).item()
-        left.set_title(f"read at ({x:.2f}, {y:.2f}): {value:.3f}")
+        left.set_title(f"sample at ({x:.2f}, {y:.2f}): {value:.3f}")
         _draw_areas(right, x % 1, y % 1)
         right.set_title("bilinear weights")
         for ax in (left, right):

@@ -177,16 +177,16 @@
         const { omega, shift, interpolation } = model.all();
         const period = (2 * Math.PI) / omega;
         const what =
-          `Stripes with a period of ${stn.number(period, 1)} pixels, read by ` +
+          `Stripes with a period of ${stn.number(period, 1)} pixels, sampled by ` +
           `${interpolation} interpolation ${stn.number(shift)} pixels further on`;
-        if (tied()) return `${what}: no pixel is nearest, and the even ones are read.`;
+        if (tied()) return `${what}: no pixel is nearest, and the even ones count.`;
         const { kept, beside } = stn.response(omega, shift, interpolation);
         if (kept < 5e-4) return `${what}: nothing of the amplitude is left.`;
         const where =
           Math.abs(beside) < 5e-3
-            ? "in the right place"
+            ? "at the right location"
             : `${stn.number(Math.abs(beside))} pixels ` +
-              `${beside > 0 ? "beyond" : "behind"} the right place`;
+              `${beside > 0 ? "beyond" : "behind"} the right location`;
         return `${what}: ${stn.number(kept, 3)} of the amplitude is left, ${where}.`;
       },
     });

@@ -73,13 +73,13 @@ class Frequencies(Explorable):
             "interpolation": "bilinear",
         }
         self.alt = (
-            "Left, a wave, its values at the pixels, and fainter values read half a "
+            "Left, a wave, its values at the pixels, and fainter values sampled half a "
             "pixel further on; right, the part of the amplitude that is left, falling "
             "from 1 for broad stripes to 0 for stripes of one pixel"
         )
         self.hint = (
             "Drag the point along the curve to change the frequency, and shift the "
-            "reading by a fraction of a pixel. Which shift wipes out the finest "
+            "samples by a fraction of a pixel. Which shift wipes out the finest "
             "stripes? What does bicubic interpolation keep that bilinear loses, and "
             "what is wrong with nearest, which keeps everything?"
         )
@@ -95,7 +95,7 @@ class Frequencies(Explorable):
         left.plot(places, (self.omega * places).cos(), "o", color=COLORS["input"])
         read = _read(self.omega, self.shift, self.interpolation, 16)[:14]
         left.plot(places + self.shift, read, "o", color=COLORS["output"])
-        left.set(xlabel="x (pixels)", title=f"read {self.shift:.2f} pixels further on")
+        left.set(xlabel="x (pixels)", title=f"{self.shift:.2f} pixels further on")
         frequencies = [math.pi * k / 16 for k in range(1, 17)]
         for name, line in (("bilinear", ".-"), ("bicubic", ".--")):
             kept = [_kept(omega, self.shift, name) for omega in frequencies]
