@@ -31,6 +31,7 @@ from stn_tutorial.course.svg import COLORS, show_as_svg
 __all__ = [
     "COLORS",
     "ERROR_FLOOR",
+    "WIDEST",
     "draw_arrows",
     "draw_grid",
     "draw_monitor",
@@ -45,6 +46,8 @@ __all__ = [
 
 #: What a logarithmic axis shows in place of an error of 0, in percent.
 ERROR_FLOOR = 0.01
+#: The width of a figure, in inches, whose lettering a phone's reader can still read.
+WIDEST = 6.2
 
 Image = Tensor | np.ndarray | PIL.Image.Image
 Points = Tensor | np.ndarray
@@ -64,6 +67,7 @@ def use_style() -> None:
         {
             "figure.facecolor": "white",
             "figure.dpi": 110,
+            "figure.figsize": (WIDEST, 4.4),
             "axes.facecolor": "none",
             "axes.edgecolor": ink,
             "axes.labelcolor": ink,
@@ -107,7 +111,7 @@ def show_images(
             head of this module for what an image is.
         titles: one for each image.
         columns: images in a row; the default is all.
-        width: of one image, in inches.
+        width: of one image, in inches, if they are not too many for it.
         limits: the values shown black and white; `None` for each image's own.
 
     Returns:
@@ -134,6 +138,7 @@ def show_images(
         raise ValueError(f"columns must be at least 1, got {columns}")
     rows = -(-len(pictures) // columns)
     aspect = max(picture.shape[0] / picture.shape[1] for picture in pictures)
+    width = min(width, WIDEST / columns)
     height = width * aspect + (0.35 if titles else 0.1)
     fig, axes = plt.subplots(
         rows, columns, figsize=(width * columns, height * rows), squeeze=False
@@ -166,7 +171,7 @@ def make_panels(
         The figure, and the axes by their names.
     """
     shape = (-(-len(names) // 2), min(2, len(names)))
-    size = (6.4, height * shape[0] + 0.5)
+    size = (WIDEST, height * shape[0] + 0.5)
     fig, axes = plt.subplots(*shape, figsize=size, squeeze=False, **shared)
     for ax in axes.flat[len(names) :]:
         ax.remove()
@@ -462,7 +467,7 @@ def draw_monitor(rows: Sequence[Mapping[str, Any]]) -> Figure:
         raise ValueError("rows must be one or more, got none")
     table = {name: [row[name] for row in rows] for name in rows[0]}
     epochs = table["epoch"]
-    fig, axes = plt.subplots(2, 2, figsize=(6.4, 4.6), sharex=True)
+    fig, axes = plt.subplots(2, 2, figsize=(WIDEST, 4.6), sharex=True)
     shares, scale, theta, gradients = axes.flat
     shares.plot(epochs, table["outside"], color=COLORS["sample"], lw=4)
     shares.plot(epochs, table["black"], "--", color=COLORS["ink"])

@@ -96,6 +96,7 @@ def to_svg(figure: Figure) -> str:
             format="svg",
             dpi=DPI,
             bbox_inches="tight",
+            pad_inches=0.03,
             facecolor=figure.get_facecolor(),
             metadata={"Date": None},
         )

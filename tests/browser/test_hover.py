@@ -50,7 +50,7 @@ def test_what_a_link_leads_to_is_shown_beside_it(chapter, kind, how):
     tip.locator(shown).first.wait_for()
     box, width = tip.bounding_box(), page.viewport_size["width"]
     assert 0 <= box["x"] and box["x"] + box["width"] <= width
-    for image in tip.locator("img").all():
+    for image in tip.locator("img:visible").all():
         assert image.evaluate("img => img.decode().then(() => img.naturalWidth)")
     page.mouse.move(0, 0)
     link.evaluate("link => link.blur()")

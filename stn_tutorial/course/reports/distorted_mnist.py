@@ -18,7 +18,13 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from stn_tutorial.course.plotting import COLORS, ERROR_FLOOR, label_panels, make_panels
+from stn_tutorial.course.plotting import (
+    COLORS,
+    ERROR_FLOOR,
+    WIDEST,
+    label_panels,
+    make_panels,
+)
 from stn_tutorial.course.reports import markdown_table, mean_and_spread
 from stn_tutorial.experiments.distorted_mnist import (
     COLUMNS,
@@ -376,7 +382,7 @@ def draw_gains(results: Results, name: str) -> Figure:
         The figure: a panel for each classifier, a place for each column of the table, a
         mark for each family. Filled marks are ours, hollow ones the paper's.
     """
-    fig, axes = plt.subplots(1, 2, figsize=(6.4, 3.4), sharey=True)
+    fig, axes = plt.subplots(1, 2, figsize=(WIDEST, 3.4), sharey=True)
     for ax, base in zip(axes, ("FCN", "CNN"), strict=True):
         ax.axhline(1, color=COLORS["faint"])
         family_rows = [row for row in ROWS if row.startswith(f"ST-{base}")]
