@@ -1,11 +1,12 @@
 """Sphinx directives for what the book says about its own chapters and package.
 
 `run-status` makes a table of the stamps that `make notebooks` leaves in the notebooks.
-`chapter-path` makes the cards of the landing page: number, title, minutes, first
-objective. `package-reference` documents every module of a package. All three read what
-they tell about, so none can fall behind it. `explorable` shows a figure that answers to
-the hand on a page that is no notebook; `network-figure` shows one whose networks run in
-the page, and puts beside the page what they need.
+`chapter-path` makes the cards of a part of the book: picture, number, title, minutes,
+and what book/cards.yml says of the chapter. `package-reference` documents every module
+of a package. All three read what they tell about, so none can fall behind it.
+`explorable` shows a figure that answers to the hand on a page that is no notebook;
+`network-figure` shows one whose networks run in the page, and puts beside the page what
+they need.
 
 Of the scripts that several figures of a page bring with them, one copy is kept.
 """
@@ -21,6 +22,7 @@ from pathlib import Path
 
 import page_runtime
 import stamps
+import yaml
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
@@ -32,13 +34,14 @@ from stn_tutorial import __version__
 from stn_tutorial.course.explore import shown
 
 MINUTES = re.compile(r"^\*\*Time[:.]?\*\*[:.]?\s*(?:about )?(\d+)", re.MULTILINE)
-# The first item of the list of objectives, with its continuation lines.
-GOAL = re.compile(r"\*\*You will\W*\*\*\W*?\s*[-*\d.]*\s*(.+(?:\n[ \t]+\S.*)*)")
+ALONE = re.compile(r"^\*\*Time\b.*?with the exercises, (\d+) without", re.MULTILINE)
+# What the cards say, and their pictures, by a chapter's file name without its number.
+CARDS = "book/cards.yml"
+PICTURES = "/book/_static/figures/card-{}.svg"
 # A script of a figure that answers to the hand, or its style.
 SCRIPT = re.compile(r'<(script|style) data-stn="([\w.]+)">.*?</\1>\n?', re.DOTALL)
 # Where the scripts are that run networks in a page.
 RUNTIME = "_static/runtime"
-LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
 
 
 def read_chapter(path: Path) -> dict:
@@ -48,15 +51,13 @@ def read_chapter(path: Path) -> dict:
     text = "\n\n".join("".join(cell["source"]) for cell in cells)
     title = re.search(r"^# (.+)$", text, re.MULTILINE)
     time = MINUTES.search(text)
-    goal = GOAL.search(text)
+    alone = ALONE.search(text)
     return {
         "number": int(path.name[:2]),
         "page": f"notebooks/{path.stem}",
         "title": title[1].strip() if title else path.stem,
         "minutes": time[1] if time else "",
-        "goal": LINK.sub(r"\1", " ".join(goal[1].split())).rstrip(".,;")
-        if goal
-        else "",
+        "minutes_alone": alone[1] if alone else "",
         "stamp": notebook["metadata"].get(stamps.STAMP_KEY),
         "state": stamps.freshness(notebook),
     }
@@ -119,24 +120,54 @@ def table_row(contents: list[nodes.Node]) -> nodes.row:
 
 
 class ChapterPath(SphinxDirective):
-    """The path through the chapters, as one linked card each."""
+    """The chapters of a part of the table of contents, as one linked card each."""
+
+    required_arguments = 1
+    final_argument_whitespace = True
 
     def run(self) -> list[nodes.Node]:
+        pages = self.pages_of(self.arguments[0])
+        cards = yaml.safe_load(self.text_of(CARDS))
         lines = ["::::{grid} 1 1 2 2", ":gutter: 3", ":class-container: chapter-path"]
         for chapter in chapters(self):
-            lines += [
-                "",
-                f":::{{grid-item-card}} {chapter['number']}. {chapter['title']}",
-                f":link: /{chapter['page']}",
-                ":link-type: doc",
-                "",
-                f"You will {lower_first(chapter['goal'])}." if chapter["goal"] else "",
-            ]
-            if chapter["minutes"]:
-                footer = f"{chapter['minutes']} minutes"
-                lines += ["", "```{card-footer}", footer, "```"]
-            lines += [":::"]
+            if chapter["page"] in pages:
+                card = cards[chapter["page"].partition("_")[2]]
+                lines += card_of(chapter, **card)
         return self.parse_text_to_nodes("\n".join([*lines, "::::"]))
+
+    def text_of(self, name: str) -> str:
+        """Return the text of a file, and rebuild the page when it changes."""
+        self.env.note_dependency(name)
+        return (Path(self.env.srcdir) / name).read_text(encoding="utf-8")
+
+    def pages_of(self, part: str) -> list[str]:
+        """Return the pages of a part of the table of contents, by its caption."""
+        for each in yaml.safe_load(self.text_of("_toc.yml"))["parts"]:
+            if each["caption"] == part:
+                return [entry["file"] for entry in each["chapters"]]
+        raise self.error(f"no part of _toc.yml has the caption {part!r}")
+
+
+def card_of(chapter: dict, about: str, picture: str) -> list[str]:
+    """Return the lines of a chapter's card."""
+    minutes = chapter["minutes"]
+    if chapter["minutes_alone"]:
+        minutes = f"{chapter['minutes_alone']} minutes, {minutes} with the exercises"
+    return [
+        "",
+        f":::{{grid-item-card}} {numbered(chapter)}",
+        f":link: /{chapter['page']}",
+        ":link-type: doc",
+        f":img-top: {PICTURES.format(chapter['page'].partition('_')[2])}",
+        f":img-alt: {picture}",
+        "",
+        about,
+        "",
+        "```{card-footer}",
+        minutes,
+        "```",
+        ":::",
+    ]
 
 
 class PackageReference(SphinxDirective):
@@ -179,11 +210,6 @@ class NetworkFigure(SphinxDirective):
             runtime = {"folder": relative_uri(here, f"{RUNTIME}/"), "files": files}
         figure = getattr(figures, self.arguments[0])(runtime)
         return [nodes.raw("", figure.html(), format="html")]
-
-
-def lower_first(text: str) -> str:
-    """Return an objective so that it can follow “You will”."""
-    return text[:1].lower() + text[1:]
 
 
 def use_base_address(app: Sphinx, config: Config) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import draw_cards
 import matplotlib.pyplot as plt
 import torch
 from matplotlib.axes import Axes
@@ -202,6 +203,7 @@ def draw(static: Path) -> None:
     for name, figure in FIGURES.items():
         path = static / "figures" / f"{name}.svg"
         path.write_text(svg.to_svg(figure()), encoding="utf-8")
+    draw_cards.draw(static / "figures")
     plt.rcParams["svg.hashsalt"] = "logo"
     mark = logo()
     mark.savefig(static / "logo.svg", transparent=True, metadata={"Date": None})
