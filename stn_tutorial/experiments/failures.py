@@ -26,13 +26,26 @@ from stn_tutorial.families import Affine
 from stn_tutorial.localization import FullyConnectedLocalization
 from stn_tutorial.transformer import SpatialTransformer
 
-__all__ = ["EVERY", "FAULTS", "NORMALIZED", "Failure", "Fault", "failures"]
+__all__ = [
+    "EVERY",
+    "FAULTS",
+    "NORMALIZED",
+    "RECIPE",
+    "ROW",
+    "Failure",
+    "Fault",
+    "brief",
+    "failures",
+    "given",
+    "network",
+]
 
 #: Mean and standard deviation by which normalized pictures are made.
 NORMALIZED = (0.1307, 0.3081)
 #: How many steps lie between two looks, and how many digits' frames are kept.
 EVERY, KEPT = 10, 6
-_RECIPE = Recipe(
+#: How the networks are trained, but for their rates.
+RECIPE = Recipe(
     epochs=17, batch_size=128, optimizer="adam", schedule="constant", weight_decay=0
 )
 
@@ -69,7 +82,8 @@ FAULTS = {
     "idle": (Fault(lr=1e-3, knows="R"), Fault(lr=1e-3, knows="none")),
 }
 _DIGITS = {"digits": int, "sha256": str}
-_ROW = {
+#: What is kept of a row of a `stn_tutorial.diagnostics.Monitor`, and the step.
+ROW = {
     "step": int,
     "loss": float,
     "outside": float,
@@ -78,7 +92,6 @@ _ROW = {
     "spread": float,
     "moved": float,
     "localization": float,
-    "theta": [[float]],
 }
 
 
@@ -103,7 +116,7 @@ class Failure:
         "recipe": Recipe,
         "data": {"source": str, "train": _DIGITS, "test": _DIGITS},
         "test_error": float,
-        "rows": [_ROW, ...],
+        "rows": [{**ROW, "theta": [[float]]}, ...],
         "size": int,
         "pictures": [str],
         "fill": float,
@@ -145,12 +158,12 @@ class Failure:
         draw = torch.Generator().manual_seed(1)
         images = distort(test.images, fault.distortion, draw).images
         recipe = replace(
-            _RECIPE, lr=fault.lr, localization_lr_ratio=fault.ratio, seed=self.seed
+            RECIPE, lr=fault.lr, localization_lr_ratio=fault.ratio, seed=self.seed
         )
         if quick:
             recipe = replace(recipe, epochs=2, batch_size=16)
-        model = _model(fault, digits, recipe)
-        tested = (_given(images, fault), test.labels)
+        model = network(fault, digits, recipe)
+        tested = (given(images, fault), test.labels)
         monitor = Monitor(*(part[:100] for part in tested))
         thetas = []
 
@@ -168,7 +181,7 @@ class Failure:
             digits,
             tested,
             recipe,
-            distort=lambda x, draw: _given(
+            distort=lambda x, draw: given(
                 distort(x, fault.distortion, draw).images, fault
             ),
             progress=progress,
@@ -183,7 +196,7 @@ class Failure:
             },
             "test_error": done.test_error,
             "rows": [
-                {"step": row["epoch"], "theta": theta, **_brief(row)}
+                {**brief(row), "theta": theta}
                 for row, theta in zip(monitor.rows, thetas)
             ],
             "size": images.shape[-1],
@@ -210,14 +223,36 @@ def failures(*, seeds: Iterable[int] = (0,)) -> list[Failure]:
     return [Failure(fault, healthy, seed) for seed, fault, healthy in every]
 
 
-def _given(images: Tensor, fault: Fault) -> Tensor:
-    """What the network gets of pictures."""
+def given(images: Tensor, fault: Fault) -> Tensor:
+    """Return what the network gets of pictures.
+
+    >>> given(torch.zeros(1, 1, 2, 2), Fault(normalized=True)).mean().round(decimals=2)
+    tensor(-0.4200)
+
+    Args:
+        images: in [0, 1].
+        fault: says whether they are normalized.
+
+    Returns:
+        The same images, or normalized ones.
+    """
     mean, deviation = NORMALIZED
     return (images - mean) / deviation if fault.normalized else images
 
 
-def _model(fault: Fault, digits: DigitSet, recipe: Recipe) -> TransformedClassifier:
-    """The network of *When transformers fail*, as untrained as the fault leaves it."""
+def network(fault: Fault, digits: DigitSet, recipe: Recipe) -> TransformedClassifier:
+    """Return the network of *When transformers fail*, before it is trained.
+
+    Args:
+        fault: decides its start, its padding, and what its classifier knows.
+        digits: what the classifier learns from, if it knows something: twice as long as
+            the recipe says.
+        recipe: how, and the seed of all weights.
+
+    Returns:
+        A fully connected localization network, an affine warp to 28×28, and a small
+        fully connected classifier.
+    """
     size = DISTORTIONS[fault.distortion].size
     background = -NORMALIZED[0] / NORMALIZED[1]
     fill = background if fault.normalized and fault.filled else 0.0
@@ -235,7 +270,17 @@ def _model(fault: Fault, digits: DigitSet, recipe: Recipe) -> TransformedClassif
     return TransformedClassifier(transformer, classifier)
 
 
-def _brief(row: dict[str, Any]) -> dict[str, float]:
-    """The numbers of a monitor's row, with four digits."""
-    names = _ROW.keys() - {"step", "theta"}
-    return {name: float(f"{row[name]:.4g}") for name in names}
+def brief(row: dict[str, Any]) -> dict[str, float]:
+    """Return what is kept of a row of a `stn_tutorial.diagnostics.Monitor`.
+
+    Args:
+        row: whose epoch is a step.
+
+    Returns:
+        The step, and the numbers with four digits.
+    """
+    names = [name for name in ROW if name != "step"]
+    return {
+        "step": row["epoch"],
+        **{name: float(f"{row[name]:.4g}") for name in names},
+    }
