@@ -46,7 +46,7 @@ CHOICES = [
     (checks.clipped_adam, "nearly the same"),
     (checks.fill_of_a_negative, "1"),
     (checks.conventions_swapped, "it grows"),
-    (checks.pair_that_commutes, "a turn and a zoom about the same corner"),
+    (checks.pair_that_commutes, "a rotation and a zoom about the same corner"),
 ]
 
 

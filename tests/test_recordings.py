@@ -8,6 +8,11 @@ from torch import nn
 
 from stn_tutorial.data.not_so_clevr import Locations, split_locations
 from stn_tutorial.experiments.failures import FAULTS, Failure, failures
+from stn_tutorial.experiments.failures_at_scale import (
+    SCHEDULES,
+    FailureAtScale,
+    failures_at_scale,
+)
 from stn_tutorial.experiments.films import MOMENTS, RUNS, Film, films, theta_at
 from stn_tutorial.experiments.recording import at_steps, packed, rounded, unpack
 from stn_tutorial.experiments.renderings import (
@@ -75,6 +80,25 @@ def test_failures_in_miniature(tmp_path):
         assert result["rows"][0]["theta"][0] == [1, 0, 0, 0, 1, 0]
         assert len(result["rows"]) == 2 and result["rows"][-1]["step"] == 8
         assert len(result["pictures"]) == 6
+
+
+def test_a_failure_at_scale_in_miniature(tmp_path):
+    asked_for = {
+        (cell.fault, cell.schedule, cell.healthy) for cell in failures_at_scale()
+    }
+    assert len(asked_for) == 2 * len(FAULTS) * len(SCHEDULES)
+    cell = FailureAtScale("step", "one-cycle")
+    work([cell], tmp_path, tmp_path / "runs", quick=True, progress=False)
+    result = read_results(tmp_path, FailureAtScale)[cell]
+    assert result["recipe"]["schedule"] == "one-cycle"
+    steps = [row["step"] for row in result["rows"]]
+    assert steps[0] == 0 and steps == sorted(steps) and steps[-1] == 6
+    assert result["rows"][-1]["error"] == pytest.approx(result["test_error"])
+
+
+def test_a_failure_on_all_of_mnist_has_a_known_schedule():
+    with pytest.raises(ValueError, match="^schedule must be '"):
+        FailureAtScale("step", "slow")
 
 
 @pytest.mark.parametrize("fault", FAULTS)

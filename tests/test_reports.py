@@ -146,5 +146,7 @@ def test_the_control_is_in_the_table_and_not_in_the_figure():
     }
     (line,) = difference_table(found).splitlines()[2:]
     assert line == "| R | -1.00 [-1.00, -1.00] helps | -8.00 [-8.00, -8.00] helps |"
-    labels = draw_differences(found).axes[0].get_yticklabels()
+    axes = {ax.get_title(): ax for ax in draw_differences(found).axes}
+    labels = axes["R"].get_yticklabels()
     assert [label.get_text() for label in labels] == ["first"]
+    assert not axes["RTS"].get_yticklabels(), "no empty row for what was not run"

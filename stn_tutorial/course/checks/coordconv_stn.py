@@ -20,9 +20,9 @@ def pose_of(attempt: Callable[[Tensor], Tensor]) -> None:
     """Check ``attempt(theta)``: angle and scale, (N, 2, 3) -> (N, 2)."""
 
     def reference(theta: Tensor) -> Tensor:
-        (a, b), (c, d) = theta[:, :, :2].permute(1, 2, 0)
-        angle = torch.atan2(c - b, a + d)
-        return torch.stack([angle, (a * d - b * c).abs().sqrt()], dim=1)
+        (a, b), (d, e) = theta[:, :, :2].permute(1, 2, 0)
+        angle = torch.atan2(d - b, a + e)
+        return torch.stack([angle, (a * e - b * d).abs().sqrt()], dim=1)
 
     def cases(draw: Generator) -> Cases:
         quarter = torch.tensor([[[0.0, -1.0, 0.0], [1.0, 0.0, 0.0]]])
@@ -33,8 +33,8 @@ def pose_of(attempt: Callable[[Tensor], Tensor]) -> None:
             yield (start + 0.5 * torch.randn(count, 2, 3, generator=draw),)
 
     hint = (
-        "the nearest similarity has the angle atan2(c - b, a + d) of the matrix "
-        "[[a, b], [c, d]]; areas grow by |a d - b c|, lengths by its root."
+        "the nearest similarity has the angle atan2(d - b, a + e) of the matrix "
+        "[[a, b], [d, e]]; areas grow by |a e - b d|, lengths by its root."
     )
     compare(attempt, reference, cases, hint)
 

@@ -148,16 +148,16 @@ def pair_that_commutes(answer: str) -> None:
         shift = point - factor * point
         return torch.tensor([[factor.real, factor.imag, shift.real, shift.imag]])
 
-    turn, zoom, middle, corner = 0.8 + 0.6j, 0.7 + 0j, 0j, 1 + 1j
+    rotation, zoom, middle, corner = 0.8 + 0.6j, 0.7 + 0j, 0j, 1 + 1j
     shift = torch.tensor([[1.0, 0.0, 0.3, 0.1]])
     pairs = {
-        "a turn and a zoom about the same corner": (
-            about(turn, corner),
+        "a rotation and a zoom about the same corner": (
+            about(rotation, corner),
             about(zoom, corner),
         ),
-        "a turn about the middle and one about a corner": (
-            about(turn, middle),
-            about(turn, corner),
+        "a rotation about the middle and one about a corner": (
+            about(rotation, middle),
+            about(rotation, corner),
         ),
         "a zoom about a corner and a shift": (about(zoom, corner), shift),
     }
@@ -167,7 +167,7 @@ def pair_that_commutes(answer: str) -> None:
         swapped = family.grid(family.compose(second, first), (28, 28))
         gaps[name] = composition_gap(*grids, swapped, (28, 28)).item()
     hint = (
-        "use the equation of case G. A turn or zoom a about a point "
-        "c is p -> a p + (1 - a) c."
+        "use the equation of case G. A rotation or zoom alpha about a point "
+        "c is p -> alpha p + (1 - alpha) c."
     )
     choose(answer, nearest(0.0, gaps), pairs, hint)

@@ -37,11 +37,11 @@ Results = Mapping[Cell, Mapping[str, Any]]
 STYLES = {
     "plain": {"color": COLORS["ink"], "ls": "-"},
     "first": {"color": COLORS["output"], "ls": "-"},
-    "everywhere": {"color": COLORS["output"], "ls": "--"},
-    "radius": {"color": COLORS["output"], "ls": ":"},
-    "both": {"color": COLORS["output"], "ls": "-."},
+    "everywhere": {"color": COLORS["input"], "ls": "-"},
+    "radius": {"color": COLORS["gradient"], "ls": "-"},
+    "both": {"color": COLORS["sample"], "ls": "-"},
     "pooled": {"color": COLORS["ink"], "ls": "--"},
-    "pooled-first": {"color": COLORS["input"], "ls": "--"},
+    "pooled-first": {"color": COLORS["output"], "ls": "--"},
 }
 
 
@@ -180,22 +180,25 @@ def draw_differences(found: Results) -> Figure:
         times as large, is left to `difference_table`.
     """
     pairs = [pair for pair in _pairs(found) if pair[1] == "plain"]
-    fig, panels = make_panels(list(COLUMNS), height=0.6 + 0.2 * len(pairs), sharey=True)
+    fig, panels = make_panels(list(COLUMNS), height=0.6 + 0.2 * len(pairs))
     for column, ax in panels.items():
         ax.axvline(0, color=COLORS["faint"])
-        for place, (name, against) in enumerate(pairs):
+        names = []  # of the arrangements that were run on this distortion
+        for name, against in pairs:
             try:
                 change = paired(found, column, name, against=against)
             except ValueError:
                 continue
+            row = len(names)
+            names.append(name)
             color = STYLES[name]["color"]
-            look = {"color": color, "marker": "o", "ms": 4, "capsize": 3}
-            ax.errorbar(change.mean, place, xerr=change.half_width, **look)
-            high = [place - 0.28] * len(change.each)
-            ax.plot(change.each, high, ls="", marker=".", ms=3, color=COLORS["faint"])
-        ax.set_yticks(range(len(pairs)), [name for name, _ in pairs])
-        ax.set(ylim=(len(pairs) - 0.5, -0.7))
-    return label_panels(fig, "change of the error (points)", "", {})
+            style = {"color": color, "marker": "o", "ms": 4, "capsize": 3}
+            ax.errorbar(change.mean, row, xerr=change.half_width, **style)
+            above = [row - 0.28] * len(change.each)
+            ax.plot(change.each, above, ls="", marker=".", ms=3, color=COLORS["faint"])
+        ax.set_yticks(range(len(names)), names)
+        ax.set(ylim=(max(len(names), 1) - 0.5, -0.7))
+    return label_panels(fig, "change (points)", "", {})
 
 
 def draw_convergence(found: Results) -> Figure:
