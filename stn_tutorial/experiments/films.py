@@ -1,8 +1,8 @@
 """A training as a film: where a spatial transformer samples, moment by moment.
 
 The ST-CNN of *Train a spatial transformer* on RTS, recorded while it trains, and the
-same run with one thing wrong. Theta *is* the warp, so that a few hundred numbers a moment are enough to show
-the training again, without any weights.
+same run with one thing wrong. Theta *is* the warp, so that a few hundred numbers a
+moment are enough to show the training again, without any weights.
 """
 
 from __future__ import annotations
