@@ -10,6 +10,7 @@ import argparse
 from pathlib import Path
 
 import draw_cards
+import draw_film
 import matplotlib.pyplot as plt
 import torch
 from matplotlib.axes import Axes
@@ -27,7 +28,7 @@ STATIC = Path(__file__).parents[1] / "book" / "_static"
 
 
 def logo() -> Figure:
-    """A square grid, and the grid that a turn makes of it."""
+    """A square grid, and the grid that a rotation makes of it."""
     fig, ax = plt.subplots(figsize=(2, 2), layout="none")
     fig.patch.set_alpha(0)
     ax.set_position([0, 0, 1, 1])
@@ -37,41 +38,6 @@ def logo() -> Figure:
     plotting.draw_grid(ax, turned, color=COLORS["output"], linewidth=3.4)
     ax.set(xlim=(-1.32, 1.32), ylim=(1.32, -1.32))
     ax.axis("off")
-    return fig
-
-
-def swirl(size: tuple[int, int], turn: float) -> Tensor:
-    """A grid that turns its middle by `turn` radians and leaves its border alone."""
-    places = to_pixels(base_grid(size), size)
-    middle = places.mean(dim=(0, 1))
-    away = places - middle
-    radius = away.norm(dim=-1) / min(middle.tolist())
-    angle = turn * (1 - radius).clamp(min=0) ** 2
-    c, s = angle.cos(), angle.sin()
-    x, y = away.unbind(-1)
-    return torch.stack([c * x - s * y, s * x + c * y], dim=-1) + middle
-
-
-def hero() -> Figure:
-    """The three parts of a spatial transformer on one photograph."""
-    photo = photograph("flower", (214, 320))[..., 10:190, 55:235]
-    size = (180, 180)
-    places = swirl(size, 2.2)
-    grid = 2 * (places + 0.5) / 180 - 1
-    fig, axes = plt.subplots(1, 3, figsize=(7, 2.7))
-    titles = ["a sampling grid", "what it samples", "between four pixels"]
-    for ax, title in zip(axes, titles):
-        ax.set_title(title)
-        ax.axis("off")
-    axes[0].imshow(photo[0].permute(1, 2, 0))
-    plotting.draw_grid(axes[0], places, every=9, color="white", linewidth=0.8)
-    axes[1].imshow(sample(photo, grid[None])[0].permute(1, 2, 0))
-    patch = photo.mean(1)[0, 48:53, 70:75]
-    patch = (patch - patch.min()) / (patch.max() - patch.min())
-    plotting.draw_pixels(axes[2], patch, color="white", limits=(-0.1, 1.4))
-    local = base_grid((4, 4), align_corners=True) @ rotation(0.5, 1.05)[:, :2].T + 2
-    plotting.draw_grid(axes[2], local, color=COLORS["wrong"], linewidth=1.6)
-    plotting.draw_points(axes[2], local, color=COLORS["wrong"], size=8)
     return fig
 
 
@@ -186,7 +152,6 @@ def paddings() -> Figure:
 
 
 FIGURES = {
-    "hero": hero,
     "notation-points": points,
     "notation-rulers": rulers,
     "notation-direction": direction,
@@ -204,6 +169,7 @@ def draw(static: Path) -> None:
         path = static / "figures" / f"{name}.svg"
         path.write_text(svg.to_svg(figure()), encoding="utf-8")
     draw_cards.draw(static / "figures")
+    draw_film.draw(static / "figures" / "training.gif")
     plt.rcParams["svg.hashsalt"] = "logo"
     mark = logo()
     mark.savefig(static / "logo.svg", transparent=True, metadata={"Date": None})

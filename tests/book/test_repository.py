@@ -54,14 +54,15 @@ def without_set_up_cell(text: str) -> str:
     return json.dumps(notebook)
 
 
-def test_the_address_of_the_forge_is_written_in_one_place():
+def test_the_address_of_the_forge_is_written_in_one_place_and_the_readme():
+    """A README is shown where no variable is filled in."""
     places = {}
     for name, text in text_files().items():
         if name.startswith("notebooks/"):
             text = without_set_up_cell(text)
         if FORGE.search(text):
             places[name] = FORGE.search(text)[0]
-    assert set(places) == {"_config.yml"}, places
+    assert set(places) == {"_config.yml", "README.md"}, places
 
 
 def test_every_mention_of_the_address_agrees():
@@ -78,6 +79,12 @@ def test_every_mention_of_the_address_agrees():
 def test_the_base_address_of_the_pages_belongs_to_the_repository():
     owner, name = URL.removeprefix("https://github.com/").split("/")
     assert CONFIG["html"]["baseurl"] == f"https://{owner}.github.io/{name}/"
+    assert f"]({CONFIG['html']['baseurl']})" in text_files()["README.md"]
+
+
+def test_the_badge_is_of_a_workflow_that_is_there():
+    badges = re.findall(r"/actions/workflows/([\w.]+)", text_files()["README.md"])
+    assert badges and set(badges) <= {path.name for path in WORKFLOWS}
 
 
 def pins() -> dict[str, list[Requirement]]:

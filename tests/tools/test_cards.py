@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 
 import draw_cards
+import draw_film
 import matplotlib.pyplot as plt
 import pytest
 import stamps
 import yaml
+from PIL import Image
 
 from stn_tutorial.course import plotting, svg
 
@@ -46,3 +48,10 @@ def test_a_picture_is_light_twice_as_wide_as_high_and_drawn_by_this_code(name):
         len(re.findall(r"<(?:path|use|image)\b", text)) for text in (drawn, stored)
     ]
     assert count[0] == count[1], "make figures"
+
+
+def test_the_animation_is_light_and_has_the_recorded_moments():
+    path = FIGURES / "training.gif"
+    assert path.stat().st_size < 300_000
+    with Image.open(path) as animation:
+        assert animation.n_frames == len(list(draw_film.moments()))
