@@ -570,7 +570,7 @@
             counted.outside === 0
               ? ""
               : ` The horizon (dashed) crosses the output: ${counted.outside} of ` +
-                `${LATTICE.length} points lie beyond it and are read as outside.`;
+                `${LATTICE.length} points lie beyond it and count as outside.`;
           return `${KEEPS[name()]}. ${foldedWords()}${beyond}`;
         }
         const say = (error) => (Number.isFinite(error) ? inPixels(error) : "infinite");

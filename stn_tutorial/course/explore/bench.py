@@ -190,7 +190,7 @@ class Bench(Explorable):
         }
         self.alt = (
             "Left, an image with a grid of lines over it, as one family of warps takes "
-            "them there; right, what is read at the grid"
+            "them there; right, what is sampled at the grid"
         )
         self.hint = (
             "Drag the handles of each family (arrow keys move them, Escape returns to "
@@ -268,7 +268,7 @@ class Bench(Explorable):
         return self._reach() * square.sqrt().item()
 
     def picture(self) -> Figure:
-        """Draw the grid of the warp that is shown, and what is read there."""
+        """Draw the grid of the warp that is shown, and what is sampled there."""
         fig, (left, right) = plt.subplots(1, 2, figsize=(6.4, 3.3))
         family, params = FAMILIES[self.family], self.params
         fitting = self.mode == "fit"
