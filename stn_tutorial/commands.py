@@ -373,7 +373,7 @@ class CoordconvStn:
         _run_missing(self, "coordconv_stn", {"": wanted})
 
 
-Recording = Literal["films", "failures", "failures_at_scale", "renderings"]
+Recording = Literal["films", "failures", "failures_at_scale", "renderings", "teachers"]
 
 
 @dataclass

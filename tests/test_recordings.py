@@ -24,6 +24,7 @@ from stn_tutorial.experiments.renderings import (
 )
 from stn_tutorial.experiments.results import read_results
 from stn_tutorial.experiments.sharing import work
+from stn_tutorial.experiments.teachers import KEPT, TEACHERS, Taught, teachers
 
 pytestmark = pytest.mark.usefixtures("one_core")
 
@@ -119,6 +120,20 @@ def test_a_rendering_in_miniature(tmp_path):
     assert len(centres) == (asked().centres >= 32).all(dim=1).sum()
 
 
+def test_teachers_in_miniature(tmp_path):
+    cells = teachers(seeds=[0])
+    assert {cell.teacher for cell in cells[1:]} == set(TEACHERS)
+    work(cells, tmp_path, tmp_path / "runs", quick=True, progress=False)
+    found = read_results(tmp_path, Taught)
+    assert set(found) == set(cells)
+    for cell, result in found.items():
+        assert len(result["off_deg"]) == 20 and len(result["params"]) == KEPT
+        assert max(map(abs, result["off_deg"])) <= 180
+        # Five steps from the identity lead nowhere far; the other start is far already.
+        near = max(abs(row[0] - 1) for row in result["params"]) < 0.5
+        assert near == (cell.start == "identity")
+
+
 def test_what_is_held_out_of_the_uniform_split_is_known_of_each_place():
     hidden = {tuple(c) for c in split_locations("uniform")[1].centres.tolist()}
     share = sum(tuple(c) in hidden for c in asked().centres.tolist()) / len(asked())
@@ -146,8 +161,15 @@ def test_what_is_no_picture_is_refused(runs, message):
 
 @pytest.mark.parametrize(
     "make",
-    [lambda: Film("slow"), lambda: Failure("fate"), lambda: Rendering("half", "x")],
+    [
+        *(
+            lambda: Film("slow"),
+            lambda: Failure("fate"),
+            lambda: Rendering("half", "x"),
+        ),
+        *(lambda: Taught("fear"), lambda: Taught("labels", "late")),
+    ],
 )
 def test_what_is_no_run_is_refused(make):
-    with pytest.raises(ValueError, match="^(run|fault|split) must be '"):
+    with pytest.raises(ValueError, match="^(run|fault|split|teacher|start) must be '"):
         make()

@@ -32,12 +32,13 @@ from stn_tutorial.experiments.results import (
     write_json,
     write_result,
 )
+from stn_tutorial.experiments.teachers import STEPS
 from stn_tutorial.experiments.training import Recipe
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 # The runs of `distorted_digits.run`; CoordConv's own tasks have tests of their own.
 # Runs of another kind tell it in their own way; see test_coordconv_tasks and below.
-OTHERS = {"coordconv", "failures", "failures_at_scale", "renderings"}
+OTHERS = {"coordconv", "failures", "failures_at_scale", "renderings", "teachers"}
 FILES = [p for p in sorted(RESULTS.rglob("*.json")) if not OTHERS & {*p.parts}]
 
 
@@ -234,6 +235,9 @@ def test_a_recording_tells_how_it_was_made(path):
     result = read(path)
     assert {"cell", "seconds", "device", "versions", "finished"} <= result.keys()
     recipe = result["recipe"] if "recipe" in result else result["config"]["recipe"]
+    if path.parent.name == "teachers":
+        assert recipe["steps"] == STEPS and len(result["off_deg"]) == 360
+        return
     assert recipe["seed"] == result["cell"]["seed"]
     assert asdict(Recipe(**recipe)) == recipe
     if path.parent.name == "failures":
