@@ -40,6 +40,25 @@ def texts(output: dict) -> list[str]:
     return found
 
 
+#: A line that ends in a truth value: "over twice as much: True".
+TRUTH = re.compile(r"\b(True|False)\W*$", re.MULTILINE)
+
+
+def test_numbers_are_the_evidence(notebook):
+    """At most five lines say True or False: where that is the point, not the proof."""
+    told = [
+        line
+        for _, cell in code_cells(notebook)
+        if not {"remove-output", "remove-cell"} & set(cell.metadata.get("tags", []))
+        for output in cell.outputs
+        if output.get("output_type") in ("stream", "execute_result")
+        for text in texts(output)
+        for line in text.splitlines()
+        if "<" not in line and TRUTH.search(line)
+    ]
+    assert len(told) <= 5, told
+
+
 def test_there_are_chapters():
     assert PATHS
 
