@@ -2,7 +2,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: book test notebooks serve bench lint format figures lock version clean help
+.PHONY: book pdf test notebooks serve bench lint format figures lock version clean help
 
 PYTHON ?= python3
 PORT ?= 8000
@@ -11,6 +11,9 @@ READY := .venv/ready
 
 book: $(READY)  ## render the book; warnings are errors
 	$(VENV) tools/build_book.py $(if $(FORCE),--force)
+
+pdf: $(READY)  ## print the rendered book into one PDF (needs Chromium)
+	$(VENV) tools/print_book.py
 
 test: $(READY)  ## lint, unit tests, notebooks, the book (FORCE=1 skips nothing)
 	$(VENV) tools/run_tests.py $(if $(FORCE),--force)
