@@ -82,6 +82,17 @@ class TestRegister(ExplorableTests):
         ours.start, ours.stages = start, [(sigma, 10)]
         torch.testing.assert_close(passed(shown), ours.path(), rtol=0, atol=1e-3)
 
+    @pytest.mark.parametrize("rate", [0.005, 0.1])
+    def test_the_learning_rate_is_that_of_the_package(self, shown, rate):
+        shown.set(start=[3, -8], stages=[[2, 5]])
+        shown.choose(str(rate))
+        assert shown.state()["stages"] == [] and shown.state()["start"] == [3, -8]
+        shown.set(stages=[[2, 10]])
+        ours = figure()
+        ours.start, ours.stages, ours.rate = (3, -8), [(2, 10)], rate
+        torch.testing.assert_close(passed(shown), ours.path(), rtol=0, atol=1e-3)
+        assert f"{rate}, only_shifts" in shown.code()
+
     def test_stages_follow_each_other_as_in_the_package(self, shown):
         stages = [(8, 12), (2, 9)]
         shown.set(start=[-3, 4], stages=stages)
@@ -109,7 +120,7 @@ class TestRegister(ExplorableTests):
         shown.button("Play").click()
         assert shown.state()["stages"] == [[8, 160]]
         first = passed(shown)[-1]
-        shown.choose("2")
+        shown.root.get_by_role("radio", name="2", exact=True).check()
         shown.button("Play").click()
         assert shown.state()["stages"] == [[8, 160], [2, 160]]
         last = passed(shown)[-1]

@@ -83,7 +83,7 @@
     };
 
     /** Descend from a shift in pixels by Adam, in normalized units as the package does. */
-    const descent = (start, sigma) => {
+    const descent = (start, sigma, rate) => {
       const at = start.map((value) => value / half);
       const [mean, square] = [
         [0, 0],
@@ -100,7 +100,7 @@
             mean[k] += 0.1 * (pull - mean[k]);
             square[k] += 0.001 * (pull * pull - square[k]);
             const usual = Math.sqrt(square[k] / (1 - 0.999 ** count)) + 1e-8;
-            at[k] -= (data.rate * mean[k]) / (1 - 0.9 ** count) / usual;
+            at[k] -= (rate * mean[k]) / (1 - 0.9 ** count) / usual;
           });
           points.push(at.map((value) => half * value));
         },
@@ -109,9 +109,10 @@
 
     const walks = new Map(); // of each beginning and blur, what has been walked already
     const walk = (start, sigma, steps) => {
-      const key = `${start} ${sigma}`;
+      const rate = model.get("rate");
+      const key = `${start} ${sigma} ${rate}`;
       if (walks.size > 200) walks.clear();
-      if (!walks.has(key)) walks.set(key, descent(start, sigma));
+      if (!walks.has(key)) walks.set(key, descent(start, sigma, rate));
       const { points, step } = walks.get(key);
       while (points.length <= steps) step();
       return points.slice(0, steps + 1);
@@ -298,6 +299,17 @@
           blurs.map((sigma) => [sigma, String(sigma)]),
           { get: () => model.get("blur"), set: (blur) => model.set({ blur }) },
         ),
+        stn.choice(
+          "Learning rate",
+          data.rates.map((rate) => [rate, String(rate)]),
+          {
+            get: () => model.get("rate"),
+            set: (rate) => {
+              play.stop();
+              model.set({ rate, stages: [] }); // the same start, for comparison
+            },
+          },
+        ),
         play,
         stn.button("Back to the start", () => {
           play.stop();
@@ -333,7 +345,7 @@
         return (
           `${first}\nfor sigma, steps in [${stages.join(", ")}]:\n` +
           "    pair = blur(moving, sigma), blur(distant, sigma)\n" +
-          `    theta = descend(*pair, theta, steps, ${data.rate}, only_shifts)[-1]`
+          `    theta = descend(*pair, theta, steps, ${model.get("rate")}, only_shifts)[-1]`
         );
       },
       status: () => {
@@ -358,7 +370,8 @@
             stn.number(100 * share(sigma, most), 0),
           );
           said +=
-            ` Of all starts on the map, ${blur}, ${all} % end within ` +
+            ` Of all starts on the map, ${blur} and with the rate ${data.rate}, ` +
+            `${all} % end within ` +
             `${data.arrived} px of the truth, ${near} % within 1 px.`;
         }
         return said;

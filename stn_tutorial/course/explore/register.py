@@ -19,7 +19,8 @@ from stn_tutorial.course.plotting import COLORS
 __all__ = ["Register"]
 
 STEPS = 160  # of a descent
-RATE = 0.02  # Adam's, in normalized units
+RATES = (0.005, 0.02, 0.05, 0.1)  # Adam's, in normalized units
+RATE = 0.02  # the one with which descents from all starts are recorded
 ARRIVED = 3.0  # pixels from the truth
 VIEWS = ("difference", "blend", "tiles")
 
@@ -48,6 +49,7 @@ class Register(Explorable):
         start: ``(x, y)``, where the descent begins, in pixels.
         stages: pairs of a blur and a number of steps, one after the other.
         blur: with which it would go on.
+        rate: the learning rate of all of the descent.
         view: how the two are laid over one another: ``"difference"``, ``"blend"`` or
             ``"tiles"``.
         seen: whether the photographs are shown blurred.
@@ -66,6 +68,7 @@ class Register(Explorable):
         lambda stages: [tuple(stage) for stage in stages],
     )
     blur = State(float)
+    rate = State(float)
     seen = State(bool)
     view = State(lambda view: _one_of_the_views(view))
     basin = State(bool)
@@ -115,11 +118,13 @@ class Register(Explorable):
             "arrived": ARRIVED,
             "steps": STEPS,
             "rate": RATE,
+            "rates": RATES,
         }
         self.state = {
             "start": _two_numbers(start, "start"),
             "stages": [],
             "blur": self.blurs[0],
+            "rate": RATE,
             "view": "blend",
             "seen": False,
             "basin": False,
@@ -133,7 +138,7 @@ class Register(Explorable):
             "Press anywhere on the map, or drag the pink handle, to choose a start; "
             "then play. Change the blur and play on from where it stands. From where "
             "does it arrive without a blur, from where with 4 pixels, and why not "
-            "always take the largest?"
+            "always take the largest? And what does a longer step change?"
         )
 
     def path(self) -> Tensor:
@@ -149,7 +154,7 @@ class Register(Explorable):
             shift = shift.clone().requires_grad_()  # the path keeps the other
             moving, fixed = self._pair(sigma)
             inner = slice(self.rim, -self.rim)
-            optimizer = torch.optim.Adam([shift], lr=RATE)
+            optimizer = torch.optim.Adam([shift], lr=self.rate)
             for _ in range(steps):
                 grid = Translation().grid(shift, moving.shape)[:, inner, inner]
                 read = sample(
