@@ -19,21 +19,14 @@ def right_undoing(angle, scale, shift_px, n_in, n_out):
     return torch.tensor(rows)
 
 
-def right_mean(angles):
-    x, y = angles.cos().mean().item(), angles.sin().mean().item()
-    return torch.tensor(math.atan2(y, x))
+def right_length(delta):
+    """As the sine of half the difference of the ends, by way of complex numbers."""
+    ends = torch.polar(torch.ones_like(delta), delta)
+    return (ends - ends.conj()).imag / (2 * delta)
 
 
-def right_mean_of_differences(angles):
-    """The other mean of the circle: the angles as seen from one of them."""
-    away = torch.remainder(angles - angles[0] + math.pi, 2 * math.pi) - math.pi
-    mean = angles[0] + away.mean()
-    return torch.atan2(mean.sin(), mean.cos())
-
-
-def right_window(u):
-    s = 1 / (1 + (-u[:, :1]).exp())
-    return torch.cat([s, u[:, 1:].tanh() * (1 - s)], dim=1)
+def right_dimming(V, T):
+    return torch.stack([(v * t).sum() / (v * v).sum() for v, t in zip(V, T)])
 
 
 def right_places(maps):
@@ -61,9 +54,8 @@ def places_of_corners(maps):
 
 RIGHT = [
     (checks.inverse_of_a_distortion, right_undoing),
-    (checks.mean_angle, right_mean),
-    (checks.mean_angle, right_mean_of_differences),
-    (checks.crop_inside, right_window),
+    (checks.length_of_a_mean, right_length),
+    (checks.best_dimming, right_dimming),
     (checks.expected_location, right_places),
 ]
 WRONG = [
@@ -95,25 +87,21 @@ WRONG = [
         checks.inverse_of_a_distortion,
         lambda a, s, t, n, m: right_undoing(a, s, t, n, m) * n / (n - 1),
     ),
-    (checks.mean_angle, lambda angles: angles.mean()),
-    (checks.mean_angle, lambda angles: (angles % (2 * math.pi)).mean()),
-    (checks.mean_angle, lambda angles: torch.atan(angles.tan().mean())),
-    (checks.mean_angle, lambda angles: angles.median()),
-    (checks.mean_angle, lambda angles: angles[0]),
-    (checks.mean_angle, lambda a: torch.atan2(a.cos().mean(), a.sin().mean())),
-    (checks.mean_angle, lambda a: torch.atan(a.sin().mean() / a.cos().mean())),
-    (
-        checks.crop_inside,
-        lambda u: torch.cat([u[:, :1].sigmoid(), u[:, 1:].tanh()], 1),
-    ),
-    (checks.crop_inside, lambda u: right_window(u).clamp(max=0.5)),
-    (checks.crop_inside, lambda u: right_window(u)[:, [0, 2, 1]]),
+    (checks.length_of_a_mean, lambda delta: delta.cos()),
+    (checks.length_of_a_mean, lambda delta: 2 * delta.sin() / delta),
+    (checks.length_of_a_mean, lambda delta: delta.sin() / 2),
+    (checks.length_of_a_mean, lambda delta: (delta / 2).sin() / (delta / 2)),
+    (checks.length_of_a_mean, lambda delta: 1 - delta / math.pi),
+    (checks.best_dimming, lambda V, T: (V * T).sum() / V.square().sum()),
+    (checks.best_dimming, lambda V, T: right_dimming(T, V)),
+    (checks.best_dimming, lambda V, T: T.mean((1, 2, 3)) / V.mean((1, 2, 3))),
+    (checks.best_dimming, lambda V, T: 2 * right_dimming(V, T)),
+    (checks.best_dimming, lambda V, T: (V * T).mean(dim=(1, 2, 3))),
     (checks.expected_location, swapped_places),
     (checks.expected_location, places_of_corners),
 ]
 CHOICES = [
     (checks.output_of_zero_parameters, "one grey, the middle of the picture"),
-    (checks.trained_on_rotated_digits, "leaning by 40°"),
 ]
 
 

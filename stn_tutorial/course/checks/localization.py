@@ -10,17 +10,15 @@ from torch import Generator, Tensor
 
 from stn_tutorial.coordinates import rotation, theta_from_pixels
 from stn_tutorial.course.checks._grading import Cases, choose, compare, nearest
-from stn_tutorial.data import embedded_digits
-from stn_tutorial.families import Attention, Similarity
+from stn_tutorial.families import Similarity
 from stn_tutorial.sampling import sample
 
 __all__ = [
-    "crop_inside",
+    "best_dimming",
     "expected_location",
     "inverse_of_a_distortion",
-    "mean_angle",
+    "length_of_a_mean",
     "output_of_zero_parameters",
-    "trained_on_rotated_digits",
 ]
 
 
@@ -65,63 +63,46 @@ def output_of_zero_parameters(answer: str) -> None:
     choose(answer, nearest(read, options), options, hint)
 
 
-def mean_angle(attempt: Callable[[Tensor], Tensor]) -> None:
-    """Check ``attempt(angles)``: the mean of angles, on the circle."""
+def length_of_a_mean(attempt: Callable[[Tensor], Tensor]) -> None:
+    """Check ``attempt(delta)``: the length of the mean of an arc's points."""
 
     def cases(draw: Generator) -> Cases:
-        # Symmetric about the mean, so that every notion of a mean agrees.
-        for middle in (0.3, 2.9, -3.0, 1.6):
-            spread = torch.rand(3, generator=draw, dtype=torch.float64)
-            angles = middle + torch.cat([spread, -spread.flip(0)])
-            yield (torch.atan2(angles.sin(), angles.cos()),)
+        yield (torch.tensor([math.pi / 2, math.pi], dtype=torch.float64),)
+        for count in (1, 5):
+            delta = torch.rand(count, generator=draw, dtype=torch.float64)
+            yield (0.1 + 3 * delta,)
 
-    def reference(angles: Tensor) -> Tensor:
-        return torch.polar(torch.ones_like(angles), angles).sum().angle()
+    def reference(delta: Tensor) -> Tensor:
+        n = 20_000
+        middles = (2 * torch.arange(n, dtype=delta.dtype) + 1) / n - 1
+        angles = delta[:, None] * middles
+        mean = torch.stack([angles.cos().mean(dim=1), angles.sin().mean(dim=1)], 1)
+        return mean.norm(dim=1)
 
     hint = (
-        "average the points (cos, sin) on the circle, then take the angle of the "
-        "mean; atan2 tells all four quadrants apart."
+        "the sines cancel; the mean of cos over the arc is an integral from -delta to "
+        "delta, divided by the arc's length 2 delta."
     )
     compare(attempt, reference, cases, hint)
 
 
-def crop_inside(attempt: Callable[[Tensor], Tensor]) -> None:
-    """Check ``attempt(u)``: scales and shifts of crops that stay in the picture."""
+def best_dimming(attempt: Callable[[Tensor, Tensor], Tensor]) -> None:
+    """Check ``attempt(V, T)``: the factor that makes an output most like its target."""
 
     def cases(draw: Generator) -> Cases:
-        for count in (1, 5, 40):
-            u = torch.randn(count, 3, generator=draw, dtype=torch.float64)
-            yield (u * count**0.5,)
+        for shape in ((1, 1, 4, 4), (3, 1, 5, 7)):
+            output = torch.rand(shape, generator=draw, dtype=torch.float64)
+            yield output, torch.rand(shape, generator=draw, dtype=torch.float64)
 
-    def reference(u: Tensor) -> Tensor:
-        s = torch.sigmoid(u[:, 0])
-        crop = torch.stack([s, *((1 - s) * torch.tanh(u[:, k]) for k in (1, 2))], 1)
-        corners = Attention().grid(crop, (2, 2), align_corners=True)
-        assert bool((corners.abs() <= 1 + 1e-12).all())
-        return crop
+    def reference(output: Tensor, target: Tensor) -> Tensor:
+        columns = output.flatten(1)[..., None], target.flatten(1)[..., None]
+        return torch.linalg.lstsq(*columns).solution[:, 0, 0]
 
     hint = (
-        "the crop reaches from x - s to x + s, and the picture from -1 to 1: "
-        "how far can x go?"
+        "mean((cV - T)²) is a parabola in c: where is its derivative zero? "
+        "Each picture has a factor of its own."
     )
     compare(attempt, reference, cases, hint)
-
-
-def trained_on_rotated_digits(answer: str) -> None:
-    """Check how outputs stand when their classifier has learned digits that lean."""
-    images, labels = embedded_digits()
-    seven = images[labels == 7][:1]
-
-    def lean(degrees: float) -> Tensor:
-        angle = math.radians(-degrees)  # the grid rotates the other way
-        params = torch.tensor([[math.cos(angle), math.sin(angle), 0, 0]])
-        return sample(seven, Similarity().grid(params, (28, 28)))
-
-    learned, leans = lean(40), range(-90, 91, 5)
-    best = min(leans, key=lambda k: float((lean(k) - learned).square().mean()))
-    options = {"upright": 0.0, "leaning by 40°": 40.0, "leaning by -40°": -40.0}
-    hint = "which outputs have the lowest loss: those that look like what?"
-    choose(answer, nearest(best, options), options, hint)
 
 
 def expected_location(attempt: Callable[[Tensor], Tensor]) -> None:
