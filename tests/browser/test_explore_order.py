@@ -70,7 +70,7 @@ class TestOrder(ExplorableTests):
             shown.button("Swap").click()
         for found, order in zip(products(shown), ("shift", "rotate")):
             expected = composed(angle, shift, order).flatten().tolist()
-            assert found == pytest.approx(expected, abs=5.1e-4)
+            assert found == pytest.approx(expected, abs=0.0051)
         code = {"torch": torch, "Affine": Affine}
         exec(shown.code(), code)
         expected = composed(angle, shift, first).flatten()

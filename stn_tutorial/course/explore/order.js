@@ -76,7 +76,7 @@
       /** Show a theta; what is different in another one is marked. */
       const update = (theta, marked = theta) =>
         cells.forEach((cell, k) => {
-          cell.textContent = stn.number(theta[k], 3);
+          cell.textContent = stn.number(theta[k]);
           const differs = Math.abs(theta[k] - marked[k]) > 5e-4;
           cell.classList.toggle("stn-order-differs", differs);
         });
