@@ -114,7 +114,7 @@ class TestRuler(ExplorableTests):
         assert "away from the middle" in shown.status()
         assert "too near the middle" in shown.status()
         shown.choose_in("grid made", "True")
-        assert "where it was meant" in shown.status()
+        assert "it was made for" in shown.status()
 
 
 @pytest.mark.parametrize(
