@@ -314,7 +314,7 @@ def symptoms(row: dict[str, Any]) -> list[str]:
         (row["black"] > 0.5, "most outputs are of one value"),
         (row["localization"] == 0, "no gradient reaches the localization network"),
         (row["scale"] > 1.5, "an output pixel stands for many: the output aliases"),
-        (row["scale"] < 0.2, "the whole output reads nearly one place"),
+        (row["scale"] < 0.2, "the whole output samples nearly one location"),
         (row["moved"] > 5, "the grid leaps by many pixels between two rows"),
         (0 < row["epoch"] and row["spread"] < 0.3, "every image gets the same warp"),
     )

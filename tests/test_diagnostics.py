@@ -353,10 +353,10 @@ def test_symptoms_are_those_of_the_failure():
     found = " ".join(symptoms(monitor.rows[1]))
     for word in ("outside", "one value", "no gradient", "leaps", "same warp"):
         assert word in found
-    assert "aliases" not in found and "one place" not in found
+    assert "aliases" not in found and "one location" not in found
 
 
-@pytest.mark.parametrize(("zoom", "word"), [(3.0, "aliases"), (0.1, "one place")])
+@pytest.mark.parametrize(("zoom", "word"), [(3.0, "aliases"), (0.1, "one location")])
 def test_a_scale_too_large_or_too_small_is_a_symptom(zoom, word):
     torch.manual_seed(0)
     monitor, model = Monitor(*digits()), build("st-cnn", budget=30_000).eval()
