@@ -91,7 +91,7 @@ class RunStatus(SphinxDirective):
         stamp = chapter["stamp"] or {}
         when = stamp.get("executed", "")
         if when:
-            when = f"{datetime.fromisoformat(when):%Y-%m-%d %H:%M} UTC"
+            when = f"{datetime.fromisoformat(when):%Y-%m-%d}"
         link = addnodes.pending_xref(
             "",
             nodes.inline("", numbered(chapter)),
@@ -212,6 +212,21 @@ class NetworkFigure(SphinxDirective):
         return [nodes.raw("", figure.html(), format="html")]
 
 
+def leave_out_what_is_no_value(
+    app: Sphinx, domain: str, kind: str, content: addnodes.desc_content
+) -> None:
+    """Leave out of a constant's entry a value that is long or made of classes."""
+    if kind not in ("data", "attribute"):
+        return
+    for signature in content.parent.findall(addnodes.desc_signature):
+        for part in list(signature.findall(addnodes.desc_annotation)):
+            text = part.astext()
+            if "=" in text and (
+                len(text) > 300 or re.search("<(class|function)", text)
+            ):
+                signature.remove(part)
+
+
 def use_base_address(app: Sphinx, config: Config) -> None:
     """Let the social cards use the address that the pages use."""
     config.ogp_site_url = config.html_baseurl
@@ -293,6 +308,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("config-inited", use_base_address)
     app.connect("build-finished", mend_for_screen_readers)
     app.connect("html-page-context", keep_scripts_once)
+    app.connect("object-description-transform", leave_out_what_is_no_value)
     app.connect("html-page-context", open_the_release, priority=900)
     app.add_directive("chapter-path", ChapterPath)
     app.add_directive("explorable", ShowExplorable)
