@@ -75,6 +75,7 @@ def use_style() -> None:
             "xtick.color": ink,
             "ytick.color": ink,
             "figure.constrained_layout.use": True,
+            "figure.constrained_layout.h_pad": 0.08,
             "savefig.facecolor": "white",
             "image.cmap": "gray",
             "image.interpolation": "none",
