@@ -18,10 +18,8 @@ from stn_tutorial.families import Projective, Similarity, fit
 from stn_tutorial.thin_plate_spline import ThinPlateSpline
 
 __all__ = [
-    "all_in_front",
     "best_fit_of_a_stiffer_spline",
     "diagonal_of_a_stiff_spline",
-    "fold_in_a_stiffer_spline",
     "lines_that_stay_parallel",
     "similarities_multiplied",
     "spline_with_negated_offsets",
@@ -43,28 +41,6 @@ def lines_that_stay_parallel(answer: str) -> None:
     )
     right = still[0] if len(still) == 1 else "both" if still else "neither"
     choose(answer, right, ("both", *parallel, "neither"), hint)
-
-
-def all_in_front(attempt: Callable[..., Tensor]) -> None:
-    """Check ``attempt(params)``: whether all of the output is before the horizon."""
-
-    def cases(draw: Generator) -> Cases:
-        for n in (1, 4, 50):
-            params = torch.randn(n, 8, generator=draw)
-            direction = torch.randn(n, 2, generator=draw)
-            direction = direction / direction.abs().sum(dim=1, keepdim=True)
-            size = torch.rand(n, 1, generator=draw)
-            size = torch.where(size < 0.5, size + 0.4, size + 0.6)  # not close to 1
-            params[:, 6:] = direction * size
-            yield (params,)
-
-    def reference(params: Tensor) -> Tensor:
-        points = base_grid((33, 33), align_corners=True).flatten(0, 1)
-        divisor = params[:, 6:] @ points.T + 1
-        return (divisor > 0).all(dim=1).float()
-
-    hint = "the divisor g x + h y + 1 is smallest in one of the four corners."
-    compare(attempt, reference, cases, hint)
 
 
 def similarities_multiplied(attempt: Callable[..., Tensor]) -> None:
@@ -103,25 +79,6 @@ def spline_with_negated_offsets(answer: str) -> None:
         "the last term around p: how many factors of u are left?"
     )
     choose(answer, nearest(ratio, falls), falls, hint)
-
-
-def fold_in_a_stiffer_spline(answer: str) -> None:
-    """Check what stiffness 1 does to the fold of a control point moved by 1.1."""
-    params = torch.zeros(1, 32)
-    params[0, 10] = 1.1
-
-    def folded(stiffness: float) -> int:
-        grid = ThinPlateSpline((4, 4), stiffness=stiffness).grid(params, (64, 64))[0]
-        right, down = grid.diff(dim=1)[:-1], grid.diff(dim=0)[:, :-1]
-        area = right[..., 0] * down[..., 1] - right[..., 1] * down[..., 0]
-        return int((area < 0).sum())
-
-    before, after = folded(0.0), folded(1.0)
-    right = "it disappears"
-    if after:
-        right = "it grows" if after > before else "it stays"
-    hint = "count the negative cell areas for both stiffnesses."
-    choose(answer, right, ("it stays", "it disappears", "it grows"), hint)
 
 
 def diagonal_of_a_stiff_spline(answer: str) -> None:
