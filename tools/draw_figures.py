@@ -22,7 +22,7 @@ from torch import Tensor
 from stn_tutorial import Affine, base_grid, rotation, sample, to_pixels, warp
 from stn_tutorial.course import plotting, svg
 from stn_tutorial.course.plotting import COLORS
-from stn_tutorial.data import embedded_digits, photograph
+from stn_tutorial.data import photograph
 
 STATIC = Path(__file__).parents[1] / "book" / "_static"
 
@@ -81,15 +81,22 @@ def rulers() -> Figure:
     return fig
 
 
+def letter(times: int) -> Tensor:
+    """An F of 7×7 pixels, enlarged: no rotation and no mirror leaves it as it is."""
+    pixels = torch.full((7, 7), 0.25)
+    pixels[1:6, 2] = pixels[1, 2:5] = pixels[3, 2:4] = 1.0
+    return pixels.repeat_interleave(times, 0).repeat_interleave(times, 1)[None, None]
+
+
 def _pair(theta: Tensor, every: int = 4) -> tuple[Figure, Axes, Axes, Tensor]:
-    """A digit with theta's grid over it, and what is sampled at it."""
-    digit = embedded_digits((28, 28))[0][7][None]
+    """A letter with theta's grid over it, and what is sampled at it."""
+    picture = letter(4)
     grid = Affine().grid(theta.reshape(1, 6), (28, 28))
     fig, (left, right) = plt.subplots(1, 2, figsize=(5.6, 3))
     places = to_pixels(grid[0], (28, 28))
-    left.imshow(digit[0, 0], vmin=0, vmax=1)
+    left.imshow(picture[0, 0], vmin=0, vmax=1)
     plotting.draw_grid(left, places, every=every)
-    right.imshow(sample(digit, grid)[0, 0], vmin=0, vmax=1)
+    right.imshow(sample(picture, grid)[0, 0], vmin=0, vmax=1)
     base = to_pixels(base_grid((28, 28)), (28, 28))
     plotting.draw_grid(right, base, color=COLORS["output"], every=every)
     left.set_title("input")
@@ -121,10 +128,10 @@ def direction() -> Figure:
 
 
 def angle() -> Figure:
-    """A positive angle turns the grid clockwise, and the picture the other way."""
+    """A positive angle rotates the grid clockwise, and the picture the other way."""
     fig, left, right, _ = _pair(rotation(0.5), every=27)
-    left.set_title("the grid turns by +0.5 rad")
-    right.set_title("the picture by −0.5 rad")
+    left.set_title("grid: +0.5 rad")
+    right.set_title("picture: −0.5 rad")
     for ax in (left, right):
         ax.set(xlim=(-6, 33), ylim=(33, -6))
     return fig
@@ -132,10 +139,9 @@ def angle() -> Figure:
 
 def order() -> Figure:
     """The warp that comes first stands on the left."""
-    digit = embedded_digits((64, 64))[0][7][None]
-    shift, rotate = rotation(0.0, shift=(-0.3, 0.0)), rotation(0.7)
+    shift, rotate = rotation(0.0, shift=(-0.3, 0.0)), rotation(1.0)
     steps = [Affine().identity(), shift, Affine().compose(shift, rotate)]
-    pictures = [warp(digit, step) for step in steps]
+    pictures = [warp(letter(8), step) for step in steps]
     titles = ["input", "first: shift", "then: rotate\nshift · rotate"]
     return plotting.show_images(pictures, titles, width=1.9)[0]
 
