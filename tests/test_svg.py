@@ -154,14 +154,16 @@ def test_a_page_has_no_card_and_dark_pages_have_light_ink():
     ET.fromstring(dark)
 
 
-def test_ink_over_a_picture_stays_dark():
+def test_what_is_over_a_picture_keeps_its_colours():
     fig, ax = plt.subplots()
     ax.imshow(np.full((9, 9), 0.9), vmin=0, vmax=1)
     ax.text(4, 4, "over", color=COLORS["ink"])
     ax.plot([2, 6], [2, 6], color=COLORS["ink"])
     ax.axis("off")
-    dark = on_page(to_svg(fig), dark=True)
-    assert DARK["ink"].lower() not in re.sub("<style>.*?</style>", "", dark)
+    ax.plot([2, 6], [6, 2], "o", color=COLORS["input"])
+    dark = re.sub("<style>.*?</style>", "", on_page(to_svg(fig), dark=True))
+    assert DARK["ink"].lower() not in dark
+    assert DARK["input"].lower() not in dark
 
 
 def test_a_notebook_shows_svg_alone():

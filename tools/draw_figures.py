@@ -43,12 +43,13 @@ def logo() -> Figure:
 
 def points() -> Figure:
     """Indices, points and sizes."""
-    fig, ax = plt.subplots(figsize=(6, 3.7))
+    fig, ax = plt.subplots(figsize=(5, 3.1))
     plotting.draw_pixels(ax, torch.full((3, 5), 0.92))
     mark = {"textcoords": "offset points", "ha": "center", "fontsize": 10}
     for x, y in ((0, 0), (3, 1), (4, 2)):
         ax.annotate(f"({x}, {y})", (x, y), (0, 6), color=COLORS["input"], **mark)
-        ax.annotate(f"image[{y}, {x}]", (x, y), (0, -15), **mark)
+        index = f"image\n[{y}, {x}]"
+        ax.annotate(index, (x, y), (0, -5), va="top", linespacing=1, **mark)
     arrow = {"arrowstyle": "-|>", "mutation_scale": 14, "clip_on": False}
     ax.add_patch(FancyArrowPatch((-0.75, -0.75), (0.7, -0.75), **arrow))
     ax.add_patch(FancyArrowPatch((-0.75, -0.75), (-0.75, 0.7), **arrow))

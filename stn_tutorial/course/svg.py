@@ -47,8 +47,8 @@ DARK = {
     "faint": "#7A7A7A",
     "paper": "#121212",
 }
-#: Ink over a picture, which is the same on every page.
-OVER_A_PICTURE = "#212121"
+#: What these are over a picture, which is the same on every page, and so are they.
+OVER_A_PICTURE = {"input": "#0072B3", "ink": "#212121", "faint": "#8E8E8E"}
 #: On the root of every drawing, so that the book knows its own.
 MARK = 'data-drawing="stn-tutorial"'
 #: The pixels of the rasterized parts, in an inch of 96 CSS pixels.
@@ -229,7 +229,7 @@ def _smaller(match: re.Match[str]) -> str:
 
 @contextmanager
 def _named(figure: Figure) -> Iterator[None]:
-    """Name a figure's ground, and let ink over a picture be told from other ink."""
+    """Name a figure's ground, and let colours over a picture be told from others."""
     gid = figure.patch.get_gid()
     figure.patch.set_gid("card")
     figure.draw_without_rendering()  # places everything
@@ -237,7 +237,7 @@ def _named(figure: Figure) -> Iterator[None]:
     grounds = [picture.get_window_extent() for picture in pictures]
     artists = [a for ax in figure.axes for a in (*ax.texts, *ax.lines, *ax.collections)]
     over = [a for a in artists if any(_is_over(a, ground) for ground in grounds)]
-    changed = [change for artist in over for change in _change_ink(artist)]
+    changed = [change for artist in over for change in _change_colors(artist)]
     try:
         yield
     finally:
@@ -255,16 +255,17 @@ def _is_over(artist: Artist, ground: Bbox) -> bool:
     return left <= box.x0 and low <= box.y0 and box.x1 <= right and box.y1 <= high
 
 
-def _change_ink(artist: Artist) -> list[tuple[Callable[[Any], None], Any]]:
-    """Give an artist the ink that stays, and return what brings the other back."""
+def _change_colors(artist: Artist) -> list[tuple[Callable[[Any], None], Any]]:
+    """Give an artist colours that stay, and return what brings the others back."""
     names = ["color"] if isinstance(artist, Text) else ["edgecolor", "facecolor"]
     if isinstance(artist, Line2D):
         names = ["color", "markeredgecolor", "markerfacecolor"]
     changed = []
     for name in names:
         color = getattr(artist, f"get_{name}")()
-        if len(color) and same_color(color, COLORS["ink"]):
-            set_color = getattr(artist, f"set_{name}")
-            changed.append((set_color, color))
-            set_color(OVER_A_PICTURE)
+        for meaning, stays in OVER_A_PICTURE.items():
+            if len(color) and same_color(color, COLORS[meaning]):
+                set_color = getattr(artist, f"set_{name}")
+                changed.append((set_color, color))
+                set_color(stays)
     return changed
