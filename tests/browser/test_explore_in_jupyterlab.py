@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import socket
@@ -14,11 +15,40 @@ from pathlib import Path
 import nbformat
 import pytest
 
+# Every figure, small; painter and playground run networks, and are pages of the book.
+EVERY_FIGURE = """
+import json, torch
+from IPython.display import display
+from stn_tutorial.course.explore import *
+from stn_tutorial.experiments.failures import Failure
+from stn_tutorial.experiments.films import Film
+from stn_tutorial.experiments.renderings import Rendering
+from stn_tutorial.experiments.results import read_results, results_folder
+draw = torch.Generator().manual_seed(0)
+small, large = (torch.rand(n, n, generator=draw) for n in (6, 64))
+photo = torch.nn.functional.avg_pool2d(large[None], 5, 1, 2)[0]
+angles, vectors = torch.zeros(1, 361), torch.ones(1, 361, 2)
+recordings = results_folder() / "recordings"
+figures = [
+    Aliasing(), Bench(large), Between(small), Dial(large[None, :28, :28], angles, vectors),
+    Frequencies(), OffByOne({"noise": large[:28, :28]}), Order(large), Pull(small),
+    PushPull(small), Register(photo, photo.roll(3, -1), (3.0, 0.0), blurs=(0, 2)),
+    Ruler(), Window(large),
+    Clinic(read_results(recordings / "failures", Failure)),
+    Coordinates(read_results(recordings / "renderings", Rendering)),
+    TrainingFilm(read_results(recordings / "films", Film)),
+]
+for figure in figures:
+    display(figure)
+"""
+STATES = "print(json.dumps({figure.name: figure.state for figure in figures}))"
 CELLS = [
     "import torch\nfrom stn_tutorial.course.explore import Window\n"
     "window = Window(torch.rand(32, 32), [0.5, 0, 0, 0, 0.5, 0])\nwindow",
     "print('read', [round(v, 2) for v in window.theta.flatten().tolist()])",
     "window.theta = torch.eye(2, 3)",
+    EVERY_FIGURE,
+    STATES,
 ]
 
 
@@ -106,4 +136,34 @@ def test_hand_and_kernel_share_the_state(browser, lab):
         "() => document.querySelector('.stn-code code').textContent.includes('1.00')"
     )
     assert "x 0.00" in middle.get_attribute("aria-label")
+    page.context.close()
+
+
+def test_every_figure_tells_the_kernel_what_a_hand_did(browser, lab):
+    page = browser.new_context(viewport={"width": 1300, "height": 1200}).new_page()
+    page.set_default_timeout(300_000)
+    wrong = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.goto(lab)
+    page.locator(".jp-Notebook .jp-CodeCell").first.wait_for()
+    errors = [o for o in page.evaluate(RUN_CELL, 3) if o["output_type"] == "error"]
+    assert not errors
+    (before,) = page.evaluate(RUN_CELL, 4)
+    before = json.loads(before["text"])
+    shown = page.locator(".jp-OutputArea .stn-explore")
+    page.wait_for_function(
+        "n => document.querySelectorAll('.jp-OutputArea .stn-explore').length === n",
+        arg=len(before),
+    )
+    for figure in shown.all():
+        assert figure.locator(".stn-still").count() == 0
+        control = figure.locator(".stn-handle, input[type=range]").first
+        control.focus()
+        for key in ("ArrowRight", "ArrowRight", "ArrowLeft"):
+            page.keyboard.press(key)
+    (after,) = page.evaluate(RUN_CELL, 4)
+    after = json.loads(after["text"])
+    same = [name for name in before if before[name] == after[name]]
+    assert not same, same
+    assert not wrong
     page.context.close()

@@ -68,6 +68,10 @@
   stn.show = (name, widget, el) => {
     const live = stn.element("div", { class: "stn-live" });
     const hint = stn.element("figcaption", {}, widget.get("hint"));
+    // JupyterLab's shortcuts take arrow keys from whatever lacks this attribute.
+    el.addEventListener("focusin", ({ target }) => {
+      target.dataset.lmSuppressShortcuts = "true";
+    });
     el.append(stn.element("figure", { class: "stn-explore" }, live, hint));
     stn.figures[name](live, stn.widgetModel(widget), widget.get("data"));
   };
