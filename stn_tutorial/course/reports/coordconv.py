@@ -136,7 +136,7 @@ def detection_table(found: BoxResults) -> str:
 
 
 def draw_learning(found: TaskResults) -> Figure:
-    """Draw how many test places are as they should be against the time of training.
+    """Draw how many test locations are as they should be against the time of training.
 
     Args:
         found: of `read_results`, for the cells of `not_so_clevr`.
@@ -159,7 +159,7 @@ def draw_learning(found: TaskResults) -> Figure:
                 solved = [100 * entry["test"]["solved"] for entry in run["history"]]
                 ax.plot(seconds, solved, lw=1, marker=".", ms=4, **look)
         ax.set(xscale="log", ylim=(-4, 104))
-    return label_panels(fig, "seconds of training", "test places (%)", looks)
+    return label_panels(fig, "seconds of training", "solved (%)", looks)
 
 
 def _runs(found: Mapping[Any, Any], **wanted: str) -> list[Any]:
