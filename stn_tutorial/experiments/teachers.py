@@ -29,8 +29,8 @@ from stn_tutorial.sampling import sample
 
 __all__ = ["STEPS", "TEACHERS", "Taught", "teachers"]
 
-#: What the loss compares: the parameters with the true ones, the transformer's output
-#: with the upright digit, or a frozen classifier's answer to the output with the label.
+#: What the loss compares, which is the parameters with the true ones, the output with
+#: the upright digit, or a frozen classifier's answer to the output with the label.
 TEACHERS = ("parameters", "pictures", "labels")
 #: How long a run is, and of how many test pictures all four parameters are kept.
 STEPS, KEPT = 3000, 12
