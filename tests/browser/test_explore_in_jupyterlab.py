@@ -31,7 +31,8 @@ angles, vectors = torch.zeros(1, 361), torch.ones(1, 361, 2)
 recordings = results_folder() / "recordings"
 figures = [
     Aliasing(), Bench(large), Between(small),
-    Dial(large[None, :28, :28], angles, vectors), Frequencies(), OffByOne({"noise": large[:28, :28]}), Order(large), Pull(small),
+    Dial(large[None, :28, :28], angles, vectors), Frequencies(),
+    OffByOne({"noise": large[:28, :28]}), Order(large), Pull(small),
     PushPull(small), Register(photo, photo.roll(3, -1), (3.0, 0.0), blurs=(0, 2)),
     Ruler(), Window(large),
     Clinic(read_results(recordings / "failures", Failure)),
