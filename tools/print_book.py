@@ -82,7 +82,7 @@ def print_book(browser: Browser, names: list[str], html: Path, target: Path) -> 
         title, printed = print_page(page, html / f"{name}.html")
         start = len(whole.pages)
         whole.append(printed, import_outline=False)
-        whole.add_outline_item(title, start)
+        whole.add_outline_item(title=title, page_number=start)
     context.close()
     whole.compress_identical_objects()
     whole.write(target)
