@@ -20,7 +20,10 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 GLOSSARY = "book/glossary"
 LINKED = ("notebooks/", "book/how_to_use", "book/playground", "book/notation")
 #: Words of the glossary with everyday senses, which a text may mean.
-EVERYDAY = {"attention", "cell", "crop", "fill", "moments", "reach", "similarity"}
+EVERYDAY = {
+    *("attention", "budget", "cell", "crop", "fill", "moments", "reach", "recipe"),
+    "similarity",
+}
 #: Where a word is not running text, or is a link already.
 NOT_TEXT = (
     *(nodes.title, nodes.caption, nodes.literal, nodes.literal_block, nodes.math),
