@@ -72,10 +72,15 @@ def lines(
     ax.add_collection(LineCollection([*points, *points.swapaxes(0, 1)], **look))
 
 
+def outline(theta: Tensor) -> Tensor:
+    """Return the corners of theta's grid, ``(5, 2)``: round, from the upper left."""
+    corners = base_grid((2, 2), align_corners=True).view(4, 2)[[0, 1, 3, 2, 0]]
+    return corners @ theta[:, :2].T + theta[:, 2]
+
+
 def frame(ax: Axes, theta: Tensor, square: tuple, width: float = 2, **look) -> None:
     """Draw the outline of theta's grid, its upper edge thick."""
-    corners = base_grid((2, 2), align_corners=True).view(4, 2)[[0, 1, 3, 2, 0]]
-    points = on_card(corners @ theta[:, :2].T + theta[:, 2], *square).numpy()
+    points = on_card(outline(theta), *square).numpy()
     look = {"color": COLORS["sample"]} | look
     ax.plot(*points.T, linewidth=width, **look)
     look |= {"color": COLORS["output"]}

@@ -6,15 +6,17 @@ recorded moments, theta goes in a straight line.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from draw_cards import outline
 from PIL import Image
 
-from stn_tutorial import Affine, base_grid, sample, to_pixels
+from stn_tutorial import Affine, sample, to_pixels
 from stn_tutorial.course.plotting import COLORS
 from stn_tutorial.experiments.films import MOMENTS, Film, theta_at
 from stn_tutorial.experiments.recording import unpack
@@ -29,10 +31,8 @@ STEPS, MOMENT, LAST = 2, 160, 3000
 INK, GROUND = "#EEEEEE", "#16181D"
 
 
-def moments() -> Iterator[tuple[str, torch.Tensor]]:
+def moments(film: Mapping[str, Any]) -> Iterator[tuple[str, torch.Tensor]]:
     """Yield what is told, and theta ``(6, 6)``, frame by frame."""
-    found = read_results(results_folder() / "recordings" / "films", Film)
-    film = found[Film("as in the chapter")]
     chosen = [MOMENTS.index(epoch) for epoch in EPOCHS]
     thetas = [theta_at(film, moment)[DIGITS] for moment in chosen]
     for k, epoch in enumerate(EPOCHS):
@@ -46,9 +46,8 @@ def moments() -> Iterator[tuple[str, torch.Tensor]]:
 def frames() -> Iterator[Image.Image]:
     """Yield the pictures of the animation."""
     found = read_results(results_folder() / "recordings" / "films", Film)
-    packed = found[Film("as in the chapter")]["digits"]["pictures"]
-    pictures = unpack(packed, 42)[DIGITS]
-    corners = base_grid((2, 2), align_corners=True).view(4, 2)[[0, 1, 3, 2, 0]]
+    film = found[Film("as in the chapter")]
+    pictures = unpack(film["digits"]["pictures"], 42)[DIGITS]
     fig, axes = plt.subplots(2, len(DIGITS), figsize=(7.2, 2.95), dpi=88, layout="none")
     fig.set_facecolor(GROUND)
     fig.subplots_adjust(0.01, 0.02, 0.99, 0.84, wspace=0.08, hspace=0.1)
@@ -64,13 +63,13 @@ def frames() -> Iterator[Image.Image]:
         outputs.append(below.imshow(np.zeros((28, 28)), **grey))
     for ax in axes.flat:
         ax.axis("off")
-    for text, theta in moments():
+    for text, theta in moments(film):
         title.set_text(text)
         samples = sample(pictures, Affine().grid(theta, (28, 28)))
         for k, matrix in enumerate(theta.view(-1, 2, 3)):
-            outline = to_pixels(corners @ matrix[:, :2].T + matrix[:, 2], (42, 42))
-            lines[2 * k].set_data(*outline.T.numpy())
-            lines[2 * k + 1].set_data(*outline[:2].T.numpy())
+            corners = to_pixels(outline(matrix), (42, 42))
+            lines[2 * k].set_data(*corners.T.numpy())
+            lines[2 * k + 1].set_data(*corners[:2].T.numpy())
             outputs[k].set_data(samples[k, 0].numpy())
         fig.canvas.draw()
         yield Image.fromarray(np.asarray(fig.canvas.buffer_rgba())[..., :3].copy())

@@ -47,6 +47,11 @@ def print_page(page: Page, path: Path) -> tuple[str, PdfReader]:
     return title.strip().removesuffix("#"), PdfReader(io.BytesIO(page.pdf(**SHEET)))
 
 
+def find_chromium() -> str | None:
+    """Return the path of the first Chromium that this machine has, or None."""
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """A browser, for as long as it is needed.
@@ -54,7 +59,7 @@ def chromium() -> Iterator[Browser]:
     Raises:
         RuntimeError: if there is none.
     """
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    found = find_chromium()
     if found is None:
         raise RuntimeError("No Chromium found: install Debian's package chromium.")
     with sync_playwright() as playwright:
