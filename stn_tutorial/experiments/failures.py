@@ -21,7 +21,7 @@ from stn_tutorial.diagnostics import Monitor
 from stn_tutorial.experiments.models import FCN, TransformedClassifier, seeded
 from stn_tutorial.experiments.recording import at_steps, packed, rounded
 from stn_tutorial.experiments.results import ENVIRONMENT, Seed, check_cell
-from stn_tutorial.experiments.training import Recipe, train
+from stn_tutorial.experiments.training import Recipe, Run, train
 from stn_tutorial.families import Affine
 from stn_tutorial.localization import FullyConnectedLocalization
 from stn_tutorial.transformer import SpatialTransformer
@@ -37,7 +37,9 @@ __all__ = [
     "brief",
     "failures",
     "given",
+    "learn",
     "network",
+    "used",
 ]
 
 #: Mean and standard deviation by which normalized pictures are made.
@@ -176,24 +178,11 @@ class Failure:
 
         steps = recipe.epochs * -(-len(digits) // recipe.batch_size)
         at_steps(model, range(0, steps, EVERY), look)
-        done = train(
-            model,
-            digits,
-            tested,
-            recipe,
-            distort=lambda x, draw: given(
-                distort(x, fault.distortion, draw).images, fault
-            ),
-            progress=progress,
-        )
+        done = learn(fault, model, digits, tested, recipe, progress=progress)
         look(steps, done.model)
         return {
             "recipe": asdict(recipe),
-            "data": {
-                "source": digits.source,
-                "train": {"digits": len(digits), "sha256": digits.checksum},
-                "test": {"digits": len(test), "sha256": test.checksum},
-            },
+            "data": used(digits, test),
             "test_error": done.test_error,
             "rows": [
                 {**brief(row), "theta": theta}
@@ -221,6 +210,52 @@ def failures(*, seeds: Iterable[int] = (0,)) -> list[Failure]:
     """
     every = product(seeds, FAULTS, (False, True))
     return [Failure(fault, healthy, seed) for seed, fault, healthy in every]
+
+
+def learn(
+    fault: Fault,
+    model: nn.Module,
+    digits: DigitSet,
+    tested: tuple[Tensor, Tensor],
+    recipe: Recipe,
+    *,
+    progress: bool = False,
+) -> Run:
+    """Train a network on digits that are distorted and normalized as a fault says.
+
+    Args:
+        fault: says what the network gets.
+        model: is changed in place.
+        digits: upright, to learn from.
+        tested: what the network gets in the test, and the labels.
+        recipe: how it is trained.
+        progress: show a bar.
+
+    Returns:
+        See `stn_tutorial.experiments.training.train`.
+    """
+
+    def distorted(images: Tensor, draw: torch.Generator) -> Tensor:
+        return given(distort(images, fault.distortion, draw).images, fault)
+
+    return train(model, digits, tested, recipe, distort=distorted, progress=progress)
+
+
+def used(digits: DigitSet, test: DigitSet) -> dict[str, Any]:
+    """Return what a result says of the digits that were learned and tested.
+
+    Args:
+        digits: to learn from.
+        test: to be tested on, of the same source.
+
+    Returns:
+        The source, and how many there are of each, with their checksum.
+    """
+    return {
+        "source": digits.source,
+        "train": {"digits": len(digits), "sha256": digits.checksum},
+        "test": {"digits": len(test), "sha256": test.checksum},
+    }
 
 
 def given(images: Tensor, fault: Fault) -> Tensor:

@@ -25,11 +25,13 @@ from stn_tutorial.experiments.failures import (
     ROW,
     brief,
     given,
+    learn,
     network,
+    used,
 )
 from stn_tutorial.experiments.recording import at_steps
 from stn_tutorial.experiments.results import ENVIRONMENT, Seed, check_cell
-from stn_tutorial.experiments.training import error_rate, train
+from stn_tutorial.experiments.training import error_rate
 
 __all__ = ["SCHEDULES", "FailureAtScale", "failures_at_scale"]
 
@@ -124,24 +126,12 @@ class FailureAtScale:
         steps = recipe.epochs * -(-len(digits) // recipe.batch_size)
         moments = {round(k * steps / EPOCHS / LOOKS) for k in range(EPOCHS * LOOKS)}
         at_steps(model, moments, look)
-        done = train(
-            model,
-            digits,
-            (images, test.labels),
-            recipe,
-            distort=lambda x, draw: given(
-                distort(x, fault.distortion, draw).images, fault
-            ),
-            progress=progress,
-        )
+        tested = (images, test.labels)
+        done = learn(fault, model, digits, tested, recipe, progress=progress)
         look(steps, done.model)
         return {
             "recipe": asdict(recipe),
-            "data": {
-                "source": digits.source,
-                "train": {"digits": len(digits), "sha256": digits.checksum},
-                "test": {"digits": len(test), "sha256": test.checksum},
-            },
+            "data": used(digits, test),
             "test_error": done.test_error,
             "rows": [
                 {**brief(row), "error": error}
