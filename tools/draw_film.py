@@ -31,6 +31,12 @@ STEPS, MOMENT, LAST = 2, 160, 3000
 INK, GROUND = "#EEEEEE", "#16181D"
 
 
+def recorded() -> dict[str, Any]:
+    """Return the recorded training that the animation shows."""
+    found = read_results(results_folder() / "recordings" / "films", Film)
+    return found[Film("as in the chapter")]
+
+
 def moments(film: Mapping[str, Any]) -> Iterator[tuple[str, torch.Tensor]]:
     """Yield what is told, and theta ``(6, 6)``, frame by frame."""
     chosen = [MOMENTS.index(epoch) for epoch in EPOCHS]
@@ -45,8 +51,7 @@ def moments(film: Mapping[str, Any]) -> Iterator[tuple[str, torch.Tensor]]:
 
 def frames() -> Iterator[Image.Image]:
     """Yield the pictures of the animation."""
-    found = read_results(results_folder() / "recordings" / "films", Film)
-    film = found[Film("as in the chapter")]
+    film = recorded()
     pictures = unpack(film["digits"]["pictures"], 42)[DIGITS]
     fig, axes = plt.subplots(2, len(DIGITS), figsize=(7.2, 2.95), dpi=88, layout="none")
     fig.set_facecolor(GROUND)

@@ -54,4 +54,4 @@ def test_the_animation_is_light_and_has_the_recorded_moments():
     path = FIGURES / "training.gif"
     assert path.stat().st_size < 300_000
     with Image.open(path) as animation:
-        assert animation.n_frames == len(list(draw_film.moments()))
+        assert animation.n_frames == len(list(draw_film.moments(draw_film.recorded())))
