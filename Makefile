@@ -43,7 +43,7 @@ lock:  ## resolve requirements.txt anew from pyproject.toml (UPGRADE=1: newest)
 	_build/lock/bin/python -m pip install --quiet uv
 	cp requirements.txt _build/lock/requirements.txt
 	_build/lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
-	    --extra course --extra book --extra test --generate-hashes --no-annotate \
+	    --extra course --extra book --extra teach --extra test --generate-hashes --no-annotate \
 	    --no-header --no-emit-index-url --no-emit-find-links \
 	    $(if $(UPGRADE),--upgrade) \
 	    --output-file _build/lock/requirements.txt pyproject.toml
