@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import doctest
+import os
+
 import pytest
 import torch
 
-from stn_tutorial.course.checks import Wrong
+from stn_tutorial.course.checks import Open, Wrong, _grading, sampling, strict
 from stn_tutorial.course.checks._grading import choose, compare, nearest
 
 CASES = [(torch.tensor([1.0, 2.0]),), (torch.arange(12.0).view(3, 4),)]
@@ -127,3 +130,59 @@ def test_cases_are_drawn_from_one_seed(capsys):
 
 def test_wrong_is_a_failed_assertion():
     assert issubclass(Wrong, AssertionError)
+
+
+UNANSWERED = [
+    lambda: compare(lambda x: None, double, CASES, hint="-"),
+    lambda: choose(..., "left", OPTIONS, hint="-"),
+    lambda: sampling.at_the_right_edge(
+        {
+            "zeros": ...,
+            "border": 6,
+            "reflection": 6,
+            "reflection, align_corners=True": 4,
+        }
+    ),
+]
+
+
+@pytest.mark.parametrize("ask", UNANSWERED)
+def test_in_the_strict_mode_a_missing_answer_raises(ask, capsys):
+    with strict(), pytest.raises(Open, match="^Not answered yet: "):
+        ask()
+    assert capsys.readouterr().out == ""
+    ask()  # and afterwards it prints again
+    assert capsys.readouterr().out.startswith("Not answered yet: ")
+
+
+@pytest.mark.parametrize(("value", "raises"), [("1", True), ("0", False), ("", False)])
+def test_a_whole_process_can_be_strict(value, raises, monkeypatch, capsys):
+    monkeypatch.setenv("STN_TUTORIAL_STRICT", value)
+    if raises:
+        with pytest.raises(Open):
+            choose(..., "left", OPTIONS, hint="-")
+    else:
+        choose(..., "left", OPTIONS, hint="-")
+        assert capsys.readouterr().out.startswith("Not answered yet")
+    with strict():
+        pass
+    assert os.environ["STN_TUTORIAL_STRICT"] == value
+
+
+def test_in_the_strict_mode_right_and_wrong_are_what_they_were(capsys):
+    with strict():
+        choose("left", "left", OPTIONS, hint="-")
+        compare(double, double, CASES, hint="-")
+        with pytest.raises(Wrong):
+            choose("right", "left", OPTIONS, hint="-")
+    assert capsys.readouterr().out == "Correct.\nCorrect, on 2 cases.\n"
+
+
+def test_the_strict_mode_ends_with_a_failure_inside():
+    with pytest.raises(Wrong), strict():
+        choose("right", "left", OPTIONS, hint="-")
+    assert "STN_TUTORIAL_STRICT" not in os.environ
+
+
+def test_the_examples_run():
+    assert doctest.testmod(_grading).failed == 0

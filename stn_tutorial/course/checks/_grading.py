@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
-__all__ = ["OPEN", "Cases", "Wrong", "choose", "compare", "is_open", "nearest"]
+__all__ = [
+    "OPEN",
+    "STRICT",
+    "Cases",
+    "Open",
+    "Wrong",
+    "choose",
+    "compare",
+    "is_open",
+    "leave_open",
+    "nearest",
+    "strict",
+]
 
 #: The arguments of each case, as a function that draws them yields them.
 Cases = Iterator[tuple[Any, ...]]
 
 #: How what is printed about an exercise without an answer begins.
 OPEN = "Not answered yet"
+
+#: The environment variable that turns the strict mode on, for a whole process.
+STRICT = "STN_TUTORIAL_STRICT"
+
+
+class Open(AssertionError):
+    """An exercise has no answer; raised in the strict mode alone."""
 
 
 class Wrong(AssertionError):
@@ -24,6 +45,48 @@ class Wrong(AssertionError):
 def is_open(answer: Any) -> bool:
     """Whether an exercise is still as it was: a stub returns `None` or ``...``."""
     return answer is None or answer is ...
+
+
+def leave_open(why: str) -> None:
+    """Say that an exercise has no answer: in print, or in the strict mode by raising.
+
+    Args:
+        why: what is missing.
+
+    Raises:
+        Open: in the strict mode.
+    """
+    message = f"{OPEN}: {why}"
+    if os.environ.get(STRICT, "0") not in ("", "0"):
+        raise Open(message)
+    print(message)
+
+
+@contextmanager
+def strict() -> Iterator[None]:
+    """Let checks raise `Open` where an answer is missing, and not print it alone.
+
+    A wrong answer raises `Wrong` in either mode, so a check that returns was solved.
+    The variable ``STN_TUTORIAL_STRICT=1`` does the same for a whole process.
+
+    >>> from stn_tutorial.course.checks import grid
+    >>> grid.after_a_negative_a(...)  # doctest: +ELLIPSIS
+    Not answered yet: choose one of 'black', ...
+    >>> with strict():
+    ...     grid.after_a_negative_a(...)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    stn_tutorial.course.checks._grading.Open: Not answered yet: choose one of ...
+    """
+    before = os.environ.get(STRICT)
+    os.environ[STRICT] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[STRICT]
+        else:
+            os.environ[STRICT] = before
 
 
 def compare(
@@ -45,14 +108,14 @@ def compare(
         tolerance: absolute and relative.
 
     Raises:
+        Open: if there is no answer, in the strict mode.
         Wrong: at the first case with another shape or other values.
     """
     count = 0
     for case in cases(Generator().manual_seed(1)) if callable(cases) else cases:
         got = attempt(*case)
         if is_open(got):
-            print(f"{OPEN}: the function returns nothing.")
-            return
+            return leave_open("the function returns nothing.")
         expected = reference(*case)
         fault = _difference(got, expected, tolerance)
         if fault:
@@ -72,13 +135,13 @@ def choose(answer: Any, right: Any, options: Iterable[Any], hint: str) -> None:
         hint: which experiment shows it.
 
     Raises:
+        Open: if there is no answer, in the strict mode.
         Wrong: if `answer` is not `right`.
     """
     options = list(options)
     listed = ", ".join(map(repr, options))
     if is_open(answer):
-        print(f"{OPEN}: choose one of {listed}.")
-        return
+        return leave_open(f"choose one of {listed}.")
     if answer not in options:
         raise Wrong(f"answer with one of {listed}")
     if answer != right:
