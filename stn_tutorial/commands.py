@@ -190,13 +190,59 @@ class Show:
 
 @dataclass
 class Data:
-    """Fetch and verify the digits."""
+    """Fetch and verify the digits; or write them, distorted, into a file."""
 
     source: Literal["mnist", "embedded"] = "mnist"
     """Which digits."""
+    export: Path | None = None
+    """Write distorted digits with their labels and true warps into this file, which
+    NumPy loads (.npz); python -m pydoc stn_tutorial.data.export says what is in it."""
+    distortion: Literal["none", "R", "RTS", "P", "E", "clutter"] = "RTS"
+    """Of the file: what is done to the digits, as for train."""
+    split: Literal["train", "test"] = "train"
+    """Of the file: which of the digits."""
+    copies: int = 1
+    """Of the file: how many pictures of each digit."""
+    limit: int = 0
+    """Of the file: use the first so many digits; 0 uses all."""
+    seed: int | None = None
+    """Of the file's distortions; by default 0 for train, and for test 2015, which gives
+    the pictures that errors are measured on."""
+    dtype: Literal["uint8", "float32"] = "uint8"
+    """Of the file's pictures: from 0 to 255, or from 0 to 1."""
 
     def run(self) -> None:
-        """Fetch what is missing, and print the checksums."""
+        """Fetch what is missing, and print the checksums; or write the file."""
+        if self.export:
+            self._export(self.export)
+            return
+        defaults = Data(source=self.source)
+        for name in ("distortion", "split", "copies", "limit", "seed", "dtype"):
+            if getattr(self, name) != getattr(defaults, name):
+                raise ValueError(f"{name} is of the file: --export FILE.npz names it")
+        self._verify()
+
+    def _export(self, path: Path) -> None:
+        from stn_tutorial.data.digits import load_digits
+        from stn_tutorial.data.export import export_digits
+        from stn_tutorial.experiments.results import atomically
+
+        if path.suffix != ".npz" or path.is_dir():
+            raise ValueError(f"export must be a file named like digits.npz, got {path}")
+        if not path.parent.is_dir():
+            raise FileNotFoundError(f"export: there is no folder {path.parent}")
+        digits = load_digits(self.split, self.source)
+        digits = digits.first(self.limit) if self.limit else digits
+        options = {"split": self.split, "seed": self.seed, "copies": self.copies}
+        with atomically(path) as part:
+            export_digits(part, digits, self.distortion, dtype=self.dtype, **options)
+        print(
+            f"wrote {path}: {self.copies * len(digits)} pictures of the {self.split} "
+            f"digits of {self.source}, distorted by {self.distortion}, "
+            f"{path.stat().st_size / 1e6:.1f} MB"
+        )
+
+    def _verify(self) -> None:
         from stn_tutorial.data.archives import cache_folder, fetch_mnist
         from stn_tutorial.data.digits import load_digits
 
