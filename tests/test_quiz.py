@@ -19,6 +19,14 @@ QUESTIONS = (
     """,
     "And `theta[1, 2]`?\n+ Up | Yes.\n- Down | Other way.",
 )
+NUMBER = r"""
+    How far is $0.25 < r$, if $r = \tfrac{28}{2}$?
+    = 3.5 ± 0.05 pixels | A unit is $r$ pixels.
+    - 7 | That is a quarter of `28`.
+    - -3.5 ± 0.4 | The other way.
+    ? How many pixels is
+      one unit?
+"""
 
 
 class Page(HTMLParser):
@@ -31,11 +39,14 @@ class Page(HTMLParser):
         self.elements: list[tuple[str, dict]] = []
         self.open: list[str] = []
         self.text = ""
+        self.texts: list[tuple[dict, str]] = []  # of paragraphs, in the page's order
         self.feed(html)
         self.close()
 
     def handle_starttag(self, tag, attrs):
         self.elements.append((tag, dict(attrs)))
+        if tag == "p":
+            self.texts.append((dict(attrs), ""))
         if tag not in self.VOID:
             self.open.append(tag)
 
@@ -43,8 +54,10 @@ class Page(HTMLParser):
         assert self.open.pop() == tag, f"</{tag}> closes nothing"
 
     def handle_data(self, data):
-        if "style" not in self.open:
+        if not {"style", "script"} & set(self.open):
             self.text += data
+        if "p" in self.open:
+            self.texts[-1] = (self.texts[-1][0], self.texts[-1][1] + data)
 
     def named(self, tag: str) -> list[dict]:
         return [attributes for name, attributes in self.elements if name == tag]
@@ -101,11 +114,67 @@ def test_text_is_text_and_backquotes_are_code(page):
     assert len(page.named("code")) == 3 and "`" not in page.text
 
 
-def test_the_page_needs_no_script_and_asks_for_nothing(page):
-    html = Quiz(*QUESTIONS)._repr_html_()
-    assert not page.named("script") and not page.named("link")
-    for request in ("http:", "https:", "url(", "@import", "src=", "onclick"):
-        assert request not in html
+def test_the_page_asks_for_nothing_and_has_one_style_and_one_script(page):
+    html = Quiz(*QUESTIONS, NUMBER)._repr_html_()
+    assert [tag["data-stn"] for tag in page.named("style")] == ["quiz.css"]
+    assert [tag["data-stn"] for tag in page.named("script")] == ["quiz.js"]
+    assert not page.named("link") and html.count("http") == 1
+    for request in ("url(", "@import", "src=", "onclick", "fetch("):
+        assert request not in html.replace("mathjax.src =", "")
+
+
+def test_what_an_answer_was_worth_is_told_to_a_screen_reader(page):
+    told = [tag for tag in page.named("div") if tag.get("aria-live") == "polite"]
+    assert len(told) == len(page.named("input")) == len(page.named("p"))
+
+
+@pytest.fixture
+def numeric() -> Page:
+    return Page(Quiz(NUMBER)._repr_html_())
+
+
+def test_a_number_has_a_labelled_field_a_unit_and_a_button(numeric):
+    (field,) = numeric.named("input")
+    assert field["type"] == "text" and field["inputmode"] == "decimal"
+    assert [label["for"] for label in numeric.named("label")] == [field["id"]]
+    units = [tag["id"] for tag in numeric.named("span") if "id" in tag]
+    assert [field["aria-describedby"]] == units
+    assert [button["type"] for button in numeric.named("button")] == ["submit"]
+    assert len(numeric.named("fieldset")) == len(numeric.named("legend")) == 1
+
+
+def test_numbers_of_known_mistakes_have_reasons_and_all_others_a_hint(numeric):
+    told = [
+        (p.get("data-value"), p.get("data-within"), p["class"], text)
+        for p, text in numeric.texts
+    ]
+    assert told[:3] == [
+        ("3.5", "0.05", "right", r"Right. A unit is \(r\) pixels."),
+        ("7.0", "0.05", "wrong", "Not so. That is a quarter of 28."),
+        ("-3.5", "0.4", "wrong", "Not so. The other way."),
+    ]
+    hint = "Not so. How many pixels is one unit?"
+    assert told[3] == (None, None, "wrong else", hint)
+    assert told[4][2] == "none" and "Type a number" in told[4][3]
+
+
+def test_the_answer_can_be_looked_up_without_a_script(numeric):
+    assert len(numeric.named("details")) == len(numeric.named("summary")) == 1
+    assert "Show the answer3.5 pixels. A unit is" in numeric.text
+
+
+def test_a_number_without_a_tolerance_may_be_rounded_and_no_more():
+    page = Page(Quiz("How many?\n= 196 | 14².\n? Square it.")._repr_html_())
+    (right,) = (p for p, _ in page.texts if p["class"] == "right")
+    assert float(right["data-value"]) == 196
+    assert 0 < float(right["data-within"]) < 0.01
+
+
+def test_mathematics_stands_where_mathjax_finds_it_and_is_no_markup(numeric):
+    found = [tag for tag in numeric.named("span") if "math" in tag.get("class", "")]
+    assert len(found) == 4  # two in the question, one in the reason, told twice
+    assert r"How far is \(0.25 < r\), if \(r = \tfrac{28}{2}\)?" in numeric.text
+    assert "$" not in numeric.text
 
 
 def test_a_quiz_is_the_same_every_time_and_two_quizzes_do_not_mix():
@@ -128,6 +197,15 @@ def test_without_html_a_quiz_says_what_it_is():
         ("Why?\n- Neither | …\n- Nor | …", "needs a text, two options and a right"),
         ("\n+ No | text\n- at | all", "needs a text, two options and a right one"),
         ("Why?\n+ Because\n- Or not | …", "option '. Because' has no reason"),
+        ("Why?\n+ So | …\n- Or | …\n? Hm", "a hint, but no number to find"),
+        ("How many?\n= 3 | Count.", "needs a text, one right number and one hint"),
+        ("How many?\n= 3 | …\n= 4 | …\n? …", "needs a text, one right number"),
+        ("How many?\n= 3 | …\n+ four | …\n? …", "options beside a number"),
+        ("How many?\n= 3\n? …", "number '= 3' has no reason"),
+        ("How many?\n= three | …\n? …", "'three' is no number"),
+        ("How many?\n= 3 ± some | …\n? …", "'3 ± some' is no number"),
+        ("How many?\n= inf | …\n? …", "'inf' is not finite"),
+        ("How many?\n= 3 ± 1 | …\n- 4 | …\n? …", "4 is wrong and right"),
     ],
 )
 def test_a_question_needs_a_choice_a_right_answer_and_reasons(question, message):

@@ -30,9 +30,10 @@ CELL_TIMEOUT = 3600  # seconds: against hanging, and not against slow machines
 # What editors and runs leave in a cell's metadata.
 VOLATILE = {"ExecuteTime", "collapsed", "execution", "id", "outputId", "scrolled"}
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
-# A script of an explorable, or its style, as it stands in an output.
+# A script of an explorable or of a quiz, or its style, as it stands in an output.
 SCRIPT = re.compile(r'(<(script|style) data-stn="([\w.]+)">).*?(</\2>)', re.DOTALL)
-SCRIPTS = stamps.ROOT / "stn_tutorial" / "course" / "explore"
+COURSE = stamps.ROOT / "stn_tutorial" / "course"
+SCRIPTS = [COURSE, COURSE / "explore"]
 # Asked of the kernel after the last cell: what the chapter's cells really ran on.
 DESCRIBE_RUN = """
 import json, platform, torch
@@ -127,13 +128,14 @@ def clean_after(notebook: nbformat.NotebookNode, name: str) -> None:
 
 
 def with_present_scripts(html: str) -> str:
-    """Return an output with the scripts of explorables as their files have them now."""
+    """Return an output with its scripts as their files have them now."""
 
     def present(match: re.Match[str]) -> str:
         opening, _, name, closing = match.groups()
-        path = SCRIPTS / name
-        text = path.read_text(encoding="utf-8") if path.is_file() else match[0]
-        return f"{opening}{text}{closing}"
+        for path in (folder / name for folder in SCRIPTS):
+            if path.is_file():
+                return f"{opening}{path.read_text(encoding='utf-8')}{closing}"
+        return match[0]
 
     return SCRIPT.sub(present, html)
 

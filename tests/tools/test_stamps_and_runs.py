@@ -191,23 +191,25 @@ def test_a_run_stores_what_went_well_and_nothing_else(project):
     assert [path.read_bytes() for path in (fails, noisy)] == before
 
 
-def test_scripts_of_explorables_are_brought_up_to_date_without_a_run(project):
-    scripts = project / "stn_tutorial" / "course" / "explore"
-    scripts.mkdir(parents=True)
-    (scripts / "a.js").write_text("const now = 2;\n")
+def test_scripts_of_figures_and_quizzes_are_brought_up_to_date(project):
+    course = project / "stn_tutorial" / "course"
+    (course / "explore").mkdir(parents=True)
+    (course / "explore" / "a.js").write_text("const now = 2;\n")
+    (course / "b.js").write_text("const here = 3;\n")
     html = '<script data-stn="{}">{}</script><script>start();</script>'
     path = write(project, "01_a", "1 + 1")
     notebook = json.loads(path.read_text(encoding="utf-8"))
     digest = stamps.current_digest(notebook, project)
     notebook["metadata"][stamps.STAMP_KEY] = {"digest": digest}
-    data = {"text/html": html.format("a.js", "const before = 1;\n")}
-    output = {"output_type": "display_data", "data": data, "metadata": {}}
-    notebook["cells"][1]["outputs"] = [output]
+    stale = html.format("a.js", "const before = 1;\n") + html.format("b.js", "")
+    output = {"output_type": "display_data", "data": {"text/html": stale}}
+    notebook["cells"][1]["outputs"] = [{**output, "metadata": {}}]
     path.write_text(json.dumps(notebook), encoding="utf-8")
     assert "01_a.ipynb: fresh, its scripts brought up to date" in run(project).stdout
     notebook = json.loads(path.read_text(encoding="utf-8"))
     stored = "".join(notebook["cells"][1]["outputs"][0]["data"]["text/html"])
-    assert stored == html.format("a.js", "const now = 2;\n")
+    present = html.format("a.js", "const now = 2;\n")
+    assert stored == present + html.format("b.js", "const here = 3;\n")
     assert "01_a.ipynb: fresh\n" in run(project).stdout
 
 
