@@ -109,3 +109,11 @@ def test_what_can_be_touched_is_large_enough_and_named(page):
         assert control.bounding_box()["height"] >= 44
     groups = page.get_by_role("group").all()
     assert len(groups) >= 3
+
+
+def test_mathematics_in_quizzes_is_set_on_the_pages(turn_to):
+    page, wrong = turn_to("notebooks/03_derive_the_gradients_by_hand")
+    formulas = page.locator(".stn-quiz .math")
+    assert formulas.count() > 0
+    assert page.locator(".stn-quiz mjx-container").count() == formulas.count()
+    assert not wrong
