@@ -8,17 +8,21 @@ import importlib
 import inspect
 import re
 import sys
+from functools import cache
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
+from every import every
 
 import stn_tutorial
 
 PACKAGE = Path(stn_tutorial.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
-names = [".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in MODULES]
-modules = pytest.mark.parametrize("path", MODULES, ids=names)
+modules = every(
+    lambda: {path.relative_to(PACKAGE).as_posix(): path for path in MODULES}
+)
 
 # The method, each module above those that may import it.
 METHOD = (
@@ -47,6 +51,11 @@ STOREYS = {
 DISTRIBUTIONS = {"sklearn": "scikit-learn", "PIL": "pillow"}
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def storey_of(module: str) -> str:
     """The storey of a module that is named as in ``stn_tutorial.sampling``."""
     parts = [*module.split("."), "__init__"]
@@ -58,7 +67,7 @@ def storey_of(module: str) -> str:
 def imports_of(path: Path) -> list[str]:
     """Every imported module of a file, in full, wherever in the file the import is."""
     found = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -79,7 +88,7 @@ def public(path: Path) -> list[str]:
     """The functions and classes that a module defines without an underscore."""
     return [
         node.name
-        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        for node in parsed(path).body
         if isinstance(node, (ast.FunctionDef, ast.ClassDef))
         and not node.name.startswith("_")
     ]
@@ -148,7 +157,7 @@ def test_all_names_what_is_public_and_nothing_else(path):
         users = [
             other.name
             for other in MODULES
-            for node in ast.walk(ast.parse(other.read_text(encoding="utf-8")))
+            for node in ast.walk(parsed(other))
             if isinstance(node, ast.ImportFrom) and node.module == module.__name__
             if name in [alias.name for alias in node.names]
         ]
@@ -157,25 +166,25 @@ def test_all_names_what_is_public_and_nothing_else(path):
 
 @modules
 def test_a_module_says_what_it_is_for(path):
-    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    text = ast.get_docstring(parsed(path))
     assert text and text.splitlines()[0].endswith((".", ":"))
 
 
-def documented() -> list:
-    """The public functions, and the public methods of the public classes."""
-    found = []
+def documented() -> dict[str, Any]:
+    """The public functions, and the public methods of the public classes, by name."""
+    found = {}
     for path in MODULES:
         module = module_of(path)
         for name in set(public(path)) & set(getattr(module, "__all__", [])):
             item = getattr(module, name)
-            found.append(pytest.param(item, id=f"{module.__name__}.{name}"))
+            found[f"{module.__name__}.{name}"] = item
             if inspect.isclass(item):
-                found += [
-                    pytest.param(method, id=f"{module.__name__}.{name}.{key}")
+                found |= {
+                    f"{module.__name__}.{name}.{key}": method
                     for key, method in vars(item).items()
                     if inspect.isfunction(method) and not key.startswith("_")
-                ]
-    return sorted(found, key=lambda parameter: parameter.id)
+                }
+    return found
 
 
 def terse(item) -> bool:
@@ -188,7 +197,7 @@ def terse(item) -> bool:
     )
 
 
-@pytest.mark.parametrize("item", documented())
+@every(documented)
 def test_a_public_docstring_is_complete(item):
     text = inspect.getdoc(item)
     assert text, "no docstring"
@@ -218,7 +227,7 @@ def test_what_the_face_shows_has_an_example(name):
     assert ">>>" in inspect.getdoc(getattr(stn_tutorial, name))
 
 
-@pytest.mark.parametrize("item", documented())
+@every(documented)
 def test_public_signatures_have_types(item):
     if inspect.isclass(item) and "__init__" not in vars(item):
         return
