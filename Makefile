@@ -2,7 +2,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: book pdf test notebooks serve bench lint format figures lock version clean help
+.PHONY: book pdf test notebooks student serve bench lint format figures lock version clean help
 
 PYTHON ?= python3
 PORT ?= 8000
@@ -20,6 +20,9 @@ test: $(READY)  ## lint, unit tests, notebooks, the book (FORCE=1 skips nothing)
 
 notebooks: $(READY)  ## execute the stale notebooks and store their outputs (NB=03: one)
 	$(VENV) tools/run_notebooks.py $(if $(NB),--only $(NB)) $(if $(FORCE),--force)
+
+student: $(READY)  ## write the student edition into student/ (NB=03: one; RUN=1: run it)
+	$(VENV) tools/student_edition.py $(if $(NB),--only $(NB)) $(if $(RUN),--run)
 
 serve: book  ## serve the rendered book on localhost (PORT=8000)
 	$(VENV) -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)

@@ -45,6 +45,7 @@ def project_files(*folders: str, root: Path = ROOT) -> list[Path]:
         names = {root / name for name in listing.stdout.split("\0") if name}
         return sorted(path for path in names if path.is_file())
     generated = {".git", ".venv", "_build", "__pycache__", "dist", "node_modules"}
+    generated |= {"runs", "student"}
     starts = [root / folder for folder in folders] or [root]
     found = [path for start in starts for path in [start, *start.rglob("*")]]
     return sorted(
