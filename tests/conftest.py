@@ -20,6 +20,24 @@ hypothesis.settings.load_profile("repeatable")
 torch.set_num_threads(min(2, torch.get_num_threads()))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of the book first, and those of one of its pages side by side.
+
+    The first of them renders the book, while another worker runs tests that need none;
+    and `turn_to` opens a page once for all the tests that follow each other.
+    """
+    pages: dict[str, int] = {}
+
+    def place(item: pytest.Item) -> tuple[bool, int]:
+        fixtures = getattr(item, "fixturenames", ())
+        page = -1
+        if "turn_to" in fixtures and hasattr(item, "callspec"):
+            page = pages.setdefault(item.callspec.params.get("name"), len(pages))
+        return "html" not in fixtures, page
+
+    items.sort(key=place)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def this_machine_only(tmp_path_factory) -> Iterator[str | None]:
     """Keep every test, and what it starts, from the user's cache and the network.

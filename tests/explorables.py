@@ -251,21 +251,21 @@ class ExplorableTests:
         cost, *_ = shown.live.evaluate(COST)
         assert cost < 1
 
-    def test_a_picture_stands_in_print_and_without_scripts(self, shown, path, browser):
+    def test_a_picture_stands_in_print_and_without_scripts(
+        self, shown, path, without_scripts
+    ):
         shown.page.emulate_media(media="print")
         assert shown.root.locator(".stn-still").is_visible()
         assert shown.live.is_hidden()
-        context = browser.new_context(java_script_enabled=False, offline=True)
-        page = context.new_page()
+        page = without_scripts
         page.goto(path.as_uri())
         still = page.locator(".stn-still").first
         assert still.is_visible() and len(still.get_attribute("alt")) > 40
         assert len(page.locator("figcaption").first.inner_text()) > 40
-        context.close()
 
-    def test_it_is_a_widget_that_shares_its_state(self, open_file, path):
+    def test_it_is_a_widget_that_shares_its_state(self, come_back, path):
         widget = self.figure().widget()
-        page, wrong = open_file(path)
+        page, wrong = come_back(path)
         given = [str(widget._esm), widget.state, widget.data, widget.hint]
         page.evaluate(SHOW_WIDGET, given)
         line = page.locator(".stn-code code")
@@ -277,23 +277,19 @@ class ExplorableTests:
         assert line.inner_text() == first  # and is heard
         assert not wrong
 
-    def test_pictures_are_taken_to_be_looked_at(self, built, path, browser):
-        name = built[0].name
+    def test_pictures_are_taken_to_be_looked_at(self, built, path, camera):
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-        for kind, width in (("wide", 900), ("narrow", 390), ("dark", 900)):
-            scheme = "dark" if kind == "dark" else "light"
-            size = {"width": width, "height": 900}
-            context = browser.new_context(
-                viewport=size, offline=True, color_scheme=scheme, device_scale_factor=2
-            )
-            page = context.new_page()
-            page.goto(path.as_uri())
+        camera.emulate_media(color_scheme="light")
+        camera.goto(path.as_uri())
+        figure = camera.locator(".stn-explore").first
+        for kind, width in (("narrow", 390), ("wide", 900), ("dark", 900)):
+            camera.set_viewport_size({"width": width, "height": 900})
             if kind == "dark":
-                page.evaluate(
+                camera.emulate_media(color_scheme="dark")
+                camera.evaluate(
                     "(style) => document.head.insertAdjacentHTML('beforeend', style)",
                     DARK,
                 )
-            shot = SCREENSHOTS / f"{name}-{kind}.png"
-            page.locator(".stn-explore").first.screenshot(path=shot)
+            shot = SCREENSHOTS / f"{built[0].name}-{kind}.png"
+            figure.screenshot(path=shot)
             assert shot.stat().st_size > 5_000
-            context.close()

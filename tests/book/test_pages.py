@@ -41,9 +41,14 @@ LOADING = {
 ELSEWHERE = re.compile(r"^\s*(?:https?:)?//")
 
 
+# What colours a word of code: most elements of a page, which nothing here asks for.
+COLOURED = re.compile(r'<span class="[a-z][a-z0-9]{0,2}">([^<]*)</span>')
+
+
 @cache
 def parse(path: Path) -> BeautifulSoup:
-    return BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+    text = COLOURED.sub(r"\1", path.read_text(encoding="utf-8"))
+    return BeautifulSoup(text, "html.parser")
 
 
 @cache

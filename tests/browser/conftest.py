@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,33 @@ CHROMIUM = find_chromium()
 DESKTOP = {"width": 1280, "height": 900}
 # Mathematics is set when its promise resolves; a page without any has no MathJax.
 WAIT_FOR_MATHJAX = "() => window.MathJax?.startup?.promise?.then(() => true) ?? true"
+# The top of the page, when its colours have changed to those of another scheme.
+SETTLE = """() => {
+  window.scrollTo(0, 0);
+  const changing = document.getAnimations().filter(a => a instanceof CSSTransition);
+  return Promise.allSettled(changing.map(each => each.finished)).then(() => true);
+}"""
+# Of each figure: its state, and all that its reader meets, in words and controls.
+FIGURES = """[...document.querySelectorAll(".stn-live")].map(live => [
+  live.model.all(),
+  live.outerHTML,
+  ...[...live.querySelectorAll("button, input, select, details")].map(
+    each => [each.value, each.checked, each.disabled, each.open]),
+])"""
+NOTE = f"() => {{ globalThis.asOpened = JSON.stringify({FIGURES}) }}"
+# Whether the figures of a page could be set back to what was noted.
+SET_BACK = f"""async () => {{
+  const frame = () => new Promise(requestAnimationFrame);
+  const first = JSON.parse(globalThis.asOpened ?? "[]");
+  const lives = document.querySelectorAll(".stn-live");
+  if (!lives.length || lives.length !== first.length) return false;
+  document.activeElement.blur();
+  lives.forEach((live, k) => live.model?.set(first[k][0]));
+  window.scrollTo(0, 0);
+  await frame();
+  await frame();
+  return JSON.stringify({FIGURES}) === globalThis.asOpened;
+}}"""
 
 Opener = Callable[..., tuple[Page, list[str]]]
 
@@ -108,22 +134,29 @@ def open_page(open_file: Opener, html: Path) -> Opener:
 
 @pytest.fixture(scope="session")
 def turn_to(browser: Browser, html: Path) -> Opener:
-    """Return a function that opens a page where the one before it was, which is faster.
+    """Return a function that turns to a page of the book, and looks at it anew.
 
-    There is a reader for each colour scheme, who leaves the pages as they are.
+    The page is opened, in a light room, if another one was before: tests of one page
+    that follow each other share it, and must leave it as they found it. Then the window
+    has the size of a desktop, and the room is as light as the test asks for. All that
+    went wrong since the page was opened is told.
     """
-
-    @cache
-    def reader(scheme: str) -> tuple[Page, list[str]]:
-        page = new_page(browser, color_scheme=scheme)
-        return page, watch(page)
+    page = new_page(browser, color_scheme="light")
+    wrong, shown = watch(page), ""
 
     def turn(name: str, scheme: str = "light") -> tuple[Page, list[str]]:
-        page, wrong = reader(scheme)
-        page.goto("about:blank")  # whatever the page before still asked for, it ends
+        nonlocal shown
         page.set_viewport_size(DESKTOP)
-        wrong.clear()
-        visit(page, html / f"{name}.html")
+        page.emulate_media(color_scheme=scheme if name == shown else "light")
+        if name != shown:
+            page.goto(
+                "about:blank"
+            )  # whatever the page before still asked for, it ends
+            wrong.clear()
+            visit(page, html / f"{name}.html")
+            shown = name
+            page.emulate_media(color_scheme=scheme)
+        page.evaluate(SETTLE)
         return page, wrong
 
     return turn
@@ -131,24 +164,39 @@ def turn_to(browser: Browser, html: Path) -> Opener:
 
 @pytest.fixture(scope="session")
 def come_back(browser: Browser) -> Opener:
-    """Return a function that opens a file anew in a page that is kept, which is faster.
+    """Return a function that opens a file with figures in a page that is kept.
 
-    Window, colour scheme, motion and medium are a new reader's again.
+    Window, motion and medium are a new reader's again. A file that is open already, and
+    where nothing went wrong, is not opened anew, which is faster, if its figures can be
+    set back to all that they were.
     """
 
-    @cache
-    def reader() -> tuple[Page, list[str]]:
-        page = new_page(browser)
-        return page, watch(page)
+    page = new_page(browser)
+    wrong, shown = watch(page), None
 
     def come(path: Path) -> tuple[Page, list[str]]:
-        page, wrong = reader()
-        page.goto("about:blank")
+        nonlocal shown
         page.set_viewport_size(DESKTOP)
         page.emulate_media(media="screen", reduced_motion="no-preference")
         page.mouse.move(0, 0)
-        wrong.clear()
-        visit(page, path)
+        if path != shown or wrong or not page.evaluate(SET_BACK):
+            page.goto("about:blank")
+            wrong.clear()
+            visit(page, path)
+            page.evaluate(NOTE)
+            shown = path
         return page, wrong
 
     return come
+
+
+@pytest.fixture(scope="session")
+def camera(browser: Browser) -> Page:
+    """A page that is kept to take pictures in, twice as fine as a plain screen."""
+    return new_page(browser, device_scale_factor=2)
+
+
+@pytest.fixture(scope="session")
+def without_scripts(browser: Browser) -> Page:
+    """A page that is kept, of a reader whose browser runs no scripts."""
+    return new_page(browser, java_script_enabled=False)

@@ -23,6 +23,11 @@ DARK_PAGE = "#121212"
 G = "{http://www.w3.org/2000/svg}g"
 SCALE = re.compile(r"scale\(([\d.]+) -")
 FILL = re.compile(r"fill: (#[0-9a-f]{6})")
+# What is folded is seen as well, sooner or later; it is folded again below.
+UNFOLD = """() => document.querySelectorAll('details:not([open])').forEach(
+  e => { e.open = true; e.dataset.unfolded = true })"""
+FOLD = """() => document.querySelectorAll('details[data-unfolded]').forEach(
+  e => { e.open = false; delete e.dataset.unfolded })"""
 # Of each picture that can be seen: where from, how wide here and by itself, its name.
 SHOWN = """() => [...document.querySelectorAll('article img')]
   .filter(e => e.checkVisibility() && !e.closest('.stn-explore, .text_html'))
@@ -93,11 +98,10 @@ def file_of(picture: dict) -> str:
 
 
 def shown(page: Page) -> list[dict]:
-    # What is folded is seen as well, sooner or later.
-    page.evaluate(
-        "() => document.querySelectorAll('details').forEach(e => { e.open = true })"
-    )
-    return page.evaluate(SHOWN)
+    page.evaluate(UNFOLD)
+    pictures = page.evaluate(SHOWN)
+    page.evaluate(FOLD)
+    return pictures
 
 
 @pytest.mark.parametrize("name", PAGES)

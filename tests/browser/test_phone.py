@@ -7,7 +7,6 @@ import pytest
 
 CHAPTERS = [page for page in build_book.pages_in_toc() if "notebooks/" in page]
 PHONE = {"width": 390, "height": 844}
-DESKTOP = {"width": 1280, "height": 900}
 # What is wider than its box, with whether it can be scrolled there.
 WIDER = """(selector) => [...document.querySelectorAll(selector)]
   .filter(e => e.checkVisibility() && e.scrollWidth > e.clientWidth + 1)
@@ -23,6 +22,10 @@ EQUATIONS = """() => [...document.querySelectorAll('.bd-article div.math')]
       size: parseFloat(getComputedStyle(set).fontSize),
     };
   })"""
+# Every equation has been fitted to the line that it has now.
+FITTED = """() => [...document.querySelectorAll('.bd-article div.math')].every(
+  e => !e.checkVisibility() || !e.querySelector('mjx-container')
+    || e.dataset.fitted === String(e.clientWidth))"""
 # The columns of each table: how many words stand in a line of its longest entry.
 WORDS = """() => [...document.querySelectorAll('.bd-article table td')]
   .filter(e => e.checkVisibility() && e.innerText.split(/\\s+/).length > 6)
@@ -41,18 +44,17 @@ def test_what_is_too_wide_for_a_phone_scrolls_in_its_box(turn_to, name):
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_an_equation_fits_a_desktop_as_it_is_and_shrinks_on_a_phone(turn_to, name):
     page, _ = turn_to(name)
-    page.wait_for_timeout(300)
+    page.wait_for_function(FITTED)
     wide = page.evaluate(EQUATIONS)
     assert not [each for each in wide if each["share"] > 1]
     page.set_viewport_size(PHONE)
-    page.wait_for_timeout(300)
+    page.wait_for_function(FITTED)
     narrow = page.evaluate(EQUATIONS)
     assert len(narrow) == len(wide)
     for before, after in zip(wide, narrow, strict=True):
         assert after["size"] >= 0.69 * before["size"]
         # It shrank no further than it had to.
         assert after["share"] > 0.7 or after["size"] > 0.95 * before["size"], after
-    page.set_viewport_size(DESKTOP)
 
 
 @pytest.mark.parametrize("name", CHAPTERS)
