@@ -59,7 +59,7 @@ def read_chapter(path: Path) -> dict:
         "minutes": time[1] if time else "",
         "minutes_alone": alone[1] if alone else "",
         "stamp": notebook["metadata"].get(stamps.STAMP_KEY),
-        "state": stamps.freshness(notebook),
+        "notebook": notebook,
     }
 
 
@@ -103,7 +103,7 @@ class RunStatus(SphinxDirective):
             refwarn=True,
         )
         rest = (stamp.get(key, "") for key in ("device", "python", "torch", "seconds"))
-        texts = [chapter["state"], when, *map(str, rest)]
+        texts = [stamps.freshness(chapter["notebook"]), when, *map(str, rest)]
         return [link, *map(nodes.Text, texts)]
 
 

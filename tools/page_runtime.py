@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+from functools import cache
 from pathlib import Path
 
 import stamps
@@ -52,7 +53,7 @@ def write(folder: Path) -> list[tuple[str, int]]:
     # Its map is not there, and a browser's tools would ask for it.
     library = library.partition("//# sourceMappingURL=")[0]
     glue = (DIST / GLUE).read_text(encoding="utf-8")
-    packed = gzip.compress((DIST / BINARY).read_bytes(), 9, mtime=0)
+    packed = _packed(DIST / BINARY)
     scripts = {"ort.js": library, "glue.js": _part("glue", glue)}
     for k, start in enumerate(range(0, len(packed), PART)):
         scripts[f"wasm-{k:02}.js"] = _part("wasm", packed[start : start + PART])
@@ -62,6 +63,12 @@ def write(folder: Path) -> list[tuple[str, int]]:
     for name, text in scripts.items():
         (folder / name).write_text(text, encoding="utf-8")
     return [(name, len(text.encode())) for name, text in scripts.items()]
+
+
+@cache
+def _packed(path: Path) -> bytes:
+    """A file, packed once for all the pages that need it."""
+    return gzip.compress(path.read_bytes(), 9, mtime=0)
 
 
 def _part(file: str, content: str | bytes) -> str:

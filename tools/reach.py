@@ -59,11 +59,11 @@ def imports(tree: ast.AST, root: Path, package: str) -> Iterator[str]:
     Yields:
         Names of modules, some perhaps several times.
     """
-    for node in ast.walk(tree):
+    for node in _import_statements(tree):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
             yield from (n for n in names if n.split(".")[0] == package)
-        elif isinstance(node, ast.ImportFrom):
+        else:
             if (node.module or "").split(".")[0] != package:
                 continue
             here = Module(root, node.module)
@@ -97,6 +97,12 @@ def reached(trees: Iterable[ast.AST], root: Path, package: str) -> list[Module]:
 @cache
 def _parse(text: str) -> ast.Module:
     return ast.parse(text)
+
+
+@cache
+def _import_statements(tree: ast.AST) -> list[ast.Import | ast.ImportFrom]:
+    """The imports in code, which every chapter that reaches it asks for."""
+    return [n for n in ast.walk(tree) if isinstance(n, (ast.Import, ast.ImportFrom))]
 
 
 @cache

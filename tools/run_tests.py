@@ -53,10 +53,8 @@ STAGES = {
             + ["--durations", "10"],
         ],
     ),
-    "book": (
-        [],
-        [["tools/build_book.py"], [*PYTEST, "tests/book", "tests/browser"]],
-    ),
+    # Rendered for the first test that needs it, beside tests that need none.
+    "book": ([], [[*PYTEST, "tests/book", "tests/browser"]]),
 }
 
 
