@@ -6,6 +6,11 @@ the grid of them, `sampling` reads the image at it; `transformer` is all three i
 `coordconv` has convolutions that know where they are (Liu et al. 2018).
 """
 
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
 from stn_tutorial.coordconv import (
     CoordConv1d,
     CoordConv2d,
@@ -60,6 +65,7 @@ __all__ = [
     "convert",
     "convert_to_coordconv",
     "homography",
+    "report_environment",
     "rotation",
     "sample",
     "theta_from_pixels",
@@ -68,3 +74,10 @@ __all__ = [
     "to_pixels",
     "warp",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Hand on the one name of the face that is no method, when it is asked for."""
+    if name == "report_environment":
+        return importlib.import_module("stn_tutorial.course.environment").__dict__[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

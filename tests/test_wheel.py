@@ -77,6 +77,7 @@ modules = [
 for name in modules:
     importlib.import_module(f"stn_tutorial.{name}")
 missing = [name for name in ("matplotlib", "scipy") if not find_spec(name)]
+assert "scipy         not installed" in str(stn.report_environment())
 print(json.dumps([stn.__file__, sorted(added), same, modules, missing]))
 """
 

@@ -18,6 +18,7 @@ import json
 import pkgutil
 import re
 from datetime import datetime
+from html import escape, unescape
 from pathlib import Path
 
 import page_runtime
@@ -31,6 +32,7 @@ from sphinx.util.docutils import SphinxDirective
 from sphinx.util.osutil import relative_uri
 
 from stn_tutorial import __version__
+from stn_tutorial.course.environment import problem_link
 from stn_tutorial.course.explore import shown
 
 MINUTES = re.compile(r"^\*\*Time[:.]?\*\*[:.]?\s*(?:about )?(\d+)", re.MULTILINE)
@@ -259,6 +261,36 @@ def keep_scripts_once(
         context["body"] = SCRIPT.sub(first, context["body"])
 
 
+def add_problem_links(
+    app: Sphinx, page: str, template: str, context: dict, doctree: nodes.document
+) -> None:
+    """End each page with links to forms that know the page and the book's version."""
+    if doctree is None:  # an index, the search or a module's source
+        return
+    title = unescape(re.sub(r"<[^>]+>", "", context["title"]))
+    repository = app.config.html_theme_options["repository_url"]
+    links = {
+        form: escape(
+            problem_link(
+                page=title,
+                versions=f"the book of stn_tutorial {__version__}",
+                form=form,
+                repository=repository,
+            )
+        )
+        for form in ("bug", "chapter")
+    }
+    context["body"] += (
+        '<p class="problem-links">Something here does not work? '
+        f'<a href="{links["bug"]}">Report a problem</a>. Something is not clear? '
+        f'<a href="{links["chapter"]}">Say what you expected</a>.</p>'
+    )
+    for group in context.get("header_buttons", []):
+        for button in group.get("buttons", []):
+            if button.get("label") == "source-issues-button":
+                button["url"] = links["bug"]
+
+
 #: What the theme and the extensions write that misleads a screen reader, and what it
 #: should be: a name that hides the words on a button, a button without a name, a role
 #: whose children have other roles.
@@ -310,6 +342,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("html-page-context", keep_scripts_once)
     app.connect("object-description-transform", leave_out_what_is_no_value)
     app.connect("html-page-context", open_the_release, priority=900)
+    app.connect("html-page-context", add_problem_links, priority=901)
     app.add_directive("chapter-path", ChapterPath)
     app.add_directive("explorable", ShowExplorable)
     app.add_directive("network-figure", NetworkFigure)

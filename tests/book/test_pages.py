@@ -8,7 +8,7 @@ import re
 import sys
 from functools import cache
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import build_book
 import nbformat
@@ -197,6 +197,23 @@ def test_every_notebook_can_be_opened_in_colab(html):
         }
         assert links == {f"{start}{page}.ipynb"}
         assert (stamps.ROOT / f"{page}.ipynb").is_file()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_ends_with_reports_that_know_it(html, page):
+    soup = parse(html / f"{page}.html")
+    (heading, *_) = soup.select("article h1")
+    heading = re.sub(r"\s*#$", "", heading.get_text())  # the link to itself
+    links = soup.select("article .problem-links a")
+    forms = []
+    for link in links:
+        asked = {k: v for k, (v,) in parse_qs(urlsplit(link["href"]).query).items()}
+        forms.append(asked["template"])
+        # A chapter's heading has its number on the page, and may get another one.
+        assert asked["chapter"] and heading.endswith(asked["chapter"]), heading
+        told = asked.get("versions") or asked["version"]
+        assert stn_tutorial.__version__ in told
+    assert forms == ["bug.yml", "chapter.yml"]
 
 
 def test_solutions_are_folded(html):

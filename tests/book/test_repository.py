@@ -8,6 +8,7 @@ import re
 import subprocess
 from functools import cache
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import set_version
@@ -18,6 +19,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import stn_tutorial
+from stn_tutorial.course import environment
 
 GITHUB = stamps.ROOT / ".github"
 WORKFLOWS = sorted((GITHUB / "workflows").glob("*.yml"))
@@ -54,15 +56,16 @@ def without_set_up_cell(text: str) -> str:
     return json.dumps(notebook)
 
 
-def test_the_address_of_the_forge_is_written_in_one_place_and_the_readme():
-    """A README is shown where no variable is filled in."""
+def test_the_address_of_the_forge_is_written_where_it_has_to_be():
+    """A README is shown where no variable is filled in; a package has no book."""
     places = {}
     for name, text in text_files().items():
         if name.startswith("notebooks/"):
             text = without_set_up_cell(text)
         if FORGE.search(text):
             places[name] = FORGE.search(text)[0]
-    assert set(places) == {"_config.yml", "README.md"}, places
+    expected = {"_config.yml", "README.md", "stn_tutorial/course/environment.py"}
+    assert set(places) == expected, places
 
 
 def test_every_mention_of_the_address_agrees():
@@ -233,6 +236,18 @@ def test_an_issue_form_is_one(path):
         assert field["type"] in {"dropdown", "input", "markdown", "textarea"}
         assert field["attributes"].get("label") or field["type"] == "markdown"
         assert (field["type"] == "dropdown") == ("options" in field["attributes"])
+
+
+@pytest.mark.parametrize("form", ["bug", "chapter"])
+def test_a_link_that_fills_in_a_form_names_fields_that_it_has(form):
+    link = environment.problem_link(page="A page", versions="1.2", form=form)
+    filled = {name: value for name, (value,) in parse_qs(urlsplit(link).query).items()}
+    assert urlsplit(link).path.endswith("/issues/new")
+    path = GITHUB / "ISSUE_TEMPLATE" / filled.pop("template")
+    fields = yaml.safe_load(path.read_text("utf-8"))["body"]
+    takes_text = {f.get("id") for f in fields if f["type"] in ("input", "textarea")}
+    assert filled.pop("title") == "A page: "
+    assert set(filled) <= takes_text and set(filled.values()) == {"A page", "1.2"}
 
 
 def test_whoever_reports_a_fault_says_where_it_was_run():
