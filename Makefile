@@ -2,7 +2,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: book pdf test notebooks student serve bench lint format figures lock version clean help
+.PHONY: book pdf test notebooks student serve bench lint format figures colab matrix cuda \
+    lock version clean help
 
 PYTHON ?= python3
 PORT ?= 8000
@@ -40,6 +41,17 @@ format: $(READY)  ## fix style and format
 
 figures: $(READY)  ## draw the figures of the pages and the logo
 	$(VENV) tools/draw_figures.py
+
+colab: $(READY)  ## run every notebook alone in a room like Colab's (NB=03, JOBS=2)
+	$(VENV) tools/student_edition.py $(if $(NB),--only $(NB))
+	$(VENV) tools/colab.py $(if $(NB),--only $(NB)) $(if $(JOBS),--jobs $(JOBS)) \
+	    $(if $(TORCH),--torch $(TORCH))
+
+matrix: $(READY)  ## test on the oldest and the newest versions (ROW=oldest, WHOLE=1)
+	$(VENV) tools/matrix.py $(if $(ROW),--only $(ROW)) $(if $(WHOLE),--whole)
+
+cuda: $(READY)  ## run every test and every notebook on a GPU, within ten minutes
+	$(VENV) tools/on_cuda.py
 
 lock:  ## resolve requirements.txt anew from pyproject.toml (UPGRADE=1: newest)
 	$(PYTHON) -m venv _build/lock

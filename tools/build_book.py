@@ -36,6 +36,7 @@ INPUTS = [
     "tools/drawings.py",
     "tools/hover.py",
     "tools/page_runtime.py",
+    "tools/runs_on.py",
     "tools/stamps.py",
 ]
 

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import matrix
 import pytest
 import set_version
 import stamps
@@ -200,10 +201,73 @@ def test_a_job_that_may_write_runs_no_code_of_the_project(path):
             assert not any(each.startswith("actions/checkout") for each in uses), name
 
 
+def weekly() -> dict:
+    return yaml.safe_load((GITHUB / "workflows" / "weekly.yml").read_text("utf-8"))
+
+
+def test_every_week_the_notebooks_run_in_colab_s_own_image():
+    job = weekly()["jobs"]["notebooks"]
+    image = job["container"]["image"]
+    assert "/colab-images/public/" in image and image.endswith(":latest")
+    assert "'cpu-runtime'" in image and "inputs.gpu-runner && 'runtime'" in image
+    (ran,) = [s["run"] for s in job["steps"] if "tools/colab.py" in s.get("run", "")]
+    assert "--here" in ran
+    released = [s for s in job["steps"] if "git describe" in s.get("run", "")]
+    assert released and "--released" in ran
+    assert set(job["strategy"]["matrix"]["source"]) == {"main", "the last release"}
+
+
+def test_every_week_the_package_runs_on_both_ends_of_its_versions():
+    job = weekly()["jobs"]["versions"]
+    rows = job["strategy"]["matrix"]["row"]
+    assert set(rows) == set(matrix.ROWS) - {"pinned"}, "the pinned are tested anyhow"
+    pythons = "".join(s.get("with", {}).get("python-version", "") for s in job["steps"])
+    assert {matrix.ROWS[row][0] for row in rows} <= set(pythons.split())
+    (ran,) = [step["run"] for step in job["steps"] if "run" in step]
+    assert ran.startswith("make matrix ") and "WHOLE=1" in ran
+
+
+def test_a_gpu_is_asked_for_by_hand():
+    workflow = weekly()
+    (asked,) = workflow[True]["workflow_dispatch"][
+        "inputs"
+    ]  # YAML 1.1 reads on as True
+    job = workflow["jobs"]["cuda"]
+    assert f"inputs.{asked}" in job["runs-on"] and f"inputs.{asked}" in job["if"]
+    assert "make cuda" in [step.get("run") for step in job["steps"]]
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_a_workflow_calls_files_and_targets_that_are_there(path):
+    steps = [
+        step.get("run", "")
+        for job in yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"].values()
+        for step in job["steps"]
+    ]
+    targets = set(re.findall(r"^([a-z]+):", makefile(), re.M))
+    for text in steps:
+        assert set(re.findall(r"\bmake ([a-z]+)", text)) <= targets
+        for name in re.findall(r"(?:^|\s)((?:tools|\.ci)/\S+)", text):
+            assert (stamps.ROOT / name).is_file(), name
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_a_job_is_bounded_in_time_and_needs_jobs_that_are_there(path):
+    jobs = yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"]
+    for name, job in jobs.items():
+        assert 0 < job["timeout-minutes"] <= 180, name
+        needed = job.get("needs", [])
+        assert set([needed] if isinstance(needed, str) else needed) <= set(jobs) - {
+            name
+        }
+        for step in job["steps"]:
+            assert ("run" in step) != ("uses" in step), name
+
+
 def test_a_failing_week_opens_one_issue(tmp_path):
-    weekly = yaml.safe_load((GITHUB / "workflows" / "weekly.yml").read_text("utf-8"))
-    report = weekly["jobs"]["report"]
-    assert set(report["needs"]) == set(weekly["jobs"]) - {"report"}
+    jobs = weekly()["jobs"]
+    report = jobs["report"]
+    assert set(report["needs"]) == set(jobs) - {"report"}
     (step,) = report["steps"]
     said = tmp_path / "said"
     forge = tmp_path / "gh"
