@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -269,12 +269,9 @@ def build(
         transformer = SpatialTransformer(network, warp, out_size, **options)
         inner = (in_shape[0], *(n // pool for n in out_size or in_shape[1:]))
 
-    def make(width: int) -> nn.Module:
-        model = classifier(inner, width)
-        return use_coordconv(model, first=True) if coordinates == "both" else model
-
     rest = budget - (count_parameters(transformer) if transformer else 0)
-    model = make(_closest_width(make, rest, widest))
+    kind = classifier, inner, coordinates == "both"
+    model = _classifier(*kind, _closest_width(kind, rest, widest))
     if transformer is not None:
         pooled = model if pool == 1 else nn.Sequential(nn.AvgPool2d(pool), model)
         model = TransformedClassifier(transformer, pooled)
@@ -350,15 +347,28 @@ def count_parameters(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
 
 
-def _closest_width(make: Callable[[int], nn.Module], budget: int, widest: int) -> int:
+def _classifier(
+    kind: Callable[..., nn.Module], in_shape: tuple, coordinates: bool, width: int
+) -> nn.Module:
+    """A classifier of a width; its first convolution may be given coordinates."""
+    model = kind(in_shape, width)
+    return use_coordconv(model, first=True) if coordinates else model
+
+
+@cache
+def _size_of_classifier(*arguments: Any) -> int:
+    """The parameters of a `_classifier`, counted once, as counting takes a while."""
+    with torch.device("meta"):  # no memory, and no random numbers
+        return count_parameters(_classifier(*arguments))
+
+
+def _closest_width(kind: tuple, budget: int, widest: int) -> int:
     """The width in 1..widest whose parameter count is closest to the budget."""
-
-    def count(width: int) -> int:
-        with torch.device("meta"):  # no memory, and no random numbers
-            return count_parameters(make(width))
-
     low, high = 1, widest
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if count(middle) < budget else (low, middle)
-    return min((low, high), key=lambda width: abs(count(width) - budget))
+        less = _size_of_classifier(*kind, middle) < budget
+        low, high = (middle, high) if less else (low, middle)
+    return min(
+        (low, high), key=lambda width: abs(_size_of_classifier(*kind, width) - budget)
+    )
