@@ -7,6 +7,7 @@ then on images of other sizes than it was made with.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import pytest
@@ -103,21 +104,6 @@ def test_a_trace_follows_every_size(case):
         torch.testing.assert_close(traced(each), module(each))
 
 
-def test_an_export_follows_every_size(case):
-    module, x, other = case
-    program = torch.export.export(module, (x,), dynamic_shapes=(any_size(x),))
-    for each in (x, other):
-        torch.testing.assert_close(program.module()(each), module(each))
-
-
-def test_a_compiled_module_is_one_graph_for_every_size(case):
-    module, x, other = case
-    torch.compiler.reset()
-    compiled = torch.compile(module, backend="eager", fullgraph=True, dynamic=True)
-    for each in (x, other):
-        torch.testing.assert_close(compiled(each), module(each))
-
-
 def test_the_meta_device_knows_the_shape(case):
     module, x, _ = case
     expected = module(x).shape
@@ -171,32 +157,61 @@ def test_autocast_computes_in_half_precision(case):
         assert all(p.grad.dtype == torch.float32 for p in parameters)
 
 
-class EveryLayer(nn.Module):
-    """One layer of each class with every option, one input each."""
+class Together(nn.Module):
+    """Several cases in one graph, one input each: capturing a graph takes a while."""
 
-    def __init__(self) -> None:
+    def __init__(self, names: Iterable[str]) -> None:
         super().__init__()
-        names = ("1d", "2d, groups", "3d", "transposed")
-        self.layers = nn.ModuleList(make(name) for name in names)
+        torch.manual_seed(0)
+        self.names = list(names)
+        self.layers = nn.ModuleList(make(name) for name in self.names).eval()
 
     def forward(self, *inputs: Tensor) -> list[Tensor]:
         return [layer(x) for layer, x in zip(self.layers, inputs)]
+
+    def inputs(self, n: int, size: tuple[int, ...]) -> tuple[Tensor, ...]:
+        generator = torch.Generator().manual_seed(n)
+        shapes = [(n, 4, *size[: CASES[name][1]]) for name in self.names]
+        return tuple(torch.rand(shape, generator=generator) for shape in shapes)
+
+    def assert_same(self, captured: Callable[..., list[Tensor]]) -> None:
+        """Compare the outputs, case by case, for the sizes above and for others."""
+        for each in (self.inputs(5, SIZE), self.inputs(4, OTHER)):
+            results = zip(self.names, captured(*each), self(*each), strict=True)
+            for name, got, expected in results:
+                torch.testing.assert_close(
+                    got, expected, msg=lambda text, name=name: f"{name}: {text}"
+                )
+
+
+def test_an_export_follows_every_size():
+    together = Together(CASES)
+    inputs = together.inputs(5, SIZE)
+    shapes = (tuple(any_size(x) for x in inputs),)
+    together.assert_same(
+        torch.export.export(together, inputs, dynamic_shapes=shapes).module()
+    )
+
+
+def test_what_is_compiled_is_one_graph_for_every_size():
+    together = Together(CASES)
+    torch.compiler.reset()
+    together.assert_same(
+        torch.compile(together, backend="eager", fullgraph=True, dynamic=True)
+    )
 
 
 @pytest.mark.filterwarnings("ignore:# The axis name")  # that two inputs share it
 def test_onnx_runtime_agrees_for_every_size(tmp_path):
     pytest.importorskip("onnxscript")
     onnxruntime = pytest.importorskip("onnxruntime")
-    torch.manual_seed(0)
-    model, path = EveryLayer().eval(), tmp_path / "layers.onnx"
-    inputs = [
-        [torch.rand(n, 4, *size[: layer.ndim]) for layer in model.layers]
-        for n, size in ((5, SIZE), (4, OTHER))
-    ]
+    model = Together(("1d", "2d, groups", "3d", "transposed"))
+    path = tmp_path / "layers.onnx"
+    inputs = [model.inputs(5, SIZE), model.inputs(4, OTHER)]
     names = [f"x{k}" for k in range(len(model.layers))]
     torch.onnx.export(
         model,
-        tuple(inputs[0]),
+        inputs[0],
         path,
         dynamo=True,
         external_data=False,
