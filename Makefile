@@ -16,8 +16,8 @@ book: $(READY)  ## render the book; warnings are errors
 pdf: $(READY)  ## print the rendered book into one PDF (needs Chromium)
 	$(VENV) tools/print_book.py
 
-test: $(READY)  ## lint, unit tests, notebooks, the book (FORCE=1 skips nothing)
-	$(VENV) tools/run_tests.py $(if $(FORCE),--force)
+test: $(READY)  ## lint, unit tests, notebooks, the book (FORCE=1 skips none; LONG=1)
+	$(VENV) tools/run_tests.py $(if $(FORCE),--force) $(if $(LONG),--long)
 
 notebooks: $(READY)  ## execute the stale notebooks and store their outputs (NB=03: one)
 	$(VENV) tools/run_notebooks.py $(if $(NB),--only $(NB)) $(if $(FORCE),--force)

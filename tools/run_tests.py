@@ -58,21 +58,28 @@ STAGES = {
 }
 
 
-def stage_digest(depends_on: list[str]) -> str:
+def stage_digest(depends_on: list[str], *, long: bool = False) -> str:
     """Return a digest of a stage's files and of the environment that it runs in."""
     surroundings = [
         stamps.digest_files(stamps.project_files(*depends_on)),
         os.environ.get("STN_TUTORIAL_MIRROR", ""),
         platform.python_version(),
         version("torch"),
+        "long" if long else "",
     ]
     return hashlib.sha256("\0".join(surroundings).encode()).hexdigest()[:16]
+
+
+def shorter(command: list[str]) -> list[str]:
+    """A command that leaves out the tests marked as long, if it runs tests."""
+    return [*command, "-m", "not long"] if command[: len(PYTEST)] == PYTEST else command
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("stages", nargs="*", metavar="stage", help=", ".join(STAGES))
     parser.add_argument("--force", action="store_true", help="skip nothing")
+    parser.add_argument("--long", action="store_true", help="long forms as well")
     options = parser.parse_args()
     if unknown := set(options.stages) - set(STAGES):
         parser.error(f"no such stage: {', '.join(sorted(unknown))}")
@@ -82,7 +89,7 @@ def main() -> int:
     failed = []
     for stage in options.stages or STAGES:
         depends_on, commands = STAGES[stage]
-        digest = stage_digest(depends_on)
+        digest = stage_digest(depends_on, long=options.long)
         if passed.pop(stage, None) == digest and not (
             options.force or os.environ.get("CI")
         ):
@@ -94,7 +101,7 @@ def main() -> int:
         started = time.perf_counter()
         codes = [
             subprocess.run([sys.executable, *command], cwd=stamps.ROOT).returncode
-            for command in commands
+            for command in (commands if options.long else map(shorter, commands))
         ]
         seconds = time.perf_counter() - started
         if any(codes):

@@ -231,3 +231,13 @@ def test_a_stage_is_run_again_where_its_surroundings_change(monkeypatch):
     assert run_tests.stage_digest(["tools"]) == before
     monkeypatch.setenv("STN_TUTORIAL_MIRROR", "file:///elsewhere")
     assert run_tests.stage_digest(["tools"]) != before
+
+
+def test_long_forms_are_another_run_and_left_out_of_the_usual_one():
+    commands = [each for _, stage in run_tests.STAGES.values() for each in stage]
+    asked = [run_tests.shorter(each)[len(each) :] for each in commands]
+    tests = ["pytest" in each for each in commands]
+    assert asked == [["-m", "not long"] if runs else [] for runs in tests]
+    assert sum(tests) == 3
+    usual, long = (run_tests.stage_digest(["tools"], long=k) for k in (False, True))
+    assert usual != long
