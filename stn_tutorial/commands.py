@@ -11,6 +11,7 @@ Ctrl-C; 141 if nobody reads what it prints.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -18,14 +19,18 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NoReturn, Union, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, Union, get_args
 
 import tyro
 
 from stn_tutorial.experiments.distorted_digits import Config
+from stn_tutorial.experiments.own_pictures import Config as OwnConfig
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from stn_tutorial.data.pictures import Pictures
+    from stn_tutorial.experiments.training import Run
 
 __all__ = ["main"]
 
@@ -34,7 +39,10 @@ PROGRAM = "python -m stn_tutorial"
 
 @dataclass
 class Train:
-    """Train a classifier on distorted digits; the same command resumes a killed run."""
+    """Train a classifier on distorted digits; the same command resumes a killed run.
+
+    With --data=FOLDER it is trained on your own pictures: --data=FOLDER --help lists
+    the options of that."""
 
     config: Config = field(default_factory=Config)
     folder: Path | None = None
@@ -51,12 +59,7 @@ class Train:
         done = run(c, folder)
         if not _is_main_process():
             return
-        for entry in done.history:
-            print(
-                f"epoch {entry['epoch']:3d}: loss {entry['loss']:.4f}, "
-                f"train {entry['train_error']:.2f}%, "
-                f"test {entry['test_error']:.2f}%, {entry['seconds']:.1f} s"
-            )
+        _print_history(done)
         result = done.result
         print(
             f"test error {done.test_error:.2f}% with {result['parameters']} "
@@ -65,17 +68,85 @@ class Train:
 
 
 @dataclass
+class TrainOnPictures:
+    """Train a classifier on your own pictures: a folder for each class, any size.
+
+    Pictures of each class are held out, and tested on after every epoch. The same
+    command resumes a killed run. show draws what the transformer looks at.
+    """
+
+    data: Path
+    """The folder that has a folder for each class, named after it; or folders train and
+    val, which have these. torchvision reads it."""
+    config: OwnConfig = field(default_factory=OwnConfig)
+    folder: Path | None = None
+    """Where checkpoint and result are kept; runs/MODEL-DATA-… by default."""
+
+    def run(self) -> None:
+        """Train, and print what there is to train on and the errors."""
+        from stn_tutorial.data.pictures import printable
+        from stn_tutorial.experiments.own_pictures import run
+
+        c = self.config
+        pictures = c.load(self.data)
+        family = f"-{c.family}" if c.has_transformer else ""
+        name = f"{c.model}-{pictures.train.source}{family}-{c.recipe.seed}"
+        folder = self.folder or Path("runs") / name
+        if _is_main_process():
+            self._describe(pictures)
+        done = run(c, pictures, folder)
+        if not _is_main_process():
+            return
+        _print_history(done)
+        print(
+            f"test error {done.test_error:.2f}% with {done.result['parameters']} "
+            f"parameters on {len(pictures.held_out)} pictures held out; "
+            f"kept in {printable(folder)}"
+        )
+
+    def _describe(self, pictures: Pictures) -> None:
+        how, counts = pictures.preparation, (pictures.train, pictures.held_out)
+        print(f"{len(pictures.classes)} classes: {_few(pictures.classes)}")
+        print(
+            f"{len(counts[0])} pictures to train on, {len(counts[1])} held out, as "
+            f"{how.width}×{how.height} {how.colours}, {how.fit}"
+        )
+        if pictures.left_alone:
+            print(f"left alone, since no pictures: {_few(pictures.left_alone)}")
+
+
+@dataclass
 class Evaluate:
-    """Print a run's error on the fixed test set of its distortion."""
+    """Print a run's error on the fixed test set of its distortion, or on pictures."""
 
     folder: tyro.conf.Positional[Path]
     """Of the run."""
+    data: Path | None = None
+    """Of a run on your own pictures: their folder, for the error on those held out; or
+    another folder of the same classes, for the error on all that it has."""
 
     def run(self) -> None:
         """Load the run's last checkpoint, and test it."""
+        from stn_tutorial.experiments.checkpoints import read_checkpoint
+
+        if "classes" in read_checkpoint(self.folder)[0]:
+            self._on_pictures()
+            return
+        if self.data:
+            raise ValueError(f"{self.folder} holds a run on digits: it takes no data")
         from stn_tutorial.experiments.distorted_digits import evaluate, load_model
 
         print(f"test error {evaluate(*load_model(self.folder)):.2f}%")
+
+    def _on_pictures(self) -> None:
+        from stn_tutorial.experiments.own_pictures import evaluate, load_trained
+
+        trained = load_trained(self.folder)
+        if not self.data:
+            raise ValueError("data must be the folder of the pictures: --data FOLDER")
+        error, count, own = evaluate(trained, self.data)
+        which = "held out" if own else "none of which the run is known to have held out"
+        print(f"test error {error:.2f}% on {count} pictures, {which}")
 
 
 @dataclass
@@ -96,9 +167,10 @@ class Export:
         from stn_tutorial.experiments.checkpoints import read_checkpoint
         from stn_tutorial.experiments.results import atomically
 
-        of_places = "cell" in read_checkpoint(self.folder)[0]
-        made = self._of_places() if of_places else self._of_digits()
-        model, inputs, name, outputs = made
+        label = read_checkpoint(self.folder)[0]
+        kinds = {"cell": self._of_places, "classes": self._of_pictures}
+        make = next((kinds[key] for key in kinds if key in label), self._of_digits)
+        model, inputs, name, outputs = make()
         if not (find_spec("onnx") and find_spec("onnxscript")):  # in none of our extras
             raise ValueError("export needs two packages: pip install onnx onnxscript")
         onnx = import_module("onnx")
@@ -116,6 +188,9 @@ class Export:
                 verbose=False,
             )
             written = onnx.load(part)
+            if "classes" in label:  # so that others know what the scores are of
+                named = {"classes": json.dumps(label["classes"], ensure_ascii=False)}
+                onnx.helper.set_model_props(written, named)
             for each in (*written.graph.node, *written.graph.value_info):
                 del each.metadata_props[:]  # lines of code, with paths of this machine
             part.write_bytes(written.SerializeToString())
@@ -127,15 +202,32 @@ class Export:
         from stn_tutorial.data.digits import load_digits
         from stn_tutorial.data.distortions import fixed_test_set
         from stn_tutorial.experiments.distorted_digits import load_model
-        from stn_tutorial.experiments.models import Steps, TransformedClassifier
 
         config, model = load_model(self.folder)
         digits = load_digits("test", config.data)
         images = fixed_test_set(digits.images[:2], config.distortion).images
+        return self._of_images(model, images, config.model)
+
+    def _of_pictures(self) -> tuple[nn.Module, Tensor, str, list[str]]:
+        """The same of a classifier of pictures of one's own."""
+        import torch
+
+        from stn_tutorial.experiments.own_pictures import load_trained
+
+        trained = load_trained(self.folder)
+        channels = 1 if trained.config.colours == "grey" else 3
+        images = torch.zeros(2, channels, *trained.config.in_size)
+        return self._of_images(trained.model, images, trained.config.model)
+
+    def _of_images(
+        self, model: nn.Module, images: Tensor, name: str
+    ) -> tuple[nn.Module, Tensor, str, list[str]]:
+        from stn_tutorial.experiments.models import Steps, TransformedClassifier
+
         if not self.steps:
             return model, images, "images", ["scores"]
         if not isinstance(model, TransformedClassifier):
-            raise ValueError(f"{self.folder} holds a {config.model}: no transformer")
+            raise ValueError(f"{self.folder} holds a {name}: no transformer")
         return Steps(model).eval(), images, "images", ["scores", "theta", "warped"]
 
     def _of_places(self) -> tuple[nn.Module, Tensor, str, list[str]]:
@@ -153,27 +245,57 @@ class Export:
 
 @dataclass
 class Show:
-    """Draw test digits as they come and as the run's transformer passes them on."""
+    """Draw where a run's transformer looks, and what it passes on: on test digits, or
+    on any pictures, with theta as a box; and apply the same theta to other pictures."""
 
     folder: tyro.conf.Positional[Path]
-    """Of the run."""
-    to: Path = Path("show.png")
-    """The picture to write."""
+    """Of the run: on digits, or on your own pictures."""
+    pictures: tyro.conf.Positional[tuple[Path, ...]] = ()
+    """To look at: files of any size, which are prepared as those trained on were. None
+    draws digits of the test set."""
+    to: Annotated[Path, tyro.conf.arg(aliases=["--out"])] = Path("show.png")
+    """The drawing to write: .png, .svg or .pdf."""
     count: int = 10
     """How many digits."""
+    apply: tuple[Path, ...] = ()
+    """Other pictures of the same scenes, one for each picture or one for all: say, the
+    originals of thumbnails. The same theta is applied to them."""
+    warped: Path | None = None
+    """Also write what becomes of the other pictures (or, without, of the pictures), in
+    their own resolution, as PNG files into this folder."""
+    invert: bool = False
+    """Exchange light and dark, for dark digits on white: the digits trained on are
+    light on black."""
+    json: bool = False
+    """Print theta and the box as JSON: the corners of what the transformer sees, from
+    the upper left on, as (x, y) in pixels of the picture, of which the first one's
+    centre is (0, 0)."""
 
     def run(self) -> None:
         """Load the run's last checkpoint, and draw what its transformer does."""
+        if self.count < 1:
+            raise ValueError(f"count must be positive, got {self.count}")
+        if self.pictures:
+            self._pictures()
+        elif self.apply or self.warped or self.json or self.invert:
+            raise ValueError("pictures must be named, for all but a drawing of digits")
+        else:
+            self._digits()
+
+    def _digits(self) -> None:
         import torch
 
         from stn_tutorial.course import plotting
         from stn_tutorial.data.digits import load_digits
         from stn_tutorial.data.distortions import fixed_test_set
+        from stn_tutorial.experiments.checkpoints import read_checkpoint
         from stn_tutorial.experiments.distorted_digits import load_model
         from stn_tutorial.experiments.models import TransformedClassifier
 
-        if self.count < 1:
-            raise ValueError(f"count must be positive, got {self.count}")
+        if "classes" in read_checkpoint(self.folder)[0]:
+            raise ValueError(
+                f"pictures must be named: {self.folder} is not of a run on digits"
+            )
         config, model = load_model(self.folder)
         if not isinstance(model, TransformedClassifier):
             raise ValueError(f"{self.folder} holds a {config.model}: no transformer")
@@ -186,6 +308,59 @@ class Show:
         fig, _ = plotting.show_images(rows, columns=len(images), width=0.9)
         fig.savefig(self.to)
         print(f"wrote {self.to}: digits as they come (top) and as they are passed on")
+
+    def _pictures(self) -> None:
+        from stn_tutorial.course import plotting
+        from stn_tutorial.course.views import draw_looks
+        from stn_tutorial.data.pictures import open_picture, printable
+        from stn_tutorial.experiments.views import Looker, as_tensor
+
+        if len(self.apply) not in (0, 1, len(self.pictures)):
+            raise ValueError(
+                f"apply must name one picture, or {len(self.pictures)}, one for each: "
+                f"it names {len(self.apply)}"
+            )
+        if self.to.suffix.lower() not in (".png", ".svg", ".pdf"):
+            raise ValueError(f"to must end in .png, .svg or .pdf, got {self.to}")
+        looker = Looker(self.folder)
+        looks = [looker.look(path, inverted=self.invert) for path in self.pictures]
+        paths = [*(self.apply or self.pictures)]
+        paths *= len(looks) if len(paths) < len(looks) else 1
+        others = [open_picture(path) for path in paths]
+        made = [looker.apply(look, as_tensor(o)) for look, o in zip(looks, others)]
+        plotting.use_style()
+        fig = draw_looks(
+            [as_tensor(open_picture(path), 800) for path in self.pictures],
+            looks,
+            [(as_tensor(o, 800), m) for o, m in zip(others, made)] * bool(self.apply),
+            [other.size for other in others],
+        )
+        fig.savefig(self.to)
+        said = [looker.describe(p, look) for p, look in zip(self.pictures, looks)]
+        print(json.dumps(said, indent=1) if self.json else _in_lines(said))
+        self._tell(f"wrote {printable(self.to)}")
+        for look, other, path in zip(looks, others, paths):
+            _warn_of_another_frame(look.size, other.size, printable(path))
+        if self.warped:
+            self._write(paths, made, self.warped)
+
+    def _write(self, paths: list[Path], made: list[Tensor], folder: Path) -> None:
+        from PIL import Image
+
+        from stn_tutorial.data.pictures import printable
+
+        folder.mkdir(parents=True, exist_ok=True)
+        for number, (path, image) in enumerate(zip(paths, made), start=1):
+            pixels = (255 * image.clamp(0, 1)).round().byte().movedim(0, -1).numpy()
+            pixels = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
+            target = folder / f"{number}-{path.stem}.png"
+            Image.fromarray(pixels).save(target)
+            height, width = pixels.shape[:2]
+            self._tell(f"wrote {printable(target)}, {width}×{height}")
+
+    def _tell(self, line: str) -> None:
+        """Print a line, beside the JSON if there is some."""
+        print(line, file=sys.stderr if self.json else sys.stdout)
 
 
 @dataclass
@@ -523,11 +698,78 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _command(arguments: list[str]) -> object:
     """The command that the arguments say, or the help or complaint of tyro."""
     name = arguments[0] if arguments else ""
-    if name in COMMANDS:  # alone, since among others tyro's messages name a dummy
+    if name == "train" and _names_a_folder(arguments):
+        kind, program, arguments = TrainOnPictures, f"{PROGRAM} train", arguments[1:]
+    elif name in COMMANDS:  # alone, since among others tyro's messages name a dummy
         kind, program, arguments = COMMANDS[name], f"{PROGRAM} {name}", arguments[1:]
     else:
         kind, program = Union[tuple(COMMANDS.values())], PROGRAM  # noqa: UP007
     return tyro.cli(tyro.conf.OmitArgPrefixes[kind], prog=program, args=arguments)
+
+
+def _names_a_folder(arguments: list[str]) -> bool:
+    """Whether --data is there, and is none of the names of digits."""
+    for index, argument in enumerate(arguments):
+        name, _, value = argument.partition("=")
+        if name == "--data":
+            given = value or next(iter(arguments[index + 1 :]), "auto")
+            return given not in ("auto", "mnist", "embedded")
+    return False
+
+
+def _few(names: Sequence[str], most: int = 8) -> str:
+    """Some names on one line, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(" ".join(name.split()) for name in names[:most]) + more
+
+
+def _in_lines(looks: list[dict[str, Any]]) -> str:
+    """What JSON says of each look, for people."""
+    lines = []
+    for look in looks:
+        width, height = look["size"]
+        lines.append(
+            f"{look['picture']} ({width}×{height}): {look['class']}, "
+            f"{100 * look['share']:.0f}%"
+        )
+        name = "theta" if "theta" in look else "params"
+        numbers = str([_rounded(row) for row in look[name]])
+        lines.append(f"  {name} of {look['family']}: {numbers}")
+        corners = [
+            "(beyond the horizon)" if p is None else f"({p[0]:.1f}, {p[1]:.1f})"
+            for p in look["box"]
+        ]
+        lines.append(f"  box in pixels (x, y): {' '.join(corners)}")
+    return "\n".join(lines)
+
+
+def _rounded(numbers: Any) -> Any:
+    if isinstance(numbers, list):
+        return [_rounded(number) for number in numbers]
+    return round(numbers, 3)
+
+
+def _warn_of_another_frame(
+    size: tuple[int, int], other: tuple[int, int], name: str
+) -> None:
+    """Say so if a picture can't show the same scene: a thumbnail is rounded a bit."""
+    (a, b), (c, d) = sorted((size, other))
+    if abs(d - c * b / a) > max(1.5 * d / b, 1.5):
+        print(
+            f"warning: {name} is {other[0]}×{other[1]}, of other proportions than "
+            f"{size[0]}×{size[1]}: its edges are taken for those of the picture",
+            file=sys.stderr,
+        )
+
+
+def _print_history(done: Run) -> None:
+    """Print the errors after each epoch."""
+    for entry in done.history:
+        print(
+            f"epoch {entry['epoch']:3d}: loss {entry['loss']:.4f}, "
+            f"train {entry['train_error']:.2f}%, "
+            f"test {entry['test_error']:.2f}%, {entry['seconds']:.1f} s"
+        )
 
 
 def _failures() -> tuple[type[Exception], ...]:

@@ -24,6 +24,7 @@ from stn_tutorial.data.distortions import fixed_test_set
 from stn_tutorial.experiments import not_so_clevr
 from stn_tutorial.experiments.checkpoints import read_checkpoint
 from stn_tutorial.experiments.distorted_digits import Config, load_model
+from stn_tutorial.experiments.own_pictures import Config as OwnConfig
 from stn_tutorial.experiments.sharing import FailedRuns, work
 from stn_tutorial.experiments.training import Recipe
 
@@ -352,9 +353,10 @@ def attributes(kind: type) -> dict[str, str]:
     return {name: " ".join(text.split()) for name, text in entries}
 
 
-@pytest.mark.parametrize("kind", [Config, Recipe])
+@pytest.mark.parametrize("kind", [Config, Recipe, OwnConfig])
 def test_every_option_of_train_is_explained(kind, capsys):
-    text = helped("train", capsys=capsys)
+    folder = ["--data=my pictures"] if kind is OwnConfig else []
+    text = helped("train", *folder, capsys=capsys)
     explained = attributes(kind)
     for entry in dataclasses.fields(kind):
         if entry.name == "recipe":
@@ -375,8 +377,8 @@ def test_every_option_of_train_is_explained(kind, capsys):
     [
         ("evaluate", ["PATH"]),
         ("export", ["PATH", "--to PATH"]),
-        ("show", ["PATH", "--to PATH", "--count INT"]),
-        ("data", ["--source {mnist,embedded}"]),
+        ("show", ["PATH", "--count INT", "--json, --no-json"]),
+        ("data", ["--source {mnist,embedded}", "--export {None}|PATH", "--copies INT"]),
     ],
 )
 def test_every_other_option_is_explained(command, options, capsys):

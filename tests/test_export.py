@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -194,6 +196,28 @@ def test_a_file_that_cant_be_written_is_one_line(
     out, err = capsys.readouterr()
     assert out == "" and err.count("\n") == 1 and err.startswith(f"error: {message}")
     assert not list(tmp_path.iterdir())
+
+
+def test_the_code_of_the_books_page_undoes_a_digit(tmp_path, monkeypatch):
+    page = Path(__file__).parents[1] / "book" / "your_own_pictures.md"
+    text = page.read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+    (code,) = (block for block in blocks if "np.load" in block)
+    monkeypatch.chdir(tmp_path)
+    export_digits(tmp_path / "rts-test.npz", FEW, "RTS", split="test")
+    names = {}
+    exec(compile(code, str(page), "exec"), names)
+    upright = names["file"]["upright"][0].astype(float)
+    assert names["upright"].shape == (28, 28)
+    errors = [np.abs(names["upright"] - each).mean() for each in (upright, upright.T)]
+    assert errors[0] < 6 and 2 * errors[0] < errors[1]
+    told = {*re.findall(r"`(\w+)`", "\n".join(re.findall(r"^\| `.*?\|", text, re.M)))}
+    kept = {
+        key
+        for name in DISTORTIONS
+        for key in fixed_test_set(FEW.images[:2], name).truth
+    }
+    assert told == {"images", "labels", "undo", "upright", "index", "config", *kept}
 
 
 def test_what_theta_yields_is_in_the_docs_coordinates():

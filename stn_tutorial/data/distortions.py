@@ -13,13 +13,13 @@ digit itself; of the other digits of its batch only the clutter shows anything.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from stn_tutorial._validate import check_choice, working_dtype
+from stn_tutorial._validate import check_choice, check_floating, working_dtype
 from stn_tutorial.coordinates import rotation, theta_from_pixels
 from stn_tutorial.data._checks import check_digits, check_whole
 from stn_tutorial.data.digits import DigitSet
@@ -32,6 +32,7 @@ __all__ = [
     "Distorted",
     "Distortion",
     "distort",
+    "distort_pictures",
     "distorted_copies",
     "fixed_test_set",
 ]
@@ -74,6 +75,21 @@ class Distortion:
     name: str
     size: tuple[int, int]
     apply: Callable[[Tensor, torch.Generator], Distorted]
+
+    def out_size(self, size: Sequence[int]) -> tuple[int, int]:
+        """Return the size of what becomes of pictures that are no digits.
+
+        >>> DISTORTIONS["RTS"].out_size((64, 96))
+        (96, 144)
+
+        Args:
+            size: ``(H, W)`` of the pictures.
+
+        Returns:
+            ``(H, W)``, as much larger as it is for digits.
+        """
+        height, width = (round(a * n / 28) for a, n in zip(self.size, size))
+        return height, width
 
 
 def _uniform(
@@ -124,21 +140,28 @@ def _similarity(
     return Distorted(images, truth)
 
 
+def _size(name: str, digits: Tensor) -> tuple[int, int]:
+    """The size of distorted pictures: that of the table, if they are digits."""
+    return DISTORTIONS[name].out_size(digits.shape[-2:])
+
+
 def _rotate(digits: Tensor, generator: torch.Generator) -> Distorted:
     """R: a rotation within ±90°."""
-    n = len(digits)
+    n, size = len(digits), _size("R", digits)
     angle = _uniform(n, -math.pi / 2, math.pi / 2, generator)
-    return _similarity(digits, angle, torch.ones(n), torch.zeros(n, 2), (28, 28))
+    return _similarity(digits, angle, torch.ones(n), torch.zeros(n, 2), size)
 
 
 def _rotate_scale_translate(digits: Tensor, generator: torch.Generator) -> Distorted:
     """RTS: a rotation within ±45°, a scale of 0.7 to 1.2, anywhere in 42×42."""
-    n = len(digits)
+    n, size = len(digits), _size("RTS", digits)
     angle = _uniform(n, -math.pi / 4, math.pi / 4, generator)
     scale = _uniform(n, 0.7, 1.2, generator)
-    room = ((42 - 28 * scale) / 2)[:, None]  # the scaled digit's frame stays inside
+    inner, outer = ([s[1], s[0]] for s in (digits.shape[-2:], size))  # (x, y)
+    # The scaled digit's frame stays inside.
+    room = (scale.new_tensor(outer) - scale[:, None] * scale.new_tensor(inner)) / 2
     shift = _uniform(n, -1, 1, generator, 2) * room
-    return _similarity(digits, angle, scale, shift, (42, 42))
+    return _similarity(digits, angle, scale, shift, size)
 
 
 def _project(digits: Tensor, generator: torch.Generator) -> Distorted:
@@ -148,7 +171,7 @@ def _project(digits: Tensor, generator: torch.Generator) -> Distorted:
     the digit's own 28×28 moved as far, more pictures would be left without a legible
     digit than the paper's networks misread.
     """
-    n, size = len(digits), (42, 42)
+    n, size = len(digits), _size("P", digits)
     scale = _parameters(_uniform(n, 0.75, 1.0, generator), digits)
     moves = _parameters(_normal(n, 5.0, generator, 4, 2), digits)
     square = moves.new_tensor([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
@@ -158,7 +181,8 @@ def _project(digits: Tensor, generator: torch.Generator) -> Distorted:
     zoom = torch.tensor([42 / 28, 42 / 28, 1.0])  # the digit is smaller
     theta = zoom.to(back)[:, None] * back
     images = sample(digits, Projective().grid(theta, size))
-    return Distorted(images, {"theta": theta, "scale": scale, "corners_px": moves})
+    moves_px = moves * moves.new_tensor([size[1] / 42, size[0] / 42])
+    return Distorted(images, {"theta": theta, "scale": scale, "corners_px": moves_px})
 
 
 def _projective_params(source: Tensor, target: Tensor) -> Tensor:
@@ -187,7 +211,7 @@ def _elastic(digits: Tensor, generator: torch.Generator) -> Distorted:
 
     Each of the points, which stand 4×4 on the picture, moves by a Gaussian of 1.5 px.
     """
-    n, size = len(digits), (28, 28)
+    n, size = len(digits), _size("E", digits)
     scale = _parameters(_uniform(n, 0.75, 1.0, generator), digits)
     offsets = _parameters(_normal(n, 1.5, generator, 32) * (2 / 28), digits)
     grid = ELASTIC.grid(offsets, size) / scale[:, None, None, None]
@@ -232,7 +256,7 @@ def _none(digits: Tensor, generator: torch.Generator) -> Distorted:
     """The digits as they are."""
     n = len(digits)
     return _similarity(
-        digits, torch.zeros(n), torch.ones(n), torch.zeros(n, 2), (28, 28)
+        digits, torch.zeros(n), torch.ones(n), torch.zeros(n, 2), _size("none", digits)
     )
 
 
@@ -274,6 +298,38 @@ def distort(digits: Tensor, name: str, generator: torch.Generator) -> Distorted:
     check_choice(name, "name", tuple(DISTORTIONS))
     check_digits(digits, generator)
     return DISTORTIONS[name].apply(digits, generator)
+
+
+def distort_pictures(
+    images: Tensor, name: str, generator: torch.Generator
+) -> Distorted:
+    """Distort a batch of pictures of any size and number of channels, as digits are.
+
+    Lengths are the digits' in proportion: where a corner of 42 pixels moves by 5, one
+    of 84 moves by 10. What lies outside a picture is 0, black.
+
+    >>> photographs = torch.rand(2, 3, 40, 60)
+    >>> done = distort_pictures(photographs, "P", torch.Generator().manual_seed(0))
+    >>> tuple(done.images.shape)
+    (2, 3, 60, 90)
+
+    Args:
+        images: ``(N, C, H, W)``, floating.
+        name: one of `DISTORTIONS` but ``"clutter"``, whose pieces belong to digits.
+        generator: see `distort`.
+
+    Returns:
+        The pictures and the truth, as of `distort`.
+
+    Raises:
+        TypeError: if `images` is not a floating tensor.
+        ValueError: if the name is unknown or the shape is another.
+    """
+    check_choice(name, "name", tuple(n for n in DISTORTIONS if n != "clutter"))
+    check_floating(images, "images")
+    if images.ndim != 4:
+        raise ValueError(f"images must be (N, C, H, W), got {tuple(images.shape)}")
+    return DISTORTIONS[name].apply(images, generator)
 
 
 def distorted_copies(

@@ -14,9 +14,9 @@ pictures, made of the digits one after the other, it holds
   from the digit's coordinates, as output, to the picture's, as input. What ``(3, 3)``
   matrices yield is divided by its third entry;
 - what ``theta`` is made of: ``angle`` (radians, clockwise on the screen), ``scale``,
-  ``shift_px`` (x, y), ``corners_px``. Of E there is no matrix: ``offsets``, ``(N, 32)``,
-  are those of a `stn_tutorial.ThinPlateSpline` with 4×4 control points, whose grid is
-  divided by ``scale``;
+  ``shift_px`` (x, y), ``corners_px``. Of E there is no matrix: ``offsets``,
+  ``(N, 32)``, are those of a `stn_tutorial.ThinPlateSpline` with 4×4 control points,
+  whose grid is divided by ``scale``;
 - ``config``: the distortion, split, seed and all else that made the file, as JSON.
 
 The pixel ``(i, j)`` of a picture of height H and width W has its centre at
@@ -25,6 +25,7 @@ middle of the first picture was sampled, in the digit:
 
 >>> import json, tempfile
 >>> from pathlib import Path
+>>> from stn_tutorial.data.digits import load_digits
 >>> path = Path(tempfile.mkdtemp()) / "rts.npz"
 >>> export_digits(path, load_digits("test", "embedded").first(5), "RTS", split="test")
 >>> file = np.load(path)
@@ -53,7 +54,7 @@ from torch import Tensor
 import stn_tutorial
 from stn_tutorial._validate import check_choice
 from stn_tutorial.data._checks import check_whole
-from stn_tutorial.data.digits import DigitSet, load_digits
+from stn_tutorial.data.digits import DigitSet
 from stn_tutorial.data.distortions import DISTORTIONS, Distorted, distort
 
 __all__ = ["export_digits"]

@@ -1,6 +1,7 @@
 """The classifiers of Jaderberg et al. (2015), §4.1, and one of today.
 
-Each takes digits ``(N, 1, H, W)`` to ``(N, 10)`` scores. The ST- variants put a
+Each takes digits ``(N, 1, H, W)`` to ``(N, 10)`` scores, or pictures of any channels to
+scores of any classes. The ST- variants put a
 `SpatialTransformer` in front and are narrower behind it, so that all models of a row of
 the paper's table have about the same number of parameters: `build` sees to that.
 """
@@ -69,14 +70,16 @@ class FCN(nn.Sequential):
     torch.Size([2, 10])
     """
 
-    def __init__(self, in_shape: Sequence[int], width: int = 128) -> None:
+    def __init__(
+        self, in_shape: Sequence[int], width: int = 128, n_classes: int = 10
+    ) -> None:
         super().__init__(
             nn.Flatten(),
             nn.Linear(flat_features(nn.Flatten(), in_shape), width),
             nn.ReLU(),
             nn.Linear(width, width),
             nn.ReLU(),
-            nn.Linear(width, 10),
+            nn.Linear(width, n_classes),
         )
 
 
@@ -87,7 +90,9 @@ class CNN(nn.Sequential):
     torch.Size([2, 10])
     """
 
-    def __init__(self, in_shape: Sequence[int], width: int = 32) -> None:
+    def __init__(
+        self, in_shape: Sequence[int], width: int = 32, n_classes: int = 10
+    ) -> None:
         features = nn.Sequential(
             nn.Conv2d(in_shape[0], width, 9),
             nn.MaxPool2d(2),
@@ -97,7 +102,7 @@ class CNN(nn.Sequential):
             nn.ReLU(),
         )
         n_features = flat_features(features, in_shape)
-        super().__init__(*features, nn.Flatten(), nn.Linear(n_features, 10))
+        super().__init__(*features, nn.Flatten(), nn.Linear(n_features, n_classes))
 
 
 class ModernCNN(nn.Sequential):
@@ -112,7 +117,9 @@ class ModernCNN(nn.Sequential):
     torch.Size([2, 10])
     """
 
-    def __init__(self, in_shape: Sequence[int], width: int = 64) -> None:
+    def __init__(
+        self, in_shape: Sequence[int], width: int = 64, n_classes: int = 10
+    ) -> None:
         features = nn.Sequential(
             *normalized_convolution(in_shape[0], max(1, width // 2), 5, stride=2),
             *normalized_convolution(max(1, width // 2), width, 3),
@@ -122,7 +129,7 @@ class ModernCNN(nn.Sequential):
             nn.MaxPool2d(2),
         )
         n_features = flat_features(features, in_shape)
-        super().__init__(*features, nn.Flatten(), nn.Linear(n_features, 10))
+        super().__init__(*features, nn.Flatten(), nn.Linear(n_features, n_classes))
 
 
 class TransformedClassifier(nn.Module):
@@ -203,8 +210,9 @@ def build(
     name: str,
     in_shape: Sequence[int] = (1, 28, 28),
     *,
+    n_classes: int = 10,
     family: str = "affine",
-    budget: int = 200_000,
+    budget: int | None = 200_000,
     out_size: Sequence[int] | None = None,
     pool: int = 1,
     zoom: float = 1.0,
@@ -222,8 +230,10 @@ def build(
     Args:
         name: one of `MODELS`.
         in_shape: ``(C, H, W)`` of the images.
+        n_classes: how many scores.
         family: one of `FAMILIES`, for the ST- variants.
-        budget: the number of parameters aimed at.
+        budget: the number of parameters aimed at; None keeps the classifier's usual
+            width, so that the model grows with pictures, channels and classes.
         out_size: ``(H, W)`` of an ST- variant's output; the default is the input's.
         pool: average pooling behind the transformer of an ST- variant.
         zoom: an ST- variant starts at a crop from the middle, of so much of the height
@@ -269,13 +279,15 @@ def build(
         transformer = SpatialTransformer(network, warp, out_size, **options)
         inner = (in_shape[0], *(n // pool for n in out_size or in_shape[1:]))
 
-    rest = budget - (count_parameters(transformer) if transformer else 0)
-    kind = classifier, inner, coordinates == "both"
-    model = _classifier(*kind, _closest_width(kind, rest, widest))
+    kind, width = (classifier, inner, n_classes, coordinates == "both"), None
+    if budget is not None:
+        rest = budget - (count_parameters(transformer) if transformer else 0)
+        width = _closest_width(kind, rest, widest)
+    model = _classifier(*kind, width)
     if transformer is not None:
         pooled = model if pool == 1 else nn.Sequential(nn.AvgPool2d(pool), model)
         model = TransformedClassifier(transformer, pooled)
-    if abs(count_parameters(model) - budget) > 0.2 * budget:
+    if budget is not None and abs(count_parameters(model) - budget) > 0.2 * budget:
         raise ValueError(
             f"budget of {budget} is out of reach for {name}: the closest has "
             f"{count_parameters(model)} parameters"
@@ -348,10 +360,16 @@ def count_parameters(module: nn.Module) -> int:
 
 
 def _classifier(
-    kind: Callable[..., nn.Module], in_shape: tuple, coordinates: bool, width: int
+    kind: Callable[..., nn.Module],
+    in_shape: tuple,
+    n_classes: int,
+    coordinates: bool,
+    width: int | None,
 ) -> nn.Module:
-    """A classifier of a width; its first convolution may be given coordinates."""
-    model = kind(in_shape, width)
+    """A classifier of a width, or its usual one; perhaps its first convolution is given
+    coordinates."""
+    usual = {} if width is None else {"width": width}
+    model = kind(in_shape, n_classes=n_classes, **usual)
     return use_coordconv(model, first=True) if coordinates else model
 
 
