@@ -138,24 +138,24 @@ def turn_to(browser: Browser, html: Path) -> Opener:
 
     The page is opened, in a light room, if another one was before: tests of one page
     that follow each other share it, and must leave it as they found it. Then the window
-    has the size of a desktop, and the room is as light as the test asks for. All that
-    went wrong since the page was opened is told.
+    is as large, and the room as light, as the test asks for. All that went wrong since
+    the page was opened is told.
     """
     page = new_page(browser, color_scheme="light")
     wrong, shown = watch(page), ""
 
-    def turn(name: str, scheme: str = "light") -> tuple[Page, list[str]]:
+    def turn(name: str, scheme: str = "light", size=DESKTOP) -> tuple[Page, list[str]]:
         nonlocal shown
-        page.set_viewport_size(DESKTOP)
-        page.emulate_media(color_scheme=scheme if name == shown else "light")
         if name != shown:
-            page.goto(
-                "about:blank"
-            )  # whatever the page before still asked for, it ends
+            page.set_viewport_size(DESKTOP)
+            page.emulate_media(color_scheme="light")
+            # Whatever the page before still asked for, it ends.
+            page.goto("about:blank")
             wrong.clear()
             visit(page, html / f"{name}.html")
             shown = name
-            page.emulate_media(color_scheme=scheme)
+        page.set_viewport_size(size)
+        page.emulate_media(color_scheme=scheme)
         page.evaluate(SETTLE)
         return page, wrong
 

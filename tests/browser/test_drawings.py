@@ -106,8 +106,7 @@ def shown(page: Page) -> list[dict]:
 
 @pytest.mark.parametrize("name", PAGES)
 def test_a_drawing_can_be_read_on_a_phone(turn_to, name):
-    page, _ = turn_to(name)
-    page.set_viewport_size(PHONE)
+    page, _ = turn_to(name, size=PHONE)
     small = {
         picture["name"]: words
         for picture in shown(page)

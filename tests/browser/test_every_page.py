@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Collection
+from pathlib import Path
 
 import build_book
 import pytest
@@ -12,6 +15,12 @@ from playwright.sync_api import Page
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 PAGES = build_book.pages_in_toc()
+NOTEBOOKS = [page for page in PAGES if page.startswith("notebooks/")]
+MODULES = [page for page in PAGES if page.startswith("book/api/")]
+INDICES = ["_modules/index", "genindex", "search"]
+EACH_KIND = {PAGES[0], NOTEBOOKS[0], MODULES[0], "book/glossary", "book/playground"}
+BOTH = {"book/api/families", "book/api/data"}  # of a module, and of a storey
+LONG = pytest.mark.long
 # How far the page can be pushed sideways, and what sticks out of it.
 PUSHED = """() => {
   window.scrollTo(10000, 0);
@@ -32,7 +41,8 @@ STICKING_OUT = """() => {
 
 # What stands in the way of those who can't see a page, or not well.
 # It reads no style sheets by itself: a page from disk may not.
-# A scheme changes the colours alone, so the rest is looked for in one. Code is coloured
+# A scheme changes the colours alone, so the rest is looked for in one; and the pages of
+# the modules, which have one template, share their colours. Code is coloured
 # alike on every page, and takes longest.
 VIOLATIONS = """([rules, code]) =>
   axe.run(code ? document : {exclude: [[".highlight"]]}, {
@@ -67,6 +77,11 @@ def check(page: Page, wrong: list[str]) -> None:
     assert not wrong
 
 
+def but_for(left_out: Collection[str], names: Collection[str]) -> list:
+    """The names, of which some are left to the long form: others stand for them."""
+    return [pytest.param(n, marks=LONG) if n in left_out else n for n in names]
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_is_complete_offline(turn_to, name, scheme):
@@ -80,25 +95,61 @@ def test_a_page_is_complete_offline(turn_to, name, scheme):
         assert page.locator("main .cell_input .copybtn").count() == cells
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", [*PAGES, "_modules/index", "genindex", "search"])
-def test_nothing_stands_in_the_way_of_screen_readers(turn_to, axe, name, scheme):
-    page, wrong = turn_to(name, scheme)
+@pytest.mark.parametrize("name", but_for(set(PAGES) - EACH_KIND, PAGES))
+def test_a_page_opens_complete_in_a_dark_room(open_file, html, name):
+    """Above, the room goes dark around an open page; here it was before."""
+    page, wrong = open_file(html / f"{name}.html", color_scheme="dark")
+    check(page, wrong)
+    assert page.locator("html").get_attribute("data-theme") == "dark"
+
+
+@pytest.mark.parametrize("name", [*PAGES, *INDICES])
+def test_nothing_stands_in_the_way_of_screen_readers(turn_to, axe, name):
+    page, wrong = turn_to(name)
     page.evaluate(axe)
-    rules = ["color-contrast"] if scheme == "dark" else []
-    code = name == next(page for page in PAGES if page.startswith("notebooks/"))
-    assert page.evaluate(VIOLATIONS, [rules, code]) == []
+    assert page.evaluate(VIOLATIONS, [[], name == NOTEBOOKS[0]]) == []
     assert not wrong
 
 
-def test_generated_pages_are_complete_offline(turn_to, html):
-    generated = {
-        path.relative_to(html).with_suffix("").as_posix()
+@pytest.mark.parametrize("name", but_for(set(MODULES) - BOTH, [*PAGES, *INDICES]))
+def test_words_stand_out_in_a_dark_room(turn_to, axe, name):
+    page, wrong = turn_to(name, "dark")
+    page.evaluate(axe)
+    code = name == NOTEBOOKS[0]
+    assert page.evaluate(VIOLATIONS, [["color-contrast"], code]) == []
+    assert not wrong
+
+
+def generated(html: Path) -> dict[str, str]:
+    """What nobody wrote, by name: indices, and the source of each module."""
+    found = {
+        path.relative_to(html).with_suffix("").as_posix(): path
         for path in html.rglob("*.html")
         if "_static" not in path.relative_to(html).parts
     }
-    for name in sorted(generated - {"index", *PAGES}):
-        check(*turn_to(name))
+    names = sorted(set(found) - {"index", *PAGES})
+    return {name: found[name].read_text(encoding="utf-8") for name in names}
+
+
+def extremes(sources: dict[str, str]) -> set[str]:
+    """The sources that are longest, have the widest line, and the longest name."""
+
+    def widest(name: str) -> int:
+        return max(map(len, re.sub("<.*?>", "", sources[name]).splitlines()))
+
+    measures = (len, widest, lambda name: len(sources[name]))
+    return {max(sources, key=measure) for measure in measures}
+
+
+@pytest.mark.parametrize("all_of_them", [False, pytest.param(True, marks=LONG)])
+def test_generated_pages_are_complete_offline(turn_to, html, all_of_them):
+    pages = generated(html)
+    sources = {name: text for name, text in pages.items() if "/stn_tutorial/" in name}
+    assert len(sources) > 20
+    left_out = set() if all_of_them else set(sources) - extremes(sources)
+    for name in pages:
+        if name not in left_out:
+            check(*turn_to(name))
 
 
 def test_the_index_opens_the_landing_page(open_page, html):
@@ -126,8 +177,7 @@ def test_the_search_finds_a_word_offline(open_page):
 
 
 def test_a_folded_solution_opens(open_page):
-    chapter = next(page for page in PAGES if page.startswith("notebooks/"))
-    page, wrong = open_page(chapter)
+    page, wrong = open_page(NOTEBOOKS[0])
     solution = page.locator(".cell.tag_solution").first
     assert not solution.locator("pre").first.is_visible()
     solution.locator("summary").click()

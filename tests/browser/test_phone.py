@@ -35,8 +35,7 @@ WORDS = """() => [...document.querySelectorAll('.bd-article table td')]
 
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_what_is_too_wide_for_a_phone_scrolls_in_its_box(turn_to, name):
-    page, _ = turn_to(name)
-    page.set_viewport_size(PHONE)
+    page, _ = turn_to(name, size=PHONE)
     boxes = ".cell_input pre, .cell_output pre, .pst-scrollable-table-container"
     assert {how for _, how in page.evaluate(WIDER, boxes)} <= {"auto", "scroll"}
 
@@ -59,6 +58,5 @@ def test_an_equation_fits_a_desktop_as_it_is_and_shrinks_on_a_phone(turn_to, nam
 
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_a_sentence_in_a_table_is_no_column_of_words(turn_to, name):
-    page, _ = turn_to(name)
-    page.set_viewport_size(PHONE)
+    page, _ = turn_to(name, size=PHONE)
     assert not page.evaluate(WORDS)
