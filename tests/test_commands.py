@@ -15,6 +15,7 @@ from pathlib import Path
 import onnxruntime
 import pytest
 import torch
+from command_line import call
 from PIL import Image
 
 from stn_tutorial import commands as cli
@@ -55,15 +56,6 @@ def python(
         text=True,
         timeout=900,
     )
-
-
-def call(*arguments: str) -> int:
-    """Run a command in this process; its exit code."""
-    try:
-        cli.main(arguments)
-    except SystemExit as stop:
-        return stop.code
-    return 0
 
 
 def test_a_fresh_machine_without_network_trains_on_embedded_digits(tmp_path):
@@ -156,6 +148,17 @@ def trained(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory) -> Path:
+    """A run of a network without a transformer."""
+    folder = tmp_path_factory.mktemp("plain")
+    options = "--data embedded --model cnn --limit 8 --epochs 1".split()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ACCELERATE_USE_CPU", "true")
+        assert call("train", *options, "--folder", str(folder)) == 0
+    return folder
+
+
 def test_the_run_is_named_after_its_options(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     options = "--data embedded --limit 8 --epochs 1 --seed 3 --distortion E".split()
@@ -185,16 +188,17 @@ def test_evaluate_prints_the_error_of_the_result(trained, capsys):
     assert capsys.readouterr().out == f"test error {stored['test_error']:.2f}%\n"
 
 
-def test_export_writes_one_file_that_onnx_runtime_reads(trained, tmp_path, capsys):
+def test_export_writes_one_file_that_onnx_runtime_reads(plain, tmp_path, capsys):
     path = tmp_path / "model.onnx"
-    assert call("export", str(trained), "--to", str(path)) == 0
+    assert call("export", str(plain), "--to", str(path)) == 0
     assert f"wrote {path}\n" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == [path]  # the weights are in it
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     assert [each.name for each in session.get_inputs()] == ["images"]
     assert [each.name for each in session.get_outputs()] == ["scores"]
-    _, model = load_model(trained)
-    images = fixed_test_set(load_digits("test", "embedded").images, "RTS").images
+    config, model = load_model(plain)
+    digits = load_digits("test", "embedded").images
+    images = fixed_test_set(digits, config.distortion).images
     for batch in (images[:1], images[:7], images):
         (scores,) = session.run(["scores"], {"images": batch.numpy()})
         with torch.inference_mode():
@@ -210,12 +214,13 @@ def test_export_writes_all_that_a_transformer_computes(trained, tmp_path, capsys
     names = [each.name for each in session.get_outputs()]
     assert names == ["scores", "theta", "warped"]
     _, model = load_model(trained)
-    images = fixed_test_set(load_digits("test", "embedded").images[:7], "RTS").images
-    with torch.inference_mode():
-        theta = model.transformer.params(images)
-        expected = model(images), theta, model.transformer.warp(images, theta)
-    for one, other in zip(session.run(names, {"images": images.numpy()}), expected):
-        torch.testing.assert_close(torch.from_numpy(one), other, rtol=0, atol=1e-4)
+    images = fixed_test_set(load_digits("test", "embedded").images, "RTS").images
+    for batch in (images[:1], images[:7], images):
+        with torch.inference_mode():
+            theta = model.transformer.params(batch)
+            expected = model(batch), theta, model.transformer.warp(batch, theta)
+        for one, other in zip(session.run(names, {"images": batch.numpy()}), expected):
+            torch.testing.assert_close(torch.from_numpy(one), other, rtol=0, atol=1e-4)
     # Where the lines of code stand on this machine is nobody's business.
     assert str(Path(__file__).parents[1]).encode() not in path.read_bytes()
 
@@ -255,14 +260,10 @@ def test_export_needs_two_packages(trained, tmp_path, monkeypatch, capsys):
     assert not list(tmp_path.iterdir())
 
 
-def test_show_refuses_what_it_cant_show(trained, tmp_path, capsys):
+def test_show_refuses_what_it_cant_show(trained, plain, capsys):
     assert call("show", str(trained), "--count", "0") == 2
     assert capsys.readouterr().err == "error: count must be positive, got 0\n"
-    options = "--data embedded --model cnn --limit 8 --epochs 1".split()
-    plain = str(tmp_path / "plain")
-    assert call("train", *options, "--folder", plain) == 0
-    capsys.readouterr()
-    for command in (["show", plain], ["export", plain, "--steps"]):
+    for command in (["show", str(plain)], ["export", str(plain), "--steps"]):
         assert call(*command) == 2
         said = capsys.readouterr().err
         assert said == f"error: {plain} holds a cnn: no transformer\n"

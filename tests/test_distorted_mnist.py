@@ -10,10 +10,10 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pytest
 import torch
+from command_line import call
 from safetensors.torch import save_file
 from torch import nn
 
-from stn_tutorial import commands as cli
 from stn_tutorial.course.reports.distorted_mnist import (
     draw_learning_curve,
     errors,
@@ -44,14 +44,6 @@ from stn_tutorial.experiments.sharing import FailedRuns, work
 
 FCN = Cell("paper", "R", "FCN")
 pytestmark = pytest.mark.usefixtures("one_core")
-
-
-def call(*arguments: str) -> int:
-    try:
-        cli.main(arguments)
-    except SystemExit as stop:
-        return stop.code
-    return 0
 
 
 # ------------------------------------------------------------------------------ cells

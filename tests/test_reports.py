@@ -10,8 +10,8 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pytest
+from command_line import call
 
-from stn_tutorial import commands as cli
 from stn_tutorial.course import reports
 from stn_tutorial.course.reports.coordconv_stn import (
     difference_table,
@@ -34,14 +34,6 @@ FOLDERS = {
 def no_figure_is_left_open():
     yield
     plt.close("all")
-
-
-def call(*arguments: str) -> int:
-    try:
-        cli.main(arguments)
-    except SystemExit as stop:
-        return stop.code
-    return 0
 
 
 def test_the_examples_of_the_docstrings_are_right():
