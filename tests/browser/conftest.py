@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 from print_book import FLAGS, find_chromium
@@ -200,3 +207,45 @@ def camera(browser: Browser) -> Page:
 def without_scripts(browser: Browser) -> Page:
     """A page that is kept, of a reader whose browser runs no scripts."""
     return new_page(browser, java_script_enabled=False)
+
+
+@pytest.fixture(scope="session")
+def jupyterlab(tmp_path_factory) -> Iterator[Callable[[str, dict], str]]:
+    """Return a function that puts a notebook into a JupyterLab, and says where."""
+    folder = tmp_path_factory.mktemp("lab")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    token = secrets.token_hex(8)
+    command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root"]
+    command += [f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]
+    command += [f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}"]
+    command += ["--LabApp.news_url=", "--ServerApp.ip=127.0.0.1"]
+    command += ["--LabApp.expose_app_in_browser=True"]
+    homes = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTERLAB_WORKSPACES_DIR")
+    homes += ("JUPYTERLAB_SETTINGS_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
+    environment = {**os.environ, **{name: str(folder / name) for name in homes}}
+    environment["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])
+    with open(folder / "log", "wb") as log:
+        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    address = f"http://127.0.0.1:{port}"
+
+    def serve(name: str, notebook: dict) -> str:
+        notebook = nbformat.from_dict(notebook)
+        kernel = {"name": "python3", "display_name": "Python 3"}
+        notebook.metadata["kernelspec"] = kernel
+        nbformat.write(notebook, folder / f"{name}.ipynb")
+        return f"{address}/lab/tree/{name}.ipynb?token={token}&reset"
+
+    try:
+        while True:  # until it answers, or ends
+            assert server.poll() is None, (folder / "log").read_text()
+            try:
+                urllib.request.urlopen(f"{address}/api?token={token}", timeout=5)
+                break
+            except OSError:
+                time.sleep(0.2)
+        yield serve
+    finally:
+        server.terminate()
+        server.wait()
