@@ -184,5 +184,15 @@ def test_the_strict_mode_ends_with_a_failure_inside():
     assert "STN_TUTORIAL_STRICT" not in os.environ
 
 
+@pytest.mark.parametrize("error", [Wrong("for (1, 2): no\nHint: look"), Open("none")])
+def test_a_notebook_shows_the_message_and_no_traceback(error):
+    shell = pytest.importorskip("IPython.core.interactiveshell").InteractiveShell()
+    shown = []
+    shell._showtraceback = lambda kind, value, lines: shown.extend(lines)
+    shell.user_ns["error"] = error
+    shell.run_cell("def fail():\n    raise error\nfail()")
+    assert shown == [f"{type(error).__name__}: {error}"]
+
+
 def test_the_examples_run():
     assert doctest.testmod(_grading).failed == 0

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import check_notebooks
 import nbformat
+import plain_markdown
 import processes
 import stamps
 import yaml
@@ -44,6 +45,16 @@ PAGE = re.compile(r"\]\(\.\./(book/[\w/]+)\.md(#[\w-]+)?\)")
 def config() -> dict:
     """Return the book's settings, which know its addresses."""
     return yaml.safe_load((stamps.ROOT / "_config.yml").read_text(encoding="utf-8"))
+
+
+@cache
+def numbers() -> dict[str, str]:
+    """Return the numbers of all equations of the book, by label."""
+    found = {}
+    for path in stamps.notebook_paths():
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        found |= plain_markdown.numbers_of_equations(cells, int(path.name[:2]))
+    return found
 
 
 def page_address(name: str) -> str:
@@ -74,16 +85,17 @@ def student_edition(notebook: dict, name: str) -> dict:
         A notebook for students, as JSON.
     """
     edition = json.loads(json.dumps(notebook))
+    texts = plain_markdown.plain(edition["cells"], int(name[:2]), numbers())
+    for cell, text in zip(edition["cells"], texts):
+        if text is not None:
+            text = PAGE.sub(lambda m: f"]({page_address(m[1])}{m[2] or ''})", text)
+            cell["source"] = text.splitlines(keepends=True)
     edition["cells"] = [c for c in edition["cells"] if "solution" not in tags(c)]
     for cell in edition["cells"]:
         if "exercise" in tags(cell):
             cell |= {"outputs": [], "execution_count": None}
             # A wrong answer, too, lets the cells below it run.
             cell["metadata"]["tags"] = [*tags(cell), "raises-exception"]
-        elif cell["cell_type"] == "markdown":
-            text = "".join(cell["source"])
-            text = PAGE.sub(lambda m: f"]({page_address(m[1])}{m[2] or ''})", text)
-            cell["source"] = text.splitlines(keepends=True)
     about = f"""
 *Student edition, without the solutions of the exercises.* \
 [Open it in Colab]({colab_address(name)}) · \

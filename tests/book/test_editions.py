@@ -77,6 +77,18 @@ def test_a_page_leads_to_both_editions_and_brings_the_students(name, html):
     assert "exercise" in tags and "solution" not in tags
 
 
+@pytest.mark.parametrize("name", NAMES, ids=lambda name: name[:2])
+def test_equations_and_exercises_have_the_numbers_of_the_page(name, html):
+    page = (html / "notebooks" / f"{name}.html").read_text(encoding="utf-8")
+    edition = (html / "student" / f"{name}.ipynb").read_text(encoding="utf-8")
+    # Each stands once on the page; a solution may have some more of its own.
+    equations = re.findall(r'class="eqno">\(([\d.]+)\)', page)
+    told = re.findall(r"\\tag\{([\d.]+)\}", edition)
+    assert told == [number for number in equations if number in told]
+    exercises = re.findall(r"admonition-title[^>]*>.*?Exercise ([\d.]+)", page)
+    assert re.findall(r"### Exercise ([\d.]+) ·", edition) == exercises
+
+
 def test_a_release_pushes_the_students_notebooks_as_a_tag(tmp_path):
     path = stamps.ROOT / ".github" / "workflows" / "book.yml"
     job = yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"]["student"]

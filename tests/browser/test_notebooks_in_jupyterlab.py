@@ -89,7 +89,7 @@ def open_lab(browser, jupyterlab):
 def test_solutions_and_quizzes_are_folded_and_a_box_is_set(open_lab):
     page = open_lab("full", notebook := a_few_cells())
     page.get_by_text("What happens if x and y are swapped?").first.wait_for()
-    page.locator(".jp-InputPlaceholder").nth(3).wait_for()
+    page.get_by_text("Exercise 1", exact=False).first.wait_for()
     seen = page.evaluate(LOOK)
     for name, words in FOLDED.items():
         cell = next(cell for cell in notebook["cells"] if cell["id"] == name)

@@ -34,11 +34,18 @@ OPEN = "Not answered yet"
 STRICT = "STN_TUTORIAL_STRICT"
 
 
-class Open(AssertionError):
+class _Told(AssertionError):
+    """What a notebook shows as its message, without the way through the checks."""
+
+    def _render_traceback_(self) -> list[str]:  # IPython asks for it by this name
+        return [f"{type(self).__name__}: {self}"]
+
+
+class Open(_Told):
     """An exercise has no answer; raised in the strict mode alone."""
 
 
-class Wrong(AssertionError):
+class Wrong(_Told):
     """An exercise was answered, and the answer is not right; the message says where."""
 
 
@@ -111,6 +118,7 @@ def compare(
         Open: if there is no answer, in the strict mode.
         Wrong: at the first case with another shape or other values.
     """
+    __tracebackhide__ = True  # a mistake in the attempt is shown where it was made
     count = 0
     for case in cases(Generator().manual_seed(1)) if callable(cases) else cases:
         got = attempt(*case)
