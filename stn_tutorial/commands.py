@@ -746,7 +746,7 @@ def _in_lines(looks: list[dict[str, Any]]) -> str:
 def _rounded(numbers: Any) -> Any:
     if isinstance(numbers, list):
         return [_rounded(number) for number in numbers]
-    return round(numbers, 3)
+    return round(numbers, 3) + 0.0  # and never -0.0
 
 
 def _warn_of_another_frame(

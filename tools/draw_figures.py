@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import draw_cards
 import draw_film
@@ -22,7 +23,12 @@ from torch import Tensor
 from stn_tutorial import Affine, base_grid, rotation, sample, to_pixels, warp
 from stn_tutorial.course import plotting, svg
 from stn_tutorial.course.plotting import COLORS
+from stn_tutorial.course.views import draw_looks
 from stn_tutorial.data import photograph
+from stn_tutorial.data.digits import load_digits
+from stn_tutorial.data.distortions import fixed_test_set
+from stn_tutorial.experiments.results import results_folder
+from stn_tutorial.experiments.views import Looker
 
 STATIC = Path(__file__).parents[1] / "book" / "_static"
 
@@ -158,7 +164,27 @@ def paddings() -> Figure:
     return plotting.show_images(pictures, titles, columns=2, width=2.8)[0]
 
 
+def looks() -> Figure:
+    """What ``show --apply`` draws: small pictures of digits, and larger ones."""
+    looker = Looker(results_folder() / "rts" / "st-cnn-0")
+    digits = load_digits("test", "embedded").images[[3, 9]]
+    theta = fixed_test_set(digits, "RTS", seed=4).truth["theta"]
+    small, large = (
+        sample(digits, Affine().grid(theta, size), interpolation="bicubic").clamp(0, 1)
+        for size in ((42, 42), (168, 168))
+    )
+    seen = []
+    with TemporaryDirectory() as folder:
+        for number, image in enumerate(small):
+            path = Path(folder) / f"{number}.png"
+            Image.fromarray((255 * image[0]).round().byte().numpy()).save(path)
+            seen.append(looker.look(path))
+    others = [(image, looker.apply(look, image)) for look, image in zip(seen, large)]
+    return draw_looks([*small], seen, others, [(168, 168)] * len(seen))
+
+
 FIGURES = {
+    "own-looks": looks,
     "notation-points": points,
     "notation-rulers": rulers,
     "notation-direction": direction,

@@ -16,6 +16,7 @@ from stn_tutorial import commands
 
 PAGES = ["README.md", "CONTRIBUTING.md", "CODE_OF_CONDUCT.md", "CHANGELOG.md"]
 PAGES += ["book/how_to_use.md", "book/teaching.md", "book/api.md"]
+PAGES += ["book/your_own_pictures.md"]
 every_page = pytest.mark.parametrize("page", PAGES)
 
 
