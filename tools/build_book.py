@@ -22,6 +22,7 @@ BUILD = stamps.ROOT / "_build"
 HTML = BUILD / "html"
 RECORD = BUILD / "book.json"  # the digest of the inputs of the last good build
 INPUTS = [
+    "CITATION.cff",
     "_config.yml",
     "_toc.yml",
     "book",
@@ -35,9 +36,11 @@ INPUTS = [
     "tools/build_book.py",
     "tools/drawings.py",
     "tools/hover.py",
+    "tools/objectives.py",
     "tools/page_runtime.py",
     "tools/runs_on.py",
     "tools/stamps.py",
+    "tools/teaching_pages.py",
 ]
 
 

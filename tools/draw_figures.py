@@ -10,6 +10,7 @@ import argparse
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import draw_boards
 import draw_cards
 import draw_film
 import matplotlib.pyplot as plt
@@ -202,6 +203,7 @@ def draw(static: Path) -> None:
         path = static / "figures" / f"{name}.svg"
         path.write_text(svg.to_svg(figure()), encoding="utf-8")
     draw_cards.draw(static / "figures")
+    draw_boards.draw(static / "figures")
     draw_film.draw(static / "figures" / "training.gif")
     plt.rcParams["svg.hashsalt"] = "logo"
     mark = logo()
