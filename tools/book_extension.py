@@ -25,6 +25,7 @@ import page_runtime
 import stamps
 import yaml
 from docutils import nodes
+from page_scripts import keep_scripts_once
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
@@ -40,8 +41,6 @@ ALONE = re.compile(r"^\*\*Time\b.*?with the exercises, (\d+) without", re.MULTIL
 # What the cards say, and their pictures, by a chapter's file name without its number.
 CARDS = "book/cards.yml"
 PICTURES = "/book/_static/figures/card-{}.svg"
-# A script of a figure that answers to the hand, or its style.
-SCRIPT = re.compile(r'<(script|style) data-stn="([\w.]+)">.*?</\1>\n?', re.DOTALL)
 # Where the scripts are that run networks in a page.
 RUNTIME = "_static/runtime"
 
@@ -246,19 +245,12 @@ def open_the_release(
                 button["url"] = button["url"].replace(f"/blob/{branch}/", release)
 
 
-def keep_scripts_once(
+def keep_first_scripts(
     app: Sphinx, page: str, template: str, context: dict, doctree: nodes.document
 ) -> None:
     """Leave out of a page what an earlier figure of it has brought already."""
-    seen = set()
-
-    def first(match: re.Match[str]) -> str:
-        repeated = match[2] in seen
-        seen.add(match[2])
-        return "" if repeated else match[0]
-
     if "body" in context:
-        context["body"] = SCRIPT.sub(first, context["body"])
+        context["body"] = keep_scripts_once(context["body"])
 
 
 def add_problem_links(
@@ -339,7 +331,7 @@ def mend_for_screen_readers(app: Sphinx, error: Exception | None) -> None:
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("config-inited", use_base_address)
     app.connect("build-finished", mend_for_screen_readers)
-    app.connect("html-page-context", keep_scripts_once)
+    app.connect("html-page-context", keep_first_scripts)
     app.connect("object-description-transform", leave_out_what_is_no_value)
     app.connect("html-page-context", open_the_release, priority=900)
     app.connect("html-page-context", add_problem_links, priority=901)

@@ -39,6 +39,7 @@ INPUTS = [
     "tools/objectives.py",
     "tools/page_runtime.py",
     "tools/runs_on.py",
+    "tools/page_scripts.py",
     "tools/stamps.py",
     "tools/teaching_pages.py",
 ]
