@@ -7,7 +7,7 @@ export default [
   { ignores: [".venv/", "_build/", "node_modules/"] },
   js.configs.recommended,
   {
-    files: ["stn_tutorial/**/*.js", "book/_static/*.js"],
+    files: ["stn_tutorial/**/*.js", "book/_static/*.js", "slides/*.js"],
     languageOptions: { sourceType: "script", globals: globals.browser },
     rules: { eqeqeq: "error", "no-var": "error", "prefer-const": "error" },
   },

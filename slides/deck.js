@@ -3,6 +3,9 @@
 
 (() => {
   const LIVE = ".live";
+  /** How wide the controls beside an explorable are, in pixels of a slide. */
+  const SIDE = 340;
+  const CONTROLS = ".stn-controls, .stn-choice, output";
 
   /** Put an explorable's controls beside it, and make it as large as the slide allows. */
   const fit = (slide) => {
@@ -13,28 +16,33 @@
     const side = document.createElement("div");
     main.className = "stn-main";
     side.className = "stn-side";
-    side.append(...live.querySelectorAll(":scope > :is(.stn-controls, output)"));
+    side.append(...live.querySelectorAll(`:scope > :is(${CONTROLS})`));
     main.append(...live.children);
     live.append(main, side);
-    // Smaller letters, or controls below, only where nothing else fits.
+    let best = { worth: 0, zoom: 0.4, below: false, share: 1 };
     for (let zoom = 1; zoom > 0.4; zoom -= 0.05) {
-      live.style.zoom = zoom;
       for (const below of [false, true]) {
-        live.classList.toggle("stn-below", below);
-        if (fits(main, live, box.clientHeight / zoom)) return;
+        for (let share = 1; share > 0.4; share -= 0.1) {
+          const width = arrange(main, live, { zoom, below, share });
+          // Both letters and pictures should be large.
+          const worth = zoom * Math.sqrt((zoom * width) / box.clientWidth);
+          const high = zoom * live.offsetHeight > box.clientHeight;
+          const wide = live.scrollWidth > live.clientWidth;
+          if (worth > best.worth && !high && !wide) best = { worth, zoom, below, share };
+        }
       }
     }
+    arrange(main, live, best);
   };
 
-  /** Whether all is within a height, if a part is narrowed by a third at most. */
-  const fits = (part, whole, height) => {
-    for (let share = 100; share >= 66; share -= 4) {
-      part.style.maxWidth = "";
-      part.style.maxWidth = `${(part.offsetWidth * share) / 100}px`;
-      if (whole.scrollHeight <= height && whole.scrollWidth <= whole.clientWidth) return true;
-    }
-    part.style.maxWidth = "";
-    return false;
+  /** Lay an explorable out, and return how wide its main part is. */
+  const arrange = (main, live, { zoom, below, share }) => {
+    live.style.zoom = zoom;
+    live.style.setProperty("--side", `${SIDE / zoom}px`);
+    live.classList.toggle("stn-below", below);
+    main.style.maxWidth = "";
+    main.style.maxWidth = `${share * main.offsetWidth}px`;
+    return main.offsetWidth;
   };
 
   /** A remote control sends these keys, which a slider in focus would take. */
@@ -49,6 +57,8 @@
 
   const start = async () => {
     await globalThis.MathJax.startup.promise;
+    // The speaker's view has no style that hides these.
+    document.querySelectorAll("aside mjx-assistive-mml").forEach((each) => each.remove());
     const { Reveal, RevealNotes, RevealZoom } = globalThis;
     addEventListener("keydown", turn, true);
     Reveal.on("slidechanged", ({ currentSlide }) => fit(currentSlide));

@@ -28,7 +28,7 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
 from stn_tutorial.course import svg
-from stn_tutorial.course.quiz import _inline
+from stn_tutorial.course.quiz import Choice, Numeric
 from stn_tutorial.data.embedded import CREDITS
 
 TEXTS = stamps.ROOT / "slides"
@@ -74,36 +74,43 @@ def show(
     Raises:
         KeyError: if the chapter has no such piece.
     """
-    hidden = " fragment" if "fragment" in piece.options else ""
+    later = " fragment" if "fragment" in piece.options else ""
     lines = piece.options.get("lines", "")
     match piece.kind:
         case "figure":
             figure = chapter.figure(piece.name)
             image = chapter_pieces.picture(figure, address(figure))
-            return f'<figure class="picture{hidden}">{image}</figure>'
+            return f'<figure class="picture{later}">{image}</figure>'
         case "explorable":
             figure = FIGURE_ID.sub(rf"\g<0>-{place}", chapter.explorable(piece.name))
             return f'<div class="live" data-prevent-swipe>{figure}</div>'
         case "equation":
             tex = chapter.equation(piece.name).rstrip(" .,:;\n")
             tex = escape(tex, quote=False)
-            return f'<div class="formula{hidden}">\\[{tex}\\]</div>'
+            return f'<div class="formula{later}">\\[{tex}\\]</div>'
         case "code":
             code = chapter.code(piece.name, lines)
             colours = HtmlFormatter(style=STYLE, nowrap=True, noclasses=True)
             code = highlight(code, PythonLexer(), colours).rstrip()
-            return f'<pre class="code{hidden}">{code}</pre>'
+            return f'<pre class="code{later}">{code}</pre>'
         case "output":
             printed, shown = chapter.output(piece.name, lines)
+            if part := piece.options.get("part"):
+                printed, shown = "", shown[int(part) - 1 : int(part)]
+            shown = "\n\n".join(shown)
             if printed:
                 printed = escape(printed, quote=False)
-                printed = f'<pre class="printed{hidden}">{printed}</pre>'
+                printed = f'<pre class="printed{later}">{printed}</pre>'
             table = deck_text.markdown().render(shown)
-            return printed + (f'<div class="{hidden}">{table}</div>' if shown else "")
+            return printed + (
+                f'<div class="table{later}">{table}</div>' if shown else ""
+            )
         case "quiz":
             questions = chapter.quiz(piece.name)
             number = int(piece.options.get("question", "1"))
-            return _question(*questions[number - 1], piece.text)
+            if number > len(questions):
+                raise KeyError(f"the quiz {piece.name!r} has no question {number}")
+            return _question(questions[number - 1], piece.text)
         case "exercises":
             rows = [_exercise(chapter.exercise(name)) for name in piece.name.split()]
             return f'<ul class="exercises">{"".join(rows)}</ul>'
@@ -118,18 +125,28 @@ def address(figure: chapter_pieces.Figure) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(text.encode()).decode()
 
 
-def _question(text: str, options: list, reason: str = "") -> str:
-    """A question, its options, and the right one's reason, which appears last."""
-    items = "".join(
-        f"<li{f' class={chr(34)}fragment{chr(34)}' * option.right}>"
-        f"{_inline(option.answer)}</li>"
-        for option in options
-    )
-    reason = reason or next(option.why for option in options if option.right)
+def _question(question: Choice | Numeric, reason: str) -> str:
+    """A question and its options; what is right, and why, appears afterwards."""
+    if isinstance(question, Numeric):
+        answers = ""
+        right = f"<b>{question.shown} {deck_text.inline(question.unit)}</b> "
+        reason = reason or question.numbers[0].why
+    else:
+        items = "".join(
+            f"<li{hidden(option.right)}>{deck_text.inline(option.answer)}</li>"
+            for option in question.options
+        )
+        answers, right = f'<ol class="options">{items}</ol>', ""
+        reason = reason or next(o.why for o in question.options if o.right)
     return (
-        f'<p>{_inline(text)}</p><ol class="options">{items}</ol>'
-        f'<p class="why fragment">{_inline(reason)}</p>'
+        f"<p>{deck_text.inline(question.text)}</p>{answers}"
+        f'<p class="why fragment">{right}{deck_text.inline(reason)}</p>'
     )
+
+
+def hidden(is_hidden: bool) -> str:
+    """Return the attribute of what appears when the speaker goes on."""
+    return ' class="fragment"' if is_hidden else ""
 
 
 def _exercise(line: str) -> str:
@@ -142,6 +159,8 @@ def _exercise(line: str) -> str:
 SMALLEST, LARGEST, LETTER = 18, 29, 0.602
 #: What a slide has below its heading, and what stands between two columns.
 WIDTH, HEIGHT, GAP = 1168, 574, 40
+#: How wide a formula may be.
+FORMULA = 620
 CODE = re.compile(r"<pre.*?>(.*?)</pre>", re.DOTALL)
 TAG = re.compile(r"<[^>]+>")
 LINE = re.compile(r"<(?:li|p)\b")
@@ -208,6 +227,8 @@ def _column(
     if not words or not figures or aspect > WIDE:
         return 0
     left = WIDTH - GAP - min(0.62 * WIDTH, aspect * HEIGHT)
+    if "formula" in words and left < FORMULA:
+        return 0
     longest = max(map(len, _lines(words)), default=0)
     return left if SMALLEST * LETTER * longest + 36 <= left else 0
 

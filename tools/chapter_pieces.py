@@ -23,6 +23,7 @@ EQUATION = re.compile(r"\$\$\n((?:(?!\$\$).)*)\n\$\$ \(([\w-]+)\)", re.DOTALL)
 EXERCISE = re.compile(r":::+\{exercise\} (.+)\n:label: ([\w-]+)")
 TITLE = re.compile(r"^# (.+)$", re.MULTILINE)
 EXPLORABLE = re.compile(r"(\w+) \(a figure to take hold of")
+PLAIN, MARKDOWN = "text/plain", "text/markdown"
 MAGIC = re.compile(r"^\s*[%!].*$", re.MULTILINE)
 
 
@@ -103,7 +104,7 @@ class Chapter:
                 sources.update(_definitions(cell.source))
         return _some(self._found("code", name, sources), lines)
 
-    def output(self, name: str, lines: str = "") -> tuple[str, str]:
+    def output(self, name: str, lines: str = "") -> tuple[str, list[str]]:
         """Return what a cell printed, as text, and what it shows as Markdown."""
         cell = self._found("cell", name, self.cells)
         printed = "".join(
@@ -111,14 +112,12 @@ class Chapter:
             for output in cell.get("outputs", [])
             if output.output_type == "stream"
         )
-        shown = [each.get("text/markdown", "") for each in _data(cell)]
-        plain = [
-            each.get("text/plain", "") for each in _data(cell) if each.keys() == {PLAIN}
-        ]
+        shown = [each[MARKDOWN] for each in _data(cell) if MARKDOWN in each]
+        plain = [each[PLAIN] for each in _data(cell) if each.keys() == {PLAIN}]
         text = (printed or "\n".join(plain)).rstrip()
-        if not text and not any(shown):
+        if not text and not shown:
             raise KeyError(f"{self.path.name}: cell {name!r} has printed nothing")
-        return _some(text, lines), "\n\n".join(filter(None, shown))
+        return _some(text, lines), shown
 
     def explorable(self, name: str) -> str:
         """Return the HTML of an explorable, by its class or its cell."""
@@ -143,9 +142,6 @@ class Chapter:
         if name not in known:
             raise KeyError(f"{self.path.name} has no {kind} {name!r}: {[*known]}")
         return known[name]
-
-
-PLAIN = "text/plain"
 
 
 def picture(figure: Figure, source: str) -> str:

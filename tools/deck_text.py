@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 
 from markdown_it import MarkdownIt
@@ -30,7 +31,7 @@ DIRECTIVES = {
     "explorable": set(),
     "equation": {"fragment"},
     "code": {"fragment", "lines"},
-    "output": {"fragment", "lines"},
+    "output": {"fragment", "lines", "part"},
     "quiz": {"question"},
     "exercises": set(),
     "notes": set(),
@@ -59,16 +60,28 @@ class Slide:
     pieces: list[Piece] = field(default_factory=list)
 
 
+def mathematics(content: str, options: dict) -> str:
+    """Return a formula as MathJax finds it in a page."""
+    text = escape(content, quote=False)
+    return rf"\[{text}\]" if options["display_mode"] else rf"\({text}\)"
+
+
 def markdown() -> MarkdownIt:
     """Return the Markdown of decks: CommonMark, tables, mathematics, directives."""
-
-    def mathematics(content: str, options: dict) -> str:
-        text = content.replace("&", "&amp;").replace("<", "&lt;")
-        return rf"\[{text}\]" if options["display_mode"] else rf"\({text}\)"
-
-    parser = MarkdownIt("commonmark", {"typographer": False}).enable("table")
+    parser = MarkdownIt("commonmark").enable("table")
     parser.use(dollarmath_plugin, renderer=mathematics)
     return parser.use(colon_fence_plugin)
+
+
+def inline(text: str) -> str:
+    """Return a quiz's text as HTML: code between backquotes, formulas in dollars.
+
+    >>> inline("Is `x` < 1?")
+    'Is <code>x</code> &lt; 1?'
+    """
+    parser = MarkdownIt("zero").enable("backticks")
+    parser.use(dollarmath_plugin, renderer=mathematics)
+    return parser.renderInline(" ".join(text.split()))
 
 
 def read_deck(path: Path) -> list[Slide]:

@@ -7,6 +7,7 @@ them with captions and alternative texts, and says under which licence they are.
 from __future__ import annotations
 
 import base64
+import re
 import zipfile
 from collections.abc import Iterator
 from html import escape
@@ -19,6 +20,8 @@ from print_book import chromium, find_chromium
 
 from stn_tutorial.data.embedded import CREDITS
 
+#: A reference in a caption: its words, or what it refers to.
+ROLE = re.compile(r"\{[\w:]+\}`(?:([^`<]+?) <)?([^`<>]+)>?`")
 #: How many pixels of a PNG are one of the drawing's.
 SCALE = 3
 #: The time of every entry, so that the same figures make the same archive.
@@ -96,6 +99,15 @@ def index(chapters: list[Chapter]) -> str:
     return "\n".join([*lines, "</html>\n"])
 
 
+def plain(caption: str) -> str:
+    """Return a caption without its markup.
+
+    >>> plain("See {numref}`fig-grid-six`: `image[i, j]`, by {cite:t}`keys1981`.")
+    'See fig-grid-six: image[i, j], by keys1981.'
+    """
+    return ROLE.sub(lambda role: role[1] or role[2], caption).replace("`", "")
+
+
 def entry(figure: Figure) -> str:
     """Return a figure's place in the index."""
     name, alt = figure.name, escape(figure.alt)
@@ -105,6 +117,6 @@ def entry(figure: Figure) -> str:
     links = " · ".join(f'<a href="{file}">{file}</a>' for file in files)
     return (
         f'<figure id="{name}"><img src="{files[0]}" alt="{alt}" loading="lazy">'
-        f"<figcaption><p>{escape(figure.caption)}</p>"
+        f"<figcaption><p>{escape(plain(figure.caption))}</p>"
         f"<p>Alternative text: {alt}</p><p>{links}</p></figcaption></figure>"
     )
