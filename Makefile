@@ -2,8 +2,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: book pdf test notebooks student serve bench lint format figures colab matrix cuda \
-    lock version clean help
+.PHONY: book pdf slides test notebooks student serve bench lint format figures colab \
+    matrix cuda lock version clean help
 
 PYTHON ?= python3
 PORT ?= 8000
@@ -15,6 +15,9 @@ book: $(READY)  ## render the book; warnings are errors
 
 pdf: $(READY)  ## print the rendered book into one PDF (needs Chromium)
 	$(VENV) tools/print_book.py
+
+slides: $(READY)  ## write a deck for every chapter, and the pack of figures (NB=03: one)
+	$(VENV) tools/build_slides.py $(if $(NB),--only $(NB))
 
 test: $(READY)  ## lint, unit tests, notebooks, the book (FORCE=1 skips none; LONG=1)
 	$(VENV) tools/run_tests.py $(if $(FORCE),--force) $(if $(LONG),--long)

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 import page_runtime
+import slides_in_book
 import stamps
 import yaml
 from filelock import FileLock
@@ -38,8 +39,9 @@ INPUTS = [
     "tools/hover.py",
     "tools/objectives.py",
     "tools/page_runtime.py",
-    "tools/runs_on.py",
     "tools/page_scripts.py",
+    "tools/runs_on.py",
+    "tools/slides_in_book.py",
     "tools/stamps.py",
     "tools/teaching_pages.py",
 ]
@@ -103,6 +105,7 @@ def render() -> None:
         raise RuntimeError("The book was not built: see the warnings above.")
     if missing := missing_pages():
         raise RuntimeError(f"Pages of _toc.yml that were not rendered: {missing}")
+    slides_in_book.put(HTML)
 
 
 def main() -> int:

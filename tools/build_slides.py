@@ -11,7 +11,6 @@ import argparse
 import base64
 import importlib.util
 import re
-import shutil
 import sys
 from collections.abc import Iterator
 from html import escape, unescape
@@ -20,19 +19,20 @@ from pathlib import Path
 import chapter_pieces
 import deck_text
 import figure_pack
+import slides_in_book
 import stamps
 from build_book import HTML
 from page_scripts import keep_scripts_once
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
+from slides_in_book import SLIDES
 
 from stn_tutorial.course import svg
 from stn_tutorial.course.quiz import Choice, Numeric
 from stn_tutorial.data.embedded import CREDITS
 
 TEXTS = stamps.ROOT / "slides"
-SLIDES = stamps.ROOT / "_build" / "slides"
 REVEAL = stamps.ROOT / "node_modules" / "reveal.js" / "dist"
 MATHJAX = "static/mathjax/tex-svg.js"
 BOOK = "Spatial Transformers from the Grid Up"
@@ -258,14 +258,13 @@ def shape(figure: chapter_pieces.Figure) -> float:
     return float(found[1]) / float(found[2]) if found else 1.0
 
 
-def write_deck(text: Path) -> str:
+def write_deck(text: Path, chapter: chapter_pieces.Chapter) -> str:
     """Return the deck of a text, as the HTML of a page that needs nothing else.
 
     Raises:
         KeyError: if it names a piece that its chapter does not have.
         ValueError: if a directive is wrong.
     """
-    chapter = chapter_of(text)
     first, *rest = deck_text.read_deck(text)
     number = int(text.name[:2])
     place = f"{BOOK} · chapter {number}" if number else BOOK
@@ -351,7 +350,7 @@ def build(only: str = "", *, pack: bool = True) -> Iterator[str]:
     SLIDES.mkdir(parents=True, exist_ok=True)
     for text in texts():
         if only in text.stem:
-            page = write_deck(text)
+            page = write_deck(text, chapter_of(text))
             path = SLIDES / f"{text.stem}.html"
             path.write_text(page, encoding="utf-8")
             yield f"{path}: {len(page.encode()) / 1e6:.1f} MB"
@@ -359,7 +358,7 @@ def build(only: str = "", *, pack: bool = True) -> Iterator[str]:
     if pack:
         yield figure_pack.write(SLIDES / "figures.zip")
     if (HTML / "index.html").is_file():
-        shutil.copytree(SLIDES, HTML / "slides", dirs_exist_ok=True)
+        slides_in_book.put(HTML)
         yield f"The book has them in {HTML / 'slides'}"
 
 

@@ -62,8 +62,9 @@ def every_page(html: Path) -> list[Path]:
 
 
 def rendered(html: Path) -> list[Path]:
-    """Return the pages of the book, without the theme's building blocks."""
-    return [p for p in every_page(html) if "_static" not in p.relative_to(html).parts]
+    """Return the pages of the book, without the theme's building blocks and slides."""
+    apart = {"_static", "slides"}
+    return [p for p in every_page(html) if not apart & {*p.relative_to(html).parts}]
 
 
 def test_every_page_of_the_toc_is_there_and_no_other(html):

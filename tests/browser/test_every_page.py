@@ -125,7 +125,7 @@ def generated(html: Path) -> dict[str, str]:
     found = {
         path.relative_to(html).with_suffix("").as_posix(): path
         for path in html.rglob("*.html")
-        if "_static" not in path.relative_to(html).parts
+        if not {"_static", "slides"} & {*path.relative_to(html).parts}
     }
     names = sorted(set(found) - {"index", *PAGES})
     return {name: found[name].read_text(encoding="utf-8") for name in names}

@@ -1,6 +1,6 @@
 """Decks in Chromium, from disk: nothing is taller than the screen, nothing is fetched.
 
-One deck is opened here; with ``ALL_DECKS=1`` all of them are, on three screens.
+One deck is opened; in the long form all of them are, on three screens.
 """
 
 from __future__ import annotations
@@ -19,12 +19,20 @@ from PIL import Image
 from pypdf import PdfReader
 
 TEXTS = build_slides.texts()
-ALL = bool(os.environ.get("ALL_DECKS"))
 DECK = TEXTS[2]
-DECKS = TEXTS if ALL else [DECK]
 SCREENS = {"1280x720": (1280, 720), "1920x1080": (1920, 1080), "4:3": (1024, 768)}
-every_deck = pytest.mark.parametrize("text", DECKS, ids=lambda path: path.stem[:2])
-every_screen = pytest.mark.parametrize("screen", SCREENS if ALL else ["1280x720"])
+
+
+def but_one(names, one, identify=str):
+    """The names, of which all but one are left to the long form."""
+    return [
+        pytest.param(n, id=identify(n), marks=[pytest.mark.long] * (n != one))
+        for n in names
+    ]
+
+
+every_deck = pytest.mark.parametrize("text", but_one(TEXTS, DECK, lambda p: p.stem[:2]))
+every_screen = pytest.mark.parametrize("screen", but_one(SCREENS, "1280x720"))
 READY = "() => globalThis.Reveal?.isReady() ?? false"
 # The present slide with all that appears on it: what is out of place, in the pixels of
 # a slide, and the smallest letters of its words and of its code.
@@ -70,7 +78,8 @@ def deck(tmp_path_factory):
     def write(text):
         path = folder / f"{text.stem}.html"
         if not path.is_file():
-            path.write_text(build_slides.write_deck(text), encoding="utf-8")
+            page = build_slides.write_deck(text, build_slides.chapter_of(text))
+            path.write_text(page, encoding="utf-8")
         return path
 
     return write

@@ -8,6 +8,7 @@ from functools import cache
 import build_slides
 import deck_text
 import pytest
+import slides_in_book
 import stamps
 from bs4 import BeautifulSoup
 from page_scripts import keep_scripts_once
@@ -57,9 +58,9 @@ def test_what_a_deck_names_is_in_its_chapter(text, chapters):
 
 
 @pytest.fixture(scope="module")
-def page_of():
+def page_of(chapters):
     """A function that writes a deck once."""
-    return cache(build_slides.write_deck)
+    return cache(lambda text: build_slides.write_deck(text, chapters[text]))
 
 
 @every_deck
@@ -159,6 +160,18 @@ def test_an_equation_is_the_one_of_its_label(chapters):
         for name in re.findall(r"\$\$ \((eq-[\w-]+)\)", chapter.text):
             tex = chapter.equation(name)
             assert "$" not in tex and tex.count(r"\begin") == tex.count(r"\end")
+
+
+@pytest.mark.parametrize("made", [True, False])
+def test_the_book_has_the_slides_or_says_how_to_make_them(monkeypatch, tmp_path, made):
+    (tmp_path / "made").mkdir()
+    if made:
+        (tmp_path / "made" / "index.html").write_text("decks")
+    monkeypatch.setattr(slides_in_book, "SLIDES", tmp_path / "made")
+    (tmp_path / "html").mkdir()
+    slides_in_book.put(tmp_path / "html")
+    page = (tmp_path / "html" / "slides" / "index.html").read_text(encoding="utf-8")
+    assert (page == "decks") == made and ("make slides" in page) != made
 
 
 def test_a_script_stays_once():
