@@ -164,7 +164,8 @@ class Together(nn.Module):
         super().__init__()
         torch.manual_seed(0)
         self.names = list(names)
-        self.layers = nn.ModuleList(make(name) for name in self.names).eval()
+        self.layers = nn.ModuleList(make(name) for name in self.names)
+        self.eval()
 
     def forward(self, *inputs: Tensor) -> list[Tensor]:
         return [layer(x) for layer, x in zip(self.layers, inputs)]
