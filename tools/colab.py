@@ -31,7 +31,11 @@ ROOM = stamps.ROOT / "_build" / "colab"
 # What Colab had in November 2026, as far as the set-up cell can run into it.
 PYTHON = "3.13"
 TORCH = "2.11.*"
-VERSIONS = ["numpy==2.1.*", "ipywidgets==7.7.*", "ipykernel", "matplotlib", "scipy"]
+VERSIONS = [
+    "numpy==2.1.*",
+    "ipywidgets==7.7.*",
+    *("accelerate", "ipykernel", "matplotlib", "safetensors", "scikit-learn", "scipy"),
+]
 # What a fresh machine must not hand over to the next: what the set-up cell may change.
 KEPT = ("torch", "numpy")
 FOLDERS = ("notebooks", "student")

@@ -32,9 +32,16 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 
 RUNS_ON = stamps.ROOT / "book" / "runs_on"
 SECONDS_OF_A_CELL = 3600  # against hanging; nothing fails since a machine is slow
-BEFORE = (
-    "import warnings as _warnings\n_warnings.simplefilter('default')\ndel _warnings"
-)
+# Every warning is shown, but for what other packages are told of their future: that
+# concerns whoever maintains them.
+BEFORE = """
+import warnings as _warnings
+_warnings.simplefilter("default")
+for _kind in (DeprecationWarning, PendingDeprecationWarning):
+    _warnings.filterwarnings("ignore", category=_kind)
+    _warnings.filterwarnings("default", category=_kind, module="__main__|stn_tutorial")
+del _warnings, _kind
+"""
 # Asked of the kernel after the last cell. Linux counts kibibytes, macOS bytes.
 DESCRIBE = """
 import importlib.metadata, json, platform, resource, sys, torch
@@ -104,7 +111,7 @@ def make_environment(
     if not record.is_file() or record.read_text("utf-8") != asked:
         shutil.rmtree(folder, ignore_errors=True)
         subprocess.run([python, "-m", "venv", folder], check=True)
-        command = [inside, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+        command = [inside, "-m", "pip", "install", "-q", "--no-compile"]
         subprocess.run([*command, *options, *requirements], check=True)
         record.write_text(asked, encoding="utf-8")
     return inside
