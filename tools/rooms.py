@@ -393,15 +393,19 @@ def digest_of(distribution: str, python: Path) -> str:
 def interpreter(version: str) -> tuple[str, str]:
     """Return a Python of a version, and a note if there is none: then this one's.
 
+    It is looked for on the path, where pyenv's may be switched off, and among pyenv's.
+
     Args:
         version: such as 3.13.
     """
-    name = f"python{version}"
     asked = "import platform; print(platform.python_version())"
-    if found := shutil.which(name):
-        done = subprocess.run([found, "-c", asked], capture_output=True, text=True)
-        if done.returncode == 0 and done.stdout.startswith(version):
-            return found, ""
+    home = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    kept = sorted(home.glob(f"versions/{version}.*/bin/python"))
+    for found in (shutil.which(f"python{version}"), *map(str, kept)):
+        if found:
+            done = subprocess.run([found, "-c", asked], capture_output=True, text=True)
+            if done.returncode == 0 and done.stdout.startswith(f"{version}."):
+                return found, ""
     here = ".".join(map(str, sys.version_info[:2]))
     return sys.executable, "" if here == version else (
         f"there is no Python {version} here: Python {here} is used"
