@@ -28,13 +28,12 @@ def lead_to_both_editions(
         return
     student = student_edition.colab_address(name)
     file = relative_uri(app.builder.get_target_uri(page), f"{FOLDER}/{name}.ipynb")
+    full = student_edition.colab_address(name, full=True)
     line = (
-        '<p class="stn-editions">Student edition, without the solutions: '
-        f'<a href="{escape(student)}">in Colab</a>, '
-        f'<a href="{escape(file)}" download>as a file</a>. '
-        "With the solutions: this page, "
-        f'<a href="{escape(student_edition.colab_address(name, full=True))}">'
-        "in Colab</a>.</p>"
+        '<p class="stn-editions">Without the solutions: '
+        f'<a href="{escape(student)}">student edition in Colab</a>, '
+        f'<a href="{escape(file)}" download>as a file</a>. With them: this page, '
+        f'<a href="{escape(full)}">full edition in Colab</a>.</p>'
     )
     context["body"] = context["body"].replace("</h1>", f"</h1>\n{line}", 1)
     for group in context.get("header_buttons", []):
