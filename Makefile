@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: book pdf slides test notebooks student serve bench lint format figures colab \
-    matrix cuda lock version clean help
+    matrix cuda assignments grade lock version clean help
 
 PYTHON ?= python3
 PORT ?= 8000
@@ -55,6 +55,13 @@ matrix: $(READY)  ## test on the oldest and the newest versions (ROW=oldest, WHO
 
 cuda: $(READY)  ## run every test and every notebook on a GPU, within ten minutes
 	$(VENV) tools/on_cuda.py
+
+assignments: $(READY)  ## make the assignments' versions for students and instructors
+	$(VENV) tools/assignments.py
+
+grade: $(READY)  ## grade submitted notebooks (SUBMISSIONS=folder; ASSIGNMENT=, SEED=, JOBS=)
+	$(VENV) tools/grade.py "$(SUBMISSIONS)" $(if $(ASSIGNMENT),--assignment $(ASSIGNMENT)) \
+	    $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS))
 
 lock:  ## resolve requirements.txt anew from pyproject.toml (UPGRADE=1: newest)
 	$(PYTHON) -m venv _build/lock

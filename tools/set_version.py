@@ -28,7 +28,8 @@ INSTALLED = r"(?<=/stn-tutorial@v)"
 def patterns(root: Path) -> dict[Path, re.Pattern[str]]:
     """Return the files that state the version, and what finds it in each."""
     before = {root / name: pattern for name, pattern in STATED.items()}
-    before |= dict.fromkeys(stamps.notebook_paths(root), INSTALLED)
+    notebooks = [*stamps.notebook_paths(root), *(root / "assignments").glob("*.ipynb")]
+    before |= dict.fromkeys(notebooks, INSTALLED)
     return {path: re.compile(b + VERSION, re.MULTILINE) for path, b in before.items()}
 
 
