@@ -168,7 +168,7 @@ def paddings() -> Figure:
 def looks() -> Figure:
     """What ``show --apply`` draws: small pictures of digits, and larger ones."""
     looker = Looker(results_folder() / "rts" / "st-cnn-0")
-    digits = load_digits("test", "embedded").images[[3, 9]]
+    digits = load_digits("test", "embedded").images[[3, 1]]
     theta = fixed_test_set(digits, "RTS", seed=4).truth["theta"]
     small, large = (
         sample(digits, Affine().grid(theta, size), interpolation="bicubic").clamp(0, 1)
