@@ -103,6 +103,12 @@ def links_to(labels: tuple[str, ...] | list[str]) -> str:
     return ", ".join(f"{{ref}}`{label}`" for label in labels)
 
 
+def titled(labels: tuple[str, ...] | list[str], chapter: Chapter) -> str:
+    """Return references to exercises with their titles, in MyST."""
+    exercises = [chapter.exercises[label] for label in labels]
+    return ", ".join(f"{{ref}}`{e.label}` (*{e.title}*)" for e in exercises)
+
+
 def minutes_of(labels: list[str], chapter: Chapter) -> int:
     return sum(chapter.exercises[label].minutes for label in labels)
 
@@ -145,7 +151,7 @@ class Session(Teaching):
         for block in blocks_of(plan["class"], chapter):
             done = block.text
             if block.labels:
-                done = links_to(block.labels) + (f": {done}" if done else "")
+                done = titled(block.labels, chapter) + (f": {done}" if done else "")
             rows.append([f"{now}–{now + block.minutes}", str(block.minutes), done])
             now += block.minutes
         before = (
@@ -157,10 +163,10 @@ class Session(Teaching):
             "",
             table(["from – to", "minutes", "in class"], rows),
             "",
-            f"**At home**: {links_to(plan['home'])}, {after} minutes.",
+            f"**At home**: {titled(plan['home'], chapter)}; {after} minutes.",
         ]
         if optional := plan.get("optional"):
-            lines[-1] += f" For who wants more: {links_to(optional)}."
+            lines[-1] += f" For who wants more: {titled(optional, chapter)}."
         return self.shown("\n".join(lines))
 
 
@@ -218,18 +224,20 @@ class ObjectivesTable(Teaching):
         path = Path(self.env.srcdir) / f"{chapter.page}.ipynb"
         rows = []
         for each in objectives.objectives_of(path):
-            told = [told_of(question, chapter) for question in each.tested_by]
-            rows.append([each.text.replace("|", r"\|"), "; ".join(told)])
+            told = told_of(each.tested_by, chapter)
+            rows.append([each.text.replace("|", r"\|"), told])
         return self.shown(table(["you will", "tested by"], rows))
 
 
-def told_of(question: objectives.Question, chapter: Chapter) -> str:
-    """Say what a question is and where, in MyST."""
-    if question.kind == "exercise":
-        return f"{{ref}}`{question.where}`"
-    if question.kind == "predict":
-        return f"*Predict* in *{question.where}*"
-    return f"quiz, question {question.number}"
+def told_of(questions: list[objectives.Question], chapter: Chapter) -> str:
+    """Say which questions these are and where, in MyST."""
+    told = [f"{{ref}}`{q.where}`" for q in questions if q.kind == "exercise"]
+    told += [f"*Predict* in *{q.where}*" for q in questions if q.kind == "predict"]
+    numbers = [str(q.number) for q in questions if q.kind == "quiz"]
+    if numbers:
+        link = f"[quiz](/{chapter.page}.ipynb#check-yourself)"
+        told.append(f"{link}, question{'s' * (len(numbers) > 1)} {', '.join(numbers)}")
+    return "; ".join(told)
 
 
 class RunCosts(Teaching):
