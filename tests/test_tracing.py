@@ -44,7 +44,8 @@ class Subject(NamedTuple):
     inputs: tuple[Tensor, ...]  # float32; a compiler takes equal sizes for one
     larger: tuple[Tensor, ...]  # other sizes along the open dimensions
     open_dims: tuple[dict[int, str], ...]  # of each input, by name
-    covering: tuple[str, ...]  # rows enough for what costs seconds
+    covering: tuple[str, ...]  # rows enough for what is derived twice
+    captured: tuple[nn.Module, ...]  # what is enough where capturing costs seconds
     no_forward_mode: tuple[str, ...] = ()  # rows that PyTorch can't differentiate so
     onnx: bool = True  # whether PyTorch has every operation in ONNX
 
@@ -100,6 +101,10 @@ class Matrices(Warps):
 class Pixels(nn.Module):
     """Rotations and homographies in pixels, as thetas for the size of the image."""
 
+    def __init__(self, **options) -> None:
+        super().__init__()
+        self.options = options
+
     def forward(self, image: Tensor, noise: Tensor) -> Tensor:
         size = image.shape[-2:]
         turn = rotation(noise[:, 0], 1 + noise[:, 1] / 9, noise[:, 2:4])
@@ -107,8 +112,7 @@ class Pixels(nn.Module):
         back = theta_to_pixels(theta, size, size) - turn
         square = base_grid((2, 2)).to(noise).flatten(0, 1)[[0, 1, 3, 2]]
         view = homography(square, square + noise[:, :8].unflatten(1, (4, 2)) / 9)
-        options = {"family": Projective(), "backend": "manual"}
-        return warp(image, view, **options) + back.sum()
+        return warp(image, view, family=Projective(), **self.options) + back.sum()
 
 
 class Sample(nn.Module):
@@ -188,8 +192,16 @@ WARPS = {
 MATRICES = {
     "affine": Matrices(Affine(), backend="manual"),
     "similar": Matrices(Similarity(aspect=1.5), backend="manual"),
-    "pixels": Pixels(),
+    "pixels": Pixels(backend="manual"),
 }
+# The graph of a family is small where the native kernel samples, in one operation; the
+# manual arithmetic is captured of `sample`, with every option.
+NATIVE = (
+    *map(Warps, FAMILIES),
+    Transforms(Crop(), padding="border"),
+    WARPS["module, native"],
+    WARPS["warp, centres"],
+)
 BATCHES = ({0: "n", 2: "h", 3: "w"}, {0: "n"})
 SUBJECTS = {
     "warp": Subject(
@@ -202,6 +214,7 @@ SUBJECTS = {
             *(f"module {each!r}" for each in FAMILIES[1::4]),
             *("warp, centres", "warp, native", "module, native"),
         ),
+        captured=NATIVE,
         no_forward_mode=("warp, native", "module, native"),
     ),
     "matrices": Subject(
@@ -210,6 +223,7 @@ SUBJECTS = {
         larger=(random(5, 2, 8, 11), random(5, 8, seed=1) - 0.5),
         open_dims=BATCHES,
         covering=tuple(MATRICES),
+        captured=(Matrices(Affine()), Matrices(Similarity(aspect=1.5)), Pixels()),
         onnx=False,  # it has no inverse of a matrix
     ),
     "sample": Subject(
@@ -218,6 +232,7 @@ SUBJECTS = {
         larger=(random(4, 3, 9, 8), random(4, 5, 3, 2, seed=1) * 2.6 - 1.3),
         open_dims=({0: "n", 2: "h", 3: "w"}, {0: "n", 1: "rows", 2: "columns"}),
         covering=covering(SETTINGS),
+        captured=tuple(ROWS[name] for name in covering(SETTINGS)),
         no_forward_mode=tuple(name for name in ROWS if name.startswith("native")),
     ),
 }
@@ -237,17 +252,32 @@ covering_row = pytest.mark.parametrize(
         for row in subject.covering
     ],
 )
-every_subject = pytest.mark.parametrize(
-    "subject", [pytest.param(each, id=name) for name, each in SUBJECTS.items()]
+captured_modules = pytest.mark.parametrize(
+    ("subject", "modules"),
+    [
+        *(
+            pytest.param(each, each.captured, id=name)
+            for name, each in SUBJECTS.items()
+        ),
+        *(
+            pytest.param(
+                SUBJECTS[name],
+                tuple(SUBJECTS[name].rows[row] for row in SUBJECTS[name].covering),
+                id=f"{name}, manual",
+                marks=pytest.mark.long,
+            )
+            for name in ("warp", "matrices")
+        ),
+    ],
 )
 
 
 class Together(nn.Module):
-    """The covering rows of a subject in one graph, which is compiled once."""
+    """Many modules in one graph, which is captured once."""
 
-    def __init__(self, subject: Subject) -> None:
+    def __init__(self, modules: tuple[nn.Module, ...]) -> None:
         super().__init__()
-        self.rows = nn.ModuleList(subject.rows[row] for row in subject.covering)
+        self.rows = nn.ModuleList(modules)
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         return tuple(row(*inputs) for row in self.rows)
@@ -360,9 +390,9 @@ def test_a_trace_serves_every_size(subject, row):
         close(traced(*inputs), function(*inputs))
 
 
-@every_subject
-def test_compiled_for_every_size_it_has_the_same_values_and_gradients(subject):
-    together = Together(subject)
+@captured_modules
+def test_compiled_for_every_size_it_has_the_same_values_and_gradients(subject, modules):
+    together = Together(modules)
     torch._dynamo.reset()
     # The code is captured in one graph, which PyTorch's own operations then run.
     compiled = torch.compile(together, backend="eager", fullgraph=True, dynamic=True)
@@ -378,19 +408,18 @@ def test_compiled_for_every_size_it_has_the_same_values_and_gradients(subject):
         close(values, together(*inputs))
 
 
-@pytest.mark.parametrize("name", SUBJECTS)
+@captured_modules
 @pytest.mark.filterwarnings("ignore")
 def test_exported_and_in_onnx_runtime_it_has_the_same_values_for_every_size(
-    name, tmp_path
+    subject, modules, tmp_path
 ):
     # One test, as ONNX is made of the exported program, which takes long to make.
-    subject = SUBJECTS[name]
     words = {word for dims in subject.open_dims for word in dims.values()}
     known = {word: torch.export.Dim(word, min=2) for word in words}
     shapes = tuple(
         {dim: known[word] for dim, word in dims.items()} for dims in subject.open_dims
     )
-    together = Together(subject)
+    together = Together(modules)
     program = torch.export.export(
         together, subject.inputs, dynamic_shapes={"inputs": shapes}
     )

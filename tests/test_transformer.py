@@ -36,8 +36,10 @@ from stn_tutorial.localization import (
 FAMILIES = [Translation, Attention, Similarity, Affine, Projective, ThinPlateSpline]
 families = pytest.mark.parametrize("family", FAMILIES, ids=lambda f: f.__name__)
 # What is captured with every option of every family is in ``test_tracing.py``.
-captured = pytest.mark.parametrize(
-    "family", [Projective, ThinPlateSpline], ids=lambda f: f.__name__
+few_or_all = pytest.mark.parametrize(
+    "family",
+    [Projective, pytest.param(ThinPlateSpline, marks=pytest.mark.long)],
+    ids=lambda f: f.__name__,
 )
 conventions = pytest.mark.parametrize("align_corners", [False, True])
 
@@ -532,9 +534,10 @@ def test_it_compiles_to_one_graph(family, backend):
 
 
 @pytest.mark.usefixtures("compiler")
-def test_it_compiles_to_machine_code():
+@few_or_all
+def test_it_compiles_to_machine_code(family):
     torch.compiler.reset()
-    transformer = perturbed(ThinPlateSpline)
+    transformer = perturbed(family)
     compiled = torch.compile(transformer, fullgraph=True)
     x = images(3, 2, 12, 10)
     with torch.no_grad():
@@ -554,7 +557,7 @@ def half_behind(transformer: SpatialTransformer) -> SpatialTransformer:
     return transformer
 
 
-@captured
+@few_or_all
 def test_exported_and_in_onnx_runtime_it_agrees_for_every_batch_size(family, tmp_path):
     # One test, as ONNX is made of the exported program, which takes long to make.
     onnx = pytest.importorskip("onnx")
