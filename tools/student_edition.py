@@ -113,7 +113,8 @@ def write(folder: Path = FOLDER, only: str = "") -> list[Path]:
     """Write the student edition into a folder, and nothing else.
 
     Args:
-        folder: made if need be; notebooks that are in it are replaced.
+        folder: made if need be. Notebooks that are in it are replaced; one in which
+            somebody answered is kept beside, as ``….kept.ipynb``.
         only: how the names of the chapters to write begin.
 
     Returns:
@@ -127,8 +128,23 @@ def write(folder: Path = FOLDER, only: str = "") -> list[Path]:
             edition = student_edition(chapter, path.stem)
             text = json.dumps(edition, indent=1, ensure_ascii=False) + "\n"
             written.append(folder / path.name)
+            keep_answers(written[-1], edition)
             written[-1].write_text(text, encoding="utf-8", newline="\n")
     return written
+
+
+def keep_answers(path: Path, edition: dict) -> None:
+    """Rename an earlier file whose stubs are not those of the edition."""
+
+    def stubs(notebook: dict) -> list[str]:
+        return [
+            "".join(c["source"]) for c in notebook["cells"] if "exercise" in tags(c)
+        ]
+
+    if path.is_file():
+        earlier = json.loads(path.read_text(encoding="utf-8"))
+        if stubs(earlier) != stubs(edition):
+            path.replace(path.with_suffix(".kept.ipynb"))
 
 
 async def run(path: Path, folder: Path, places: asyncio.Semaphore) -> list[str]:

@@ -197,6 +197,20 @@ def test_one_chapter_can_be_chosen(tmp_path):
     assert path.name.startswith("03_")
 
 
+def test_answers_are_kept_when_the_edition_is_written_anew(tmp_path):
+    (path,) = student_edition.write(tmp_path, "01")
+    fresh = path.read_text(encoding="utf-8")
+    assert "answer_swap = ..." in fresh
+    answered = fresh.replace("answer_swap = ...", "answer_swap = 'nothing'")
+    path.write_text(answered, encoding="utf-8")
+    for _ in range(2):
+        student_edition.write(tmp_path, "01")
+        assert path.read_text(encoding="utf-8") == fresh
+        kept = tmp_path / f"{path.stem}.kept.ipynb"
+        assert kept.read_text(encoding="utf-8") == answered
+    assert set(tmp_path.iterdir()) == {path, kept}
+
+
 def test_the_edition_is_no_part_of_the_repository():
     ignored = (stamps.ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
     assert "student/" in ignored
