@@ -4,7 +4,7 @@
 book/teach/sessions.yml. Minutes of chapters and exercises are those that the chapters
 state. `objectives-table` says what tests each objective of a chapter. `run-costs` says
 how long the chapters take to read, to work through and to run. `citation` is the entry
-for a bibliography.
+for a bibliography, and `chapter-notes` links to the notes.
 """
 
 from __future__ import annotations
@@ -258,6 +258,21 @@ class RunCosts(Teaching):
         return self.shown(table([*heads, "computer, all cells (min)"], rows))
 
 
+class ChapterNotes(Teaching):
+    """Links to the notes on every chapter, with the minutes that the chapter takes."""
+
+    def run(self) -> list[nodes.Node]:
+        chapters, _ = self.known()
+        rows = []
+        for chapter in chapters.values():
+            title = f"[{chapter.title}](/{chapter.page}.ipynb)"
+            notes = f"[notes](/book/teach/{chapter.name}.md)"
+            minutes = [str(chapter.minutes_alone), str(chapter.minutes)]
+            rows.append([title, notes, *minutes])
+        heads = ["chapter", "for you", "to read (min)", "with the exercises (min)"]
+        return self.shown(table(heads, rows))
+
+
 class Citation(Teaching):
     """The book in BibTeX, as CITATION.cff has it."""
 
@@ -281,6 +296,7 @@ class Citation(Teaching):
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
+    app.add_directive("chapter-notes", ChapterNotes)
     app.add_directive("citation", Citation)
     app.add_directive("course", Course)
     app.add_directive("objectives-table", ObjectivesTable)
