@@ -38,7 +38,9 @@ MATHJAX = "static/mathjax/tex-svg.js"
 BOOK = "Spatial Transformers from the Grid Up"
 LICENCE = f"{BOOK}, stn_tutorial contributors, CC BY 4.0 (code: BSD-3-Clause)"
 STYLE = "a11y-high-contrast-light"
-PRINTED = re.compile(r"photograph\(\s*[\"'](\w+)")
+MNIST = "Digits: MNIST, by LeCun, Cortes and Burges, CC BY-SA 3.0."
+DIGITS = re.compile(r"few_digits\(|load_digits\((?!.*embedded)")
+PHOTOGRAPH = re.compile(r"photograph\(\s*[\"'](\w+)")
 FIGURE_ID = re.compile(r"\bstn-\w+-[0-9a-f]{8}\b")
 # From how many times as wide as high a picture stands below the words, not beside them.
 WIDE = 1.75
@@ -55,9 +57,10 @@ def chapter_of(text: Path) -> chapter_pieces.Chapter:
 
 
 def credits(chapter: chapter_pieces.Chapter) -> list[str]:
-    """Return what must be written where the photographs of a chapter are shown."""
+    """Return what must be written where pictures of a chapter are shown."""
     code = "\n".join(c.source for c in chapter.cells.values() if c.cell_type == "code")
-    return [CREDITS[name] for name in CREDITS if name in PRINTED.findall(code)]
+    shown = [CREDITS[name] for name in CREDITS if name in PHOTOGRAPH.findall(code)]
+    return shown + [MNIST] * bool(DIGITS.search(code))
 
 
 def show(
@@ -162,6 +165,7 @@ WIDTH, HEIGHT, GAP = 1168, 574, 40
 #: How wide a formula may be.
 FORMULA = 620
 CODE = re.compile(r"<pre.*?>(.*?)</pre>", re.DOTALL)
+MATHS = re.compile(r'<div class="formula.*?</div>', re.DOTALL)
 TAG = re.compile(r"<[^>]+>")
 LINE = re.compile(r"<(?:li|p)\b")
 #: What stands with the words of a slide; the rest is shown below or beside them.
@@ -238,8 +242,9 @@ def _letters(shown: str, width: float, figures: list[deck_text.Piece]) -> int:
     lines = _lines(shown)
     if not lines:
         return LARGEST
-    taken = 48 * len(LINE.findall(shown)) + 45 * len(CODE.findall(shown))
-    taken += 190 * shown.count('class="formula')
+    taken = 53 * len(LINE.findall(shown)) + 45 * len(CODE.findall(shown))
+    for formula in MATHS.findall(shown):
+        taken += min(320, 120 + 75 * formula.count(r"\\"))
     taken += 270 * bool(figures and width == WIDTH)
     wide = (width - 40) / (LETTER * max(map(len, lines)))
     high = (HEIGHT - taken) / (1.4 * len(lines))

@@ -26,6 +26,7 @@ ROLE = re.compile(r"\{[\w:]+\}`(?:([^`<]+?) <)?([^`<>]+)>?`")
 SCALE = 3
 #: The time of every entry, so that the same figures make the same archive.
 TIME = (1980, 1, 1, 0, 0, 0)
+LICENCES = "LICENSE-TEXT.txt"
 LICENCE = (
     "Every figure is CC BY 4.0: use it, change it, and name “stn_tutorial "
     "contributors, Spatial Transformers from the Grid Up”. Where a figure shows a "
@@ -49,7 +50,8 @@ p { margin: 0.25rem 0; }
 def write(path: Path) -> str:
     """Write the pack, and return a line on what is in it."""
     chapters = [Chapter(notebook) for notebook in stamps.notebook_paths()]
-    files = {"index.html": index(chapters).encode()}
+    licences = stamps.ROOT / "LICENSE-TEXT"
+    files = {"index.html": index(chapters).encode(), LICENCES: licences.read_bytes()}
     drawings = {}
     for figure in (f for chapter in chapters for f in chapter.figures().values()):
         if figure.svg:
@@ -92,6 +94,7 @@ def rasterized(
 def index(chapters: list[Chapter]) -> str:
     """Return the page that shows every figure, and says what may be done with it."""
     licence = escape(LICENCE + " ".join(CREDITS.values()))
+    licence += f' The digits are told of in <a href="{LICENCES}">{LICENCES}</a>.'
     lines = [HEAD, "<h1>The figures of the book</h1>", f"<p>{licence}</p>"]
     for chapter in chapters:
         lines.append(f"<h2>{escape(chapter.title)}</h2>")
