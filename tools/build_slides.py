@@ -132,7 +132,7 @@ def _question(question: Choice | Numeric, reason: str) -> str:
     """A question and its options; what is right, and why, appears afterwards."""
     if isinstance(question, Numeric):
         answers = ""
-        right = f"<b>{question.shown} {deck_text.inline(question.unit)}</b> "
+        right = f"<strong>{question.shown} {deck_text.inline(question.unit)}.</strong> "
         reason = reason or question.numbers[0].why
     else:
         items = "".join(
@@ -158,8 +158,9 @@ def _exercise(line: str) -> str:
     return f"<li><b>{rendered}</b> <span>{escape(rest)}</span></li>"
 
 
-#: The letters of code, in pixels of a slide, and how wide each is in these.
-SMALLEST, LARGEST, LETTER = 18, 29, 0.602
+#: The letters of code, in pixels of a slide: the smallest, the smallest beside a
+#: figure, and the largest; and how wide each is in these.
+SMALLEST, BESIDE, LARGEST, LETTER = 18, 21, 29, 0.602
 #: What a slide has below its heading, and what stands between two columns.
 WIDTH, HEIGHT, GAP = 1168, 574, 40
 #: How wide a formula may be.
@@ -234,7 +235,7 @@ def _column(
     if "formula" in words and left < FORMULA:
         return 0
     longest = max(map(len, _lines(words)), default=0)
-    return left if SMALLEST * LETTER * longest + 36 <= left else 0
+    return left if BESIDE * LETTER * longest + 40 <= left else 0
 
 
 def _letters(shown: str, width: float, figures: list[deck_text.Piece]) -> int:
@@ -244,7 +245,7 @@ def _letters(shown: str, width: float, figures: list[deck_text.Piece]) -> int:
         return LARGEST
     taken = 53 * len(LINE.findall(shown)) + 45 * len(CODE.findall(shown))
     for formula in MATHS.findall(shown):
-        taken += min(320, 120 + 75 * formula.count(r"\\"))
+        taken += min(360, 140 + 110 * formula.count(r"\\"))
     taken += 270 * bool(figures and width == WIDTH)
     wide = (width - 40) / (LETTER * max(map(len, lines)))
     high = (HEIGHT - taken) / (1.4 * len(lines))
