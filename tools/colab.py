@@ -5,8 +5,8 @@ versions that Colab has, and without this package. Its set-up cell installs the 
 from the address that it names; git finds this checkout there, as it is. A notebook
 fails if a cell does, if anything is written to stderr, warnings included, if an output
 that is held to the stored one differs, if it leaves a file behind, or if torch or NumPy
-are not the ones that were there before. The report of a run of all of them goes to
-book/runs_on, and the book's page *Runs on* shows it.
+are not the ones that were there before. What came of it goes to book/runs_on, and the
+book's page *Runs on* shows it.
 
 With ``--here`` the room is the environment that this runs in: Colab's own image.
 """
@@ -164,8 +164,9 @@ def main() -> int:
 
         jobs = 1 if options.here else options.jobs
         runs = asyncio.run(rooms.run_all(paths, jobs, in_the_room))
-    if not options.only:
-        rooms.record("colab", {"row": "colab", "note": note, **rooms.summary(runs)})
+    about = {"row": "colab", "note": note, **rooms.summary(runs)}
+    if about["versions"]:  # at least one came as far as to tell
+        rooms.record_some("colab", about)
     text = report(runs, note)
     ROOM.mkdir(parents=True, exist_ok=True)
     (ROOM / "report.md").write_text(text + "\n", encoding="utf-8")

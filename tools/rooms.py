@@ -80,6 +80,7 @@ class Run:
         checked: the outputs that are held to what is stored.
         problems: what is wrong with the run; none in a good one.
         told: what the kernel says of itself: versions, where the package is.
+        finished: when it ended.
     """
 
     notebook: str
@@ -89,6 +90,7 @@ class Run:
     checked: int = 0
     problems: list[str] = field(default_factory=list)
     told: dict[str, Any] = field(default_factory=dict)
+    finished: str = field(default_factory=lambda: now())
 
 
 def make_environment(
@@ -202,6 +204,7 @@ async def run_alone(
         except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
             run.problems.append(f"cell {index} failed: {last_lines(str(error))}")
         left = sorted(each.name for each in folder.iterdir())
+    run.finished = now()
     if left:
         run.problems.append(f"it leaves files behind: {', '.join(left)}")
     for number, cell in enumerate(codes):
@@ -327,8 +330,30 @@ def record(name: str, about: dict[str, Any]) -> Path:
     RUNS_ON.mkdir(exist_ok=True)
     path = RUNS_ON / f"{name}.json"
     text = json.dumps(about, indent=1, ensure_ascii=False)
+    for folder in (stamps.ROOT, tempfile.gettempdir(), Path.home()):  # nobody's paths
+        text = text.replace(str(folder), "…")
     path.write_text(f"{text}\n", encoding="utf-8", newline="\n")
     return path
+
+
+def record_some(name: str, about: dict[str, Any]) -> Path:
+    """Write what is told of some notebooks of a room, and keep what is told of others.
+
+    Others are kept as long as they ran on the same versions.
+
+    Args:
+        name: of the file, without its suffix.
+        about: what `summary` returns, and more.
+    """
+    path, now_run = RUNS_ON / f"{name}.json", about["notebooks"]
+    if path.is_file():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        if all(before.get(key) == about[key] for key in ("version", "versions")):
+            names = {run["notebook"] for run in now_run}
+            kept = [run for run in before["notebooks"] if run["notebook"] not in names]
+            both = sorted([*kept, *now_run], key=lambda run: run["notebook"])
+            about = about | {"notebooks": both}
+    return record(name, about)
 
 
 @contextlib.contextmanager

@@ -83,6 +83,20 @@ def notebooks_of(runs: list[dict[str, Any]]) -> str:
     return f"{len(runs) - bad} passed, {bad} failed"
 
 
+def notebook_row(run: dict[str, Any]) -> list[str]:
+    """Return the cells of a notebook's row."""
+    folder, _, name = run["notebook"].rpartition("/")
+    edition = ", student edition" if folder == "student" else ""
+    return [
+        Path(name).stem.replace("_", " ") + edition,
+        run["finished"][:10],
+        f"{run['seconds']:.0f}",
+        f"{run['seconds_to_set_up']:.0f}",
+        f"{run['megabytes']:,}",
+        "failed" if run["problems"] else "passed",
+    ]
+
+
 def failures_of(about: dict[str, Any]) -> list[str]:
     """Return one line for each test and each notebook that failed."""
     failed = [str(name) for name in about.get("tests", {}).get("failures", [])]
@@ -136,18 +150,9 @@ class RunsOnNotebooks(RunsOn):
         about = self.read().get(self.arguments[0])
         if not about or "notebooks" not in about:
             return [nodes.paragraph("", "There is no such run yet.")]
-        rows = [
-            [
-                Path(run["notebook"]).stem.replace("_", " "),
-                f"{run['seconds']:.0f}",
-                f"{run['seconds_to_set_up']:.0f}",
-                f"{run['megabytes']}",
-                "failed" if run["problems"] else "passed",
-            ]
-            for run in about["notebooks"]
-        ]
-        heads = ("Notebook", "Seconds", "to set up", "MB", "")
-        return [table_of(heads, (40, 10, 10, 10, 10), rows)]
+        heads = ("Notebook", "Run", "Seconds", "to set up", "MB", "")
+        rows = [notebook_row(run) for run in about["notebooks"]]
+        return [table_of(heads, (40, 12, 10, 10, 10, 10), rows)]
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

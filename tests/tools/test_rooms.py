@@ -219,10 +219,12 @@ def test_the_page_says_what_ran_what_failed_and_what_did_not_run(tmp_path, monke
     tests = {"which": "the method", "passed": 1234, "failed": 1, "skipped": 0}
     about = {"tests": tests | {"failures": ["a::three"]}}
     about |= rooms.summary([made_up_run(problems=["bad"])])
+    about["asked"] = [f"--editable={stamps.ROOT}"]
     rooms.record("oldest", about)
     rooms.record("newest", {"not_run": "no such Python"})
     told = runs_on.read(tmp_path)
     assert set(told) == {"oldest", "newest"}
+    assert told["oldest"]["asked"] == ["--editable=…"]  # and nobody's folder
     row = " | ".join(runs_on.row_of("oldest", told["oldest"]))
     assert "3.10.1 | 2.6.0 | 1.26.4" in row
     assert "1,234 passed, 1 failed" in row and "0 passed, 1 failed" in row
@@ -230,10 +232,36 @@ def test_the_page_says_what_ran_what_failed_and_what_did_not_run(tmp_path, monke
         "a::three",
         "notebooks/03_a.ipynb: bad",
     ]
+    (ran,) = told["oldest"]["notebooks"]
+    assert runs_on.notebook_row(ran | {"finished": "2031-05-06T07:08:09"}) == [
+        "03 a",
+        "2031-05-06",
+        "61",
+        "8",
+        "900",
+        "failed",
+    ]
+    student = runs_on.notebook_row(ran | {"notebook": "student/03_a.ipynb"})
+    assert student[0] == "03 a, student edition"
     assert "not run: no such Python" in runs_on.row_of("newest", told["newest"])
     assert "not run" in " ".join(runs_on.row_of("cuda", None))
     older = told["oldest"] | {"version": "0.0.1"}
     assert "version 0.0.1" in " ".join(runs_on.row_of("oldest", older))
+
+
+def test_a_run_of_some_keeps_the_others_of_the_same_versions(tmp_path, monkeypatch):
+    monkeypatch.setattr(rooms, "RUNS_ON", tmp_path)
+
+    def told(*runs: rooms.Run, torch: str = "2.6.0") -> dict[str, int]:
+        about = rooms.summary(runs) | {"versions": {"torch": torch}}
+        path = rooms.record_some("colab", about)
+        found = json.loads(path.read_text(encoding="utf-8"))["notebooks"]
+        return {run["notebook"]: run["megabytes"] for run in found}
+
+    assert told(rooms.Run("b", megabytes=1)) == {"b": 1}
+    assert told(rooms.Run("a", megabytes=2)) == {"a": 2, "b": 1}
+    assert told(rooms.Run("b", megabytes=3)) == {"a": 2, "b": 3}
+    assert told(rooms.Run("a", megabytes=4), torch="2.7.0") == {"a": 4}
 
 
 def test_every_file_of_a_room_says_when_and_with_what():
