@@ -9,6 +9,7 @@ file has not been run, and the table says so.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,9 @@ def notebook_row(run: dict[str, Any]) -> list[str]:
 
 def failures_of(about: dict[str, Any]) -> list[str]:
     """Return one line for each test and each notebook that failed."""
-    failed = [str(name) for name in about.get("tests", {}).get("failures", [])]
+    names = [str(name) for name in about.get("tests", {}).get("failures", [])]
+    cases = Counter(name.partition("[")[0] for name in names)
+    failed = [name + (f" ({n} cases)" if n > 1 else "") for name, n in cases.items()]
     for run in about.get("notebooks", []):
         failed += [f"{run['notebook']}: {problem}" for problem in run["problems"]]
     return failed

@@ -217,7 +217,7 @@ def test_a_run_without_a_gpu_sees_none():
 def test_the_page_says_what_ran_what_failed_and_what_did_not_run(tmp_path, monkeypatch):
     monkeypatch.setattr(rooms, "RUNS_ON", tmp_path)
     tests = {"which": "the method", "passed": 1234, "failed": 1, "skipped": 0}
-    about = {"tests": tests | {"failures": ["a::three"]}}
+    about = {"tests": tests | {"failures": ["a::three[1]", "a::three[2]"]}}
     about |= rooms.summary([made_up_run(problems=["bad"])])
     about["asked"] = [f"--editable={stamps.ROOT}"]
     rooms.record("oldest", about)
@@ -229,7 +229,7 @@ def test_the_page_says_what_ran_what_failed_and_what_did_not_run(tmp_path, monke
     assert "3.10.1 | 2.6.0 | 1.26.4" in row
     assert "1,234 passed, 1 failed" in row and "0 passed, 1 failed" in row
     assert runs_on.failures_of(told["oldest"]) == [
-        "a::three",
+        "a::three (2 cases)",
         "notebooks/03_a.ipynb: bad",
     ]
     (ran,) = told["oldest"]["notebooks"]
