@@ -114,7 +114,7 @@ def write(folder: Path = FOLDER, only: str = "") -> list[Path]:
 
     Args:
         folder: made if need be. Notebooks that are in it are replaced; one in which
-            somebody answered is kept beside, as ``….kept.ipynb``.
+            somebody answered is kept beside, as ``kept_….ipynb``.
         only: how the names of the chapters to write begin.
 
     Returns:
@@ -144,7 +144,7 @@ def keep_answers(path: Path, edition: dict) -> None:
     if path.is_file():
         earlier = json.loads(path.read_text(encoding="utf-8"))
         if stubs(earlier) != stubs(edition):
-            path.replace(path.with_suffix(".kept.ipynb"))
+            path.replace(path.with_name(f"kept_{path.name}"))
 
 
 async def run(path: Path, folder: Path, places: asyncio.Semaphore) -> list[str]:

@@ -206,7 +206,7 @@ def test_answers_are_kept_when_the_edition_is_written_anew(tmp_path):
     for _ in range(2):
         student_edition.write(tmp_path, "01")
         assert path.read_text(encoding="utf-8") == fresh
-        kept = tmp_path / f"{path.stem}.kept.ipynb"
+        kept = tmp_path / f"kept_{path.name}"
         assert kept.read_text(encoding="utf-8") == answered
     assert set(tmp_path.iterdir()) == {path, kept}
 
