@@ -111,6 +111,23 @@ def test_what_can_be_touched_is_large_enough_and_named(page):
     assert len(groups) >= 3
 
 
+@pytest.mark.parametrize("formula", ["", "$x^2$ "])
+def test_colab_which_sets_no_mathematics_is_brought_to_if_there_is_any(
+    browser, tmp_path, formula
+):
+    file = tmp_path / "quiz.html"
+    html = Quiz(f"Is {formula}it?\n+ Yes | …\n- No | …")._repr_html_()
+    file.write_text(f"<!doctype html><body>{html}", encoding="utf-8")
+    asked = []
+    page = browser.new_context().new_page()
+    page.add_init_script("window.google = {colab: {}}")
+    page.on("request", lambda request: asked.append(request.url))
+    page.route("https://**/*", lambda route: route.abort())
+    page.goto(file.as_uri(), wait_until="load")
+    assert ["mathjax" in url for url in asked] == [False] + [True] * bool(formula)
+    page.context.close()
+
+
 def test_mathematics_in_quizzes_is_set_on_the_pages(turn_to):
     page, wrong = turn_to("notebooks/03_derive_the_gradients_by_hand")
     formulas = page.locator(".stn-quiz .math")
