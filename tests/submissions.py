@@ -183,13 +183,13 @@ CASES = {
     "edge-repeated": Case(
         "sampler",
         lambda: changed("sampler", "sample-bilinear", " * inside", ""),
-        14,
-        16,
+        11,
+        13,
     ),
     "assigns": Case(
         "sampler",
         lambda: changed("sampler", "image-gradient", ADDS, ASSIGNS),
-        16,
+        15,
         18,
     ),
     "raises": Case("sampler", in_slopes("raise ValueError('no idea')"), 10, 10),
@@ -206,7 +206,7 @@ CASES = {
         "sampler", in_sampler("slopes", "import os\nos._exit(1)"), 20, 20, "ended"
     ),
     "crashes-in-a-call": Case(
-        "sampler", in_slopes("import ctypes; ctypes.string_at(0)"), 10, 10, "again"
+        "sampler", in_slopes("import ctypes; ctypes.string_at(0)"), 10, 10, "restarts"
     ),
     "hogs-memory": Case("sampler", in_sampler("setup", HOG), 20, 20),
     "leaves-children": Case("sampler", in_sampler("setup", CHILDREN), 20, 20),

@@ -18,6 +18,7 @@ import secrets
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import redirect_stderr
 from dataclasses import dataclass, field
@@ -37,6 +38,7 @@ from nbformat import NotebookNode
 from nbgrader.api import Gradebook
 from nbgrader.preprocessors import SaveAutoGrades, SaveCells
 from nbgrader.utils import determine_grade
+from sqlalchemy.exc import SAWarning
 
 import assignments
 
@@ -130,7 +132,7 @@ def notes_on(graded: NotebookNode, place: room.Room) -> list[str]:
     """Return what happened on the way that a teacher may want to look at."""
     notes = []
     if place.restarts:
-        notes.append(f"kernel started again {place.restarts} times")
+        notes.append(f"kernel restarts: {place.restarts}")
     missing = [cell.id for cell in graded.cells if cell.metadata.get("missing")]
     if missing:
         notes.append(f"missing: {', '.join(missing)}")
@@ -279,6 +281,9 @@ def write_gradebook(
 ) -> None:
     """Write nbgrader's gradebook, and the notebooks where its formgrader looks."""
     url = f"sqlite:///{folder / 'gradebook.db'}"
+    # nbgrader calls the command alembic, which lies beside this Python.
+    here = str(Path(sys.executable).parent)
+    os.environ["PATH"] = os.pathsep.join([here, os.environ.get("PATH", "")])
     items = [item for item in items if item.graded]
     for name in {item.assignment for item in items}:
         said = {"notebook": name, "assignment": name, "db_url": url}
@@ -286,6 +291,8 @@ def write_gradebook(
             gradebook.update_or_create_assignment(name)
         converted = assignments.convert(known[name])
         SaveCells().preprocess(converted, {"nbgrader": said})
+    # Its queries warn about sessions, which concerns nbgrader alone.
+    warnings.simplefilter("ignore", SAWarning)
     for item in items:
         name, student = item.assignment, item.student
         with Gradebook(url) as gradebook:

@@ -34,7 +34,7 @@ from stn_tutorial.course.grading import shown
 LARGEST = 30_000_000
 
 
-#: After how many calls that took too long an answer is called no more.
+#: After how many calls that did not return an answer is called no more.
 PATIENCE = 2
 
 
@@ -62,14 +62,15 @@ class Answer:
     def __call__(self, *arguments: Any) -> Any:
         request = {"name": self.name, "arguments": answering.encode(arguments)}
         given = ", ".join(map(shown, arguments))
-        if self.room.too_slow[self.name] >= PATIENCE:
+        if self.room.endless[self.name] >= PATIENCE:
             raise AnswerFailed(f"{self.name} did not return in the tests before")
         try:
             reply = self.room.ask(request)
         except KernelEnded:
+            self.room.endless[self.name] += 1
             reply = {"error": "it ended the kernel (a crash, an exit, too much memory)"}
         except OutOfTime as error:
-            self.room.too_slow[self.name] += 1
+            self.room.endless[self.name] += 1
             reply = {"error": f"it was {error}"}
         if "error" in reply:
             raise AnswerFailed(f"{self.name}({given}): {reply['error']}")

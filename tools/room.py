@@ -79,9 +79,9 @@ class Room:
         self.began = time.monotonic()
         self.spent = 0.0  # seconds of processor time of kernels that ended
         self.room_for_output = 10 * limits.output
-        self.history: list[NotebookNode] = []  # cells that a new kernel runs again
+        self.history: list[NotebookNode] = []  # what ran to its end, for a new kernel
         self.restarts = 0
-        self.too_slow: Counter[str] = Counter()  # calls without an end, by name
+        self.endless: Counter[str] = Counter()  # calls that did not return, by name
         self.ended = False
         adopt_orphans()
         self._start()
@@ -106,8 +106,6 @@ class Room:
             self.history.append(cell)
         except OutOfTime as error:
             outputs.add(_error("OutOfTime", str(error)), always=True)
-            if not self.ended:
-                self.history.append(cell)
         except KernelEnded:
             why = "this cell ended the kernel (a crash, an exit, or too much memory)"
             outputs.add(_error("KernelEnded", why), always=True)
@@ -178,13 +176,12 @@ class Room:
             for cell in self.history:
                 try:
                     self._execute(cell.source, Outputs(0))
-                except OutOfTime:
-                    pass
-                except KernelEnded:
+                except (OutOfTime, KernelEnded):
                     self.history.remove(cell)
                     break
-                if self.ended:
-                    break
+            else:
+                continue
+            self.ended = True
 
     def _start(self) -> None:
         context = zmq.Context()

@@ -26,7 +26,7 @@ class RoomWithin:
 
     def __init__(self) -> None:
         self.names: dict[str, object] = {}
-        self.too_slow: Counter[str] = Counter()
+        self.endless: Counter[str] = Counter()
 
     def run(self, cell: NotebookNode) -> None:
         exec(TransformerManager().transform_cell(cell.source), self.names)
