@@ -162,6 +162,7 @@ def test_the_answer_of_a_question_appears_with_the_next_click(open_deck):
     assert slide.locator(".options .visible").count() == 1
 
 
+@pytest.mark.long
 def test_the_speakers_view_has_the_notes_offline(open_deck):
     page, wrong = open_deck(DECK)
     page.evaluate("() => Reveal.slide(2)")
