@@ -272,6 +272,13 @@ CASES = {
         9,
     ),
 }
+#: Ends the process that grades it, and goes on: a teacher has to look at it.
+KILLS = """
+import os, signal, subprocess
+
+subprocess.Popen(["setsid", "sleep", "4321"])
+os.kill(os.getppid(), signal.SIGKILL)
+"""
 #: Files that are no submission, and a word of why.
 FILES = {
     "not-json.ipynb": (b"this is { no notebook", "not a notebook"),

@@ -20,7 +20,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import redirect_stderr
+from contextlib import redirect_stderr, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -195,8 +195,9 @@ def grade_all(
             try:
                 item = pipe.recv()
             except EOFError:
-                item.state = "the grading ended without a result"
+                item.state = "the grading ended without a result: look at the notebook"
             _end(process)
+            _end_orphans([process for _, process, _ in running.values()])
             yield item
         for pipe, (item, process, until) in list(running.items()):
             if time.monotonic() > until:
@@ -215,10 +216,23 @@ def _end(process: multiprocessing.Process) -> None:
     """End a process and all that it started."""
     process.join(5)
     if process.is_alive():
-        for each in psutil.Process(process.pid).children(recursive=True):
-            each.kill()
+        _kill(psutil.Process(process.pid).children(recursive=True))
         process.kill()
         process.join()
+
+
+def _end_orphans(running: list[multiprocessing.Process]) -> None:
+    """End what a submission left behind that has ended the process that ran it."""
+    known = {process.pid for process in running}
+    for orphan in psutil.Process().children():
+        if orphan.pid not in known:
+            _kill([*orphan.children(recursive=True), orphan])
+
+
+def _kill(started: Iterable[psutil.Process]) -> None:
+    for each in started:
+        with suppress(psutil.NoSuchProcess):
+            each.kill()
 
 
 def write_csv(path: Path, items: Iterable[Submission], seed: int) -> None:
@@ -332,6 +346,7 @@ def main() -> int:
     seed = secrets.randbits(31) if options.seed is None else options.seed
     started, before = time.monotonic(), trusted()
     processes.share_cores(options.jobs)
+    room.adopt_orphans()
     for notebook in known.values():
         referee.warm_up(notebook)
     print(f"{len(items)} submissions, seed {seed}", flush=True)

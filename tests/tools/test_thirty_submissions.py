@@ -31,6 +31,8 @@ def hand_in(folder: Path) -> None:
     for name, (content, _) in submissions.FILES.items():
         (folder / name).write_bytes(content)
     (folder / "nothing").mkdir()
+    kills = submissions.in_sampler("setup", submissions.KILLS)()
+    nbformat.write(kills, folder / "kills.ipynb")
 
 
 def points_in_gradebook(path: Path) -> dict[str, float]:
@@ -79,7 +81,7 @@ def test_thirty_submissions_get_the_points_that_they_deserve(tmp_path):
     assert done.returncode == 0
     with (results / "grades.csv").open(encoding="utf-8") as file:
         lines = {line["student"]: line for line in csv.DictReader(file)}
-    others = {Path(name).stem for name in submissions.FILES} | {"nothing"}
+    others = {Path(name).stem for name in submissions.FILES} | {"nothing", "kills"}
     assert set(lines) == set(submissions.CASES) | others
     faults = [
         fault for student in lines for fault in faults_of(student, lines[student])
