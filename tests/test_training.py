@@ -219,6 +219,19 @@ def test_on_epoch_is_called_before_the_first_epoch_and_after_each(tmp_path):
     assert same(calls[0][1], start) and same(calls[-1][1], model.state_dict())
 
 
+def test_a_model_is_evaluated_after_every_few_epochs_and_the_last():
+    recipe, every = Recipe(epochs=5), {}
+    for few in (1, 2):
+        run = train(linear(), digits(), test_set(), recipe, evaluate_every=few)
+        every[few] = run.history
+    tested = [entry["epoch"] for entry in every[2] if "test_error" in entry]
+    assert tested == [2, 4, 5]
+    for rare, all_of_it in zip(every[2], every[1]):
+        assert rare["loss"] == all_of_it["loss"]
+        if "test_error" in rare:
+            assert rare["test_error"] == all_of_it["test_error"]
+
+
 def learning_rates(
     monkeypatch, recipe: Recipe, count: int = 90
 ) -> dict[str, list[float]]:

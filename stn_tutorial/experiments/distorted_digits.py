@@ -127,7 +127,7 @@ RESULT = {
             "epoch": int,
             "loss": float,
             "train_error": float,
-            "test_error": float,
+            "test_error?": float,
             "seconds": float,
         },
         ...,
@@ -168,6 +168,7 @@ def run(
     folder: Path | None = None,
     *,
     on_epoch: Callable[[int, nn.Module], None] | None = None,
+    evaluate_every: int = 1,
     progress: bool = True,
 ) -> Run:
     """Train and test a configuration; go on where a killed run of it stopped.
@@ -175,7 +176,8 @@ def run(
     Args:
         config: what to train and how.
         folder: where checkpoint and ``result.json`` are kept; none are without.
-        on_epoch: see `stn_tutorial.experiments.training.train`.
+        on_epoch: see `stn_tutorial.experiments.training.fit`.
+        evaluate_every: likewise.
         progress: show a bar.
 
     Returns:
@@ -203,6 +205,7 @@ def run(
         folder=folder,
         label={**label, "data": digits.source},  # of "auto": what it came to
         on_epoch=on_epoch,
+        evaluate_every=evaluate_every,
         progress=progress,
     )
     device = next(model.parameters()).device

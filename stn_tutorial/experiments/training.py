@@ -158,6 +158,7 @@ def fit(
     folder: Path | None = None,
     label: dict[str, Any] | None = None,
     on_epoch: Callable[[int, nn.Module], None] | None = None,
+    evaluate_every: int = 1,
     progress: bool = False,
 ) -> Run:
     """Train a model, or go on where a killed run of the same label and recipe stopped.
@@ -176,6 +177,8 @@ def fit(
         folder: where the checkpoint is kept; without, there is none.
         label: what else tells this run from others; kept in the checkpoint as JSON.
         on_epoch: called with the epoch (0 before the first) and the model.
+        evaluate_every: after how many epochs the model is evaluated, which the last
+            one always is; the history of the others says how they were trained alone.
         progress: show a bar with the loss, the measures and examples per second.
 
     Returns:
@@ -209,8 +212,10 @@ def fit(
                 f"the run diverged in epoch {epoch + 1}, its loss is {means['loss']}: "
                 f"try a lower learning rate{kept}"
             )
-        with autocast(loop.device, recipe.precision):
-            evaluated = problem.evaluate(model.eval())
+        evaluated = {}
+        if (epoch + 1) % evaluate_every == 0 or epoch + 1 == recipe.epochs:
+            with autocast(loop.device, recipe.precision):
+                evaluated = problem.evaluate(model.eval())
         history.append({"epoch": epoch + 1, **means, "seconds": seconds, **evaluated})
         close(epoch + 1)
     return Run(model.eval(), history, loop.environment())
