@@ -40,7 +40,9 @@ __all__ = [
     "printable",
 ]
 
+#: How many channels pictures have: one, or three.
 COLOURS = ("grey", "rgb")
+#: How a picture is made as large as the others, see `Preparation`.
 FITS = ("pad", "crop", "stretch")
 #: What lies behind and beside a picture, from 0 to 255.
 BACKGROUNDS = {"black": 0, "white": 255}

@@ -109,13 +109,17 @@ def test_no_page_loads_anything_from_elsewhere(html):
     assert not loads
 
 
+# What a quiz asks for in Colab alone, where nothing else sets mathematics.
+IN_COLAB = "https://cdn.jsdelivr.net/npm/mathjax@3/es5/tex-chtml.js"
+
+
 def test_no_script_or_style_names_a_content_network(html):
     networks = re.compile(r"cdnjs|unpkg\.com|jsdelivr|googleapis|gstatic|@import url")
     named = [
         (path.name, match[0])
         for path in rendered(html)
         for tag in parse(path).find_all(["script", "style"])
-        if (match := networks.search(tag.get_text()))
+        if (match := networks.search(tag.get_text().replace(IN_COLAB, "")))
     ]
     assert not named
 
@@ -196,7 +200,7 @@ def test_every_notebook_can_be_opened_in_colab(html):
             for link in parse(html / f"{page}.html").find_all("a", href=True)
             if "colab.research.google.com" in link["href"]
         }
-        assert links == {f"{start}{page}.ipynb"}
+        assert f"{start}{page}.ipynb" in links  # the other is the student edition
         assert (stamps.ROOT / f"{page}.ipynb").is_file()
 
 

@@ -23,12 +23,14 @@ CHROMIUM = find_chromium()
 DESKTOP = {"width": 1280, "height": 900}
 # Mathematics is set when its promise resolves; a page without any has no MathJax.
 WAIT_FOR_MATHJAX = "() => window.MathJax?.startup?.promise?.then(() => true) ?? true"
-# The top of the page, when its colours have changed to those of another scheme.
-SETTLE = """() => {
-  window.scrollTo(0, 0);
-  const changing = document.getAnimations().filter(a => a instanceof CSSTransition);
-  return Promise.allSettled(changing.map(each => each.finished)).then(() => true);
-}"""
+# What changes, changes at once: a page that nobody sees may never end a transition.
+AT_ONCE = """addEventListener("DOMContentLoaded", () => {
+  const style = document.createElement("style");
+  style.textContent = "*, *::before, *::after { transition: none !important; }";
+  document.head.append(style);
+})"""
+# Whether the theme has noticed which scheme is asked for.
+IN_SCHEME = "scheme => document.documentElement.dataset.theme === scheme"
 # Of each figure: its state, and all that its reader meets, in words and controls.
 FIGURES = """[...document.querySelectorAll(".stn-live")].map(live => [
   live.model.all(),
@@ -149,6 +151,7 @@ def turn_to(browser: Browser, html: Path) -> Opener:
     the page was opened is told.
     """
     page = new_page(browser, color_scheme="light")
+    page.add_init_script(AT_ONCE)
     wrong, shown = watch(page), ""
 
     def turn(name: str, scheme: str = "light", size=DESKTOP) -> tuple[Page, list[str]]:
@@ -163,7 +166,8 @@ def turn_to(browser: Browser, html: Path) -> Opener:
             shown = name
         page.set_viewport_size(size)
         page.emulate_media(color_scheme=scheme)
-        page.evaluate(SETTLE)
+        page.wait_for_function(IN_SCHEME, arg=scheme, polling=20)
+        page.evaluate("window.scrollTo(0, 0)")
         return page, wrong
 
     return turn
