@@ -40,7 +40,7 @@ __all__ = [
     "printable",
 ]
 
-#: How many channels pictures have: one, or three.
+#: Pictures of one channel, or of three.
 COLOURS = ("grey", "rgb")
 #: How a picture is made as large as the others, see `Preparation`.
 FITS = ("pad", "crop", "stretch")
