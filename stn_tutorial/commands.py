@@ -324,13 +324,17 @@ class Show:
             raise ValueError(f"to must end in .png, .svg or .pdf, got {self.to}")
         looker = Looker(self.folder)
         looks = [looker.look(path, inverted=self.invert) for path in self.pictures]
-        paths = [*(self.apply or self.pictures)]
-        paths *= len(looks) if len(paths) < len(looks) else 1
-        others = [open_picture(path) for path in paths]
-        made = [looker.apply(look, as_tensor(o)) for look, o in zip(looks, others)]
+        opened = [open_picture(path) for path in self.pictures]
+        paths, others = [*self.pictures], opened
+        if self.apply:
+            paths = [*self.apply] * (len(looks) if len(self.apply) == 1 else 1)
+            others = [open_picture(path) for path in paths]
+        made = []
+        if self.apply or self.warped:
+            made = [looker.apply(k, as_tensor(o)) for k, o in zip(looks, others)]
         plotting.use_style()
         fig = draw_looks(
-            [as_tensor(open_picture(path), 800) for path in self.pictures],
+            [as_tensor(picture, 800) for picture in opened],
             looks,
             [(as_tensor(o, 800), m) for o, m in zip(others, made)] * bool(self.apply),
             [other.size for other in others],

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -16,7 +15,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Rectangle
 
-from stn_tutorial.course import svg
 from stn_tutorial.course.plotting import COLORS
 
 INK, FAINT = COLORS["ink"], COLORS["faint"]
@@ -208,10 +206,3 @@ BOARDS: dict[str, Callable[[], Figure]] = {
     "when_transformers_fail": failures,
     "put_coordinates_into_the_localization_network": study,
 }
-
-
-def draw(folder: Path) -> None:
-    """Write every sketch into a folder."""
-    for name, figure in BOARDS.items():
-        text = svg.to_svg(figure())
-        (folder / f"board-{name}.svg").write_text(text + "\n", encoding="utf-8")

@@ -7,7 +7,6 @@ file is, without the number. `make figures` draws them with the others.
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import torch
@@ -25,9 +24,7 @@ from stn_tutorial import (
     rotation,
     sample,
 )
-from stn_tutorial.course import svg
 from stn_tutorial.course.explore.playground import few_digits
-from stn_tutorial.course.overview import draw_overview
 from stn_tutorial.course.plotting import COLORS
 from stn_tutorial.data import photograph
 from stn_tutorial.data.distortions import distort
@@ -282,11 +279,3 @@ CARDS: dict[str, Callable[[], Figure]] = {
     "tell_a_convolution_where_it_is": coordconv,
     "put_coordinates_into_the_localization_network": coordconv_stn,
 }
-
-
-def draw(folder: Path) -> None:
-    """Write every card, and the overview, into a folder."""
-    figures = {f"card-{name}": figure for name, figure in CARDS.items()}
-    for name, figure in {**figures, "overview": draw_overview}.items():
-        text = svg.to_svg(figure())
-        (folder / f"{name}.svg").write_text(text + "\n", encoding="utf-8")

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from stn_tutorial import Affine, base_grid, rotation, sample, to_pixels, warp
 from stn_tutorial.course import plotting, svg
+from stn_tutorial.course.overview import draw_overview
 from stn_tutorial.course.plotting import COLORS
 from stn_tutorial.course.views import draw_looks
 from stn_tutorial.data import photograph
@@ -199,11 +200,12 @@ def draw(static: Path) -> None:
     """Write every picture under `static`."""
     plotting.use_style()
     (static / "figures").mkdir(parents=True, exist_ok=True)
-    for name, figure in FIGURES.items():
+    figures = FIGURES | {"overview": draw_overview}
+    figures |= {f"card-{name}": card for name, card in draw_cards.CARDS.items()}
+    figures |= {f"board-{name}": board for name, board in draw_boards.BOARDS.items()}
+    for name, figure in figures.items():
         path = static / "figures" / f"{name}.svg"
         path.write_text(svg.to_svg(figure()), encoding="utf-8")
-    draw_cards.draw(static / "figures")
-    draw_boards.draw(static / "figures")
     draw_film.draw(static / "figures" / "training.gif")
     plt.rcParams["svg.hashsalt"] = "logo"
     mark = logo()

@@ -24,6 +24,7 @@ from xml.etree import ElementTree
 import processes
 import rooms
 import stamps
+from run_tests import OF_THE_PACKAGE
 
 # Of each row: its Python, and what pip is asked for beside the package's own ranges.
 ROWS = {
@@ -35,7 +36,6 @@ PACKAGE = [f"--editable={stamps.ROOT}[course,test]", "ipykernel"]
 CHAPTERS = ("00", "01", "02")
 # Tests of the method whose files are not named after one of its modules.
 FURTHER = ("test_warp.py", "test_tracing.py", "test_validate.py")
-ELSEWHERE = ("book", "browser", "notebooks", "tools")  # tests of the book, not of this
 
 
 def tests_of_the_method() -> list[str]:
@@ -46,11 +46,6 @@ def tests_of_the_method() -> list[str]:
     return sorted(
         path.relative_to(stamps.ROOT).as_posix() for path in found if path.is_file()
     )
-
-
-def tests_of_the_package() -> list[str]:
-    """Return pytest's arguments for all tests but those of the book and its tools."""
-    return ["tests", *(f"--ignore=tests/{folder}" for folder in ELSEWHERE)]
 
 
 def run_tests(
@@ -129,7 +124,7 @@ def run_row(row: str, *, whole: bool, chapters: tuple[str, ...], jobs: int) -> d
         python = environment_of(row)
     except LookupError as error:
         return about | {"not_run": str(error), "finished": rooms.now()}
-    what = tests_of_the_package() if whole else tests_of_the_method()
+    what = OF_THE_PACKAGE if whole else tests_of_the_method()
     about["tests"] = {"which": "the package" if whole else "the method"}
     about["tests"] |= run_tests(python, what)
     paths = [p for p in stamps.notebook_paths() if p.name.startswith(chapters)]

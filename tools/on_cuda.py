@@ -21,6 +21,7 @@ import matrix
 import rooms
 import stamps
 import torch
+from run_tests import OF_THE_PACKAGE
 
 SECONDS = 600
 THREADS = 2  # of each process: a GPU does the work
@@ -99,7 +100,7 @@ def main() -> int:
         print("No CUDA device is to be had here: --device cpu tries it without.")
         return 2
     jobs = options.jobs or max(1, ((os.cpu_count() or 1) - NEEDED) // THREADS)
-    tests = [] if options.no_tests else matrix.tests_of_the_package()
+    tests = [] if options.no_tests else OF_THE_PACKAGE
     about = run(options.device, options.only, tests, jobs)
     if options.device == "cuda" and not options.only:
         path = rooms.record("cuda", about)

@@ -23,6 +23,11 @@ RECORD = stamps.ROOT / "_build" / "tests.json"
 # Two workers, each of which takes over from the other what is left of its work.
 PYTEST = ["-m", "pytest", "--durations", "10", "-n", "2", "--dist", "worksteal"]
 COMMON = ["pyproject.toml", "requirements.txt", "tests/conftest.py", "tools"]
+# Pytest's arguments for all tests but those of the book, of which those of the tools
+# read whatever the tools do.
+OF_THE_PACKAGE = ["tests"] + [
+    f"--ignore=tests/{part}" for part in ("book", "browser", "notebooks", "tools")
+]
 # Stage: the folders and files it depends on (none: all of the project), and commands.
 STAGES = {
     "lint": (
@@ -36,11 +41,11 @@ STAGES = {
         ],
     ),
     "unit": (
-        [*COMMON, "stn_tutorial", "benchmarks", "results", "tests"],
         [
-            [*PYTEST, "tests"]
-            + [f"--ignore=tests/{part}" for part in ("book", "browser", "notebooks")]
+            *(*COMMON, "stn_tutorial", "benchmarks", "results", "tests"),
+            "book/your_own_pictures.md",
         ],
+        [[*PYTEST, *OF_THE_PACKAGE]],
     ),
     "notebooks": (
         [
@@ -54,7 +59,7 @@ STAGES = {
         ],
     ),
     # Rendered for the first test that needs it, beside tests that need none.
-    "book": ([], [[*PYTEST, "tests/book", "tests/browser"]]),
+    "book": ([], [[*PYTEST, "tests/book", "tests/browser", "tests/tools"]]),
 }
 
 
