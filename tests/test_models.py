@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 import torch
 from torch import Tensor
@@ -12,6 +14,8 @@ from stn_tutorial.experiments.models import (
     FAMILIES,
     FCN,
     MODELS,
+    FamilyName,
+    ModelName,
     ModernCNN,
     TransformedClassifier,
     build,
@@ -214,3 +218,8 @@ def test_what_can_not_be_built_is_named(arguments, message):
 def test_an_option_that_the_sampler_does_not_have_is_named():
     with pytest.raises(TypeError, match="paddin"):
         build("st-cnn", paddin="border")
+
+
+def test_options_may_name_every_family_and_model():
+    assert set(get_args(FamilyName)) == set(FAMILIES)
+    assert set(get_args(ModelName)) == set(MODELS)

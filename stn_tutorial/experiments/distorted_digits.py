@@ -20,7 +20,7 @@ from stn_tutorial.data.distortions import (
 from stn_tutorial.experiments._options import Range, check_options, options_from
 from stn_tutorial.experiments.checkpoints import load_tensors, read_checkpoint
 from stn_tutorial.experiments.environment import autocast
-from stn_tutorial.experiments.models import build, seeded
+from stn_tutorial.experiments.models import FamilyName, ModelName, build, seeded
 from stn_tutorial.experiments.results import ENVIRONMENT, write_json
 from stn_tutorial.experiments.training import (
     Recipe,
@@ -74,20 +74,9 @@ class Config:
         recipe: how to train.
     """
 
-    model: Literal[
-        "fcn",
-        "cnn",
-        "modern",
-        "st-fcn",
-        "st-cnn",
-        "st-modern",
-        "st-small",
-        "st-pooled",
-    ] = "st-cnn"
+    model: ModelName = "st-cnn"
     distortion: Literal["none", "R", "RTS", "P", "E", "clutter"] = "RTS"
-    family: Literal[
-        "translation", "attention", "crop", "similarity", "affine", "projective", "tps"
-    ] = "affine"
+    family: FamilyName = "affine"
     coordinates: Literal["none", "first", "everywhere", "radius", "both"] = "none"
     out_size: Annotated[int, Range(least=1)] | None = None
     pool: Annotated[int, Range(least=1)] = 1

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -41,7 +41,9 @@ __all__ = [
     "COORDINATES",
     "FAMILIES",
     "FCN",
+    "FamilyName",
     "MODELS",
+    "ModelName",
     "ModernCNN",
     "Steps",
     "TransformedClassifier",
@@ -51,6 +53,14 @@ __all__ = [
     "use_coordconv",
 ]
 
+#: What an option that names a family may be.
+FamilyName = Literal[
+    "translation", "attention", "crop", "similarity", "affine", "projective", "tps"
+]
+#: What an option that names a model may be.
+ModelName = Literal[
+    "fcn", "cnn", "modern", "st-fcn", "st-cnn", "st-modern", "st-small", "st-pooled"
+]
 #: The families of warps by the names that options use.
 FAMILIES = {
     "translation": Translation,

@@ -22,7 +22,7 @@ from stn_tutorial.data.pictures import Pictures, load_pictures
 from stn_tutorial.experiments._options import Range, check_options, options_from
 from stn_tutorial.experiments.checkpoints import load_tensors, read_checkpoint
 from stn_tutorial.experiments.environment import autocast
-from stn_tutorial.experiments.models import build, seeded
+from stn_tutorial.experiments.models import FamilyName, ModelName, build, seeded
 from stn_tutorial.experiments.results import write_json
 from stn_tutorial.experiments.training import Recipe, Run, misclassified, train
 
@@ -68,19 +68,8 @@ class Config:
         recipe: how to train.
     """
 
-    model: Literal[
-        "fcn",
-        "cnn",
-        "modern",
-        "st-fcn",
-        "st-cnn",
-        "st-modern",
-        "st-small",
-        "st-pooled",
-    ] = "st-modern"
-    family: Literal[
-        "translation", "attention", "crop", "similarity", "affine", "projective", "tps"
-    ] = "affine"
+    model: ModelName = "st-modern"
+    family: FamilyName = "affine"
     out_size: Annotated[int, Range(least=1)] | None = None
     budget: Annotated[int, Range(least=1)] | None = None
     height: Annotated[int, Range(least=1)] = 64

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from stn_tutorial.data.digits import load_digits
 from stn_tutorial.data.distortions import distort
 from stn_tutorial.experiments.environment import environment
+from stn_tutorial.experiments.failures import used
 from stn_tutorial.experiments.models import seeded
 from stn_tutorial.experiments.recording import rounded
 from stn_tutorial.experiments.results import ENVIRONMENT, Seed, check_cell
@@ -130,11 +131,7 @@ class Taught:
         return {
             "recipe": {"optimizer": "adam", "lr": 5e-3, "batch_size": 128}
             | {"steps": steps},
-            "data": {
-                "source": digits.source,
-                "train": {"digits": len(digits), "sha256": digits.checksum},
-                "test": {"digits": len(test), "sha256": test.checksum},
-            },
+            "data": used(digits, test),
             "off_deg": rounded((off + 180) % 360 - 180, 2),
             "params": rounded(params[:KEPT], 4),
             "loss": sum(losses[-100:]) / len(losses[-100:]),
