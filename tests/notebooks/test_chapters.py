@@ -29,6 +29,8 @@ HEADINGS = [
     r"^#+ .*\bFurther reading\b",
 ]
 
+# The longest that a reader is asked to sit, in minutes.
+SITTING = 75
 
 IN_A_TOUR = [heading for heading in HEADINGS if not re.search("used|Further", heading)]
 
@@ -98,9 +100,54 @@ def test_the_title_is_the_first_line_and_the_only_one(any_notebook):
     assert len(re.findall(r"^# .+", text, re.MULTILINE)) == 1
 
 
-def test_time_is_told_in_minutes(any_notebook):
+def minutes_to_read(notebook: nbformat.NotebookNode, heading: str = "") -> float:
+    """What a chapter takes up to a heading, as book/how_to_use.md estimates it.
+
+    Exercises are left out: each says for itself how long it takes.
+    """
+    words = cells = 0
+    for cell in notebook.cells:
+        if {"exercise", "solution"} & set(cell.metadata.get("tags", [])):
+            continue
+        text, found, _ = cell.source.partition(f"## {heading}\n" if heading else "\0")
+        if cell.cell_type == "code":
+            cells += 1
+        elif "{exercise}" not in text:
+            words += len(text.split())
+        if found:
+            break
+    return words / 200 + cells / 2
+
+
+def test_the_minutes_are_those_that_words_cells_and_exercises_give(any_notebook):
     text = "\n\n".join(sources(any_notebook, "markdown"))
-    assert re.search(r"^\*\*Time[:.]?\*\*[:.]?\s*(?:about )?\d+", text, re.MULTILINE)
+    told = re.search(
+        r"^\*\*Time\*\* (\d+) .+ exercises, (\d+) without", text, re.MULTILINE
+    )
+    whole, alone = map(int, told.groups())
+    exercises = re.findall(r"\{exercise\} (.+) · (\d+) minutes", text)
+    asked = sum(int(took) for title, took in exercises if "(optional)" not in title)
+    assert abs(whole - alone - asked) <= 5, f"the exercises say {asked} minutes"
+    estimate = minutes_to_read(any_notebook)
+    assert abs(alone - estimate) <= 8, f"the text takes about {estimate:.0f} minutes"
+
+
+def test_a_long_chapter_has_a_place_to_stop(any_notebook):
+    text = "\n\n".join(sources(any_notebook, "markdown"))
+    whole = int(re.search(r"^\*\*Time\*\* (\d+)", text, re.MULTILINE)[1])
+    told = re.findall(r"Two sittings: (\d+) minutes up to \*(.+)\*, then (\d+)\.", text)
+    stops = re.findall(
+        r"^\*\*A place to stop\.\*\* .+\n\n(?:\(.+\)=\n)?## (.+)$", text, re.MULTILINE
+    )
+    if whole <= SITTING:
+        assert not told and not stops
+        return
+    [(first, heading, second)] = told
+    assert stops == [heading]
+    assert int(first) + int(second) == whole
+    assert max(int(first), int(second)) <= SITTING
+    estimate = minutes_to_read(any_notebook, heading)
+    assert abs(int(first) - estimate) <= 8, f"up to there: about {estimate:.0f} minutes"
 
 
 def tagged(notebook: nbformat.NotebookNode, tag: str) -> list[dict]:
