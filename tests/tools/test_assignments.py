@@ -8,6 +8,7 @@ from pathlib import Path
 
 import answering
 import grade
+import grading_measured
 import pytest
 import referee
 import submissions
@@ -233,3 +234,43 @@ def test_submissions_are_found_in_files_and_in_folders(tmp_path):
     ]
     expected = [("a", "a.ipynb"), ("b", "x.ipynb"), ("c", "y.ipynb"), ("d", None)]
     assert found == expected
+
+
+def test_thresholds_lie_between_what_trainings_reach_with_and_without_a_transformer():
+    measured = json.loads((assignments.FOLDER / "measured.json").read_text("utf-8"))
+    asked = grading_measured.limits(submissions.KNOWN["digits"])
+    assert {key: limit.points for key, limit in asked.items()} == {
+        "error": 6,
+        "distance": 4,
+    }
+    for key, limit in asked.items():
+        found = {
+            name: measured["digits"][name] for name in ("learns", "learns nothing")
+        }
+        points = {
+            name: [limit.worth(row[key]) for row in rows]
+            for name, rows in found.items()
+        }
+        assert min(points["learns"]) == limit.points
+        assert max(points["learns nothing"]) <= limit.points / 10
+
+
+def test_the_page_on_grading_says_what_was_measured():
+    rows = [{"error": 0.12, "distance": 0.5}, {"error": 0.3, "distance": 0.5}]
+    digits = {"learns": rows, "learns nothing": rows[1:]}
+    told = {"digits": digits, "device": "an abacus"}
+    told |= {"processor_seconds": {"one": 1.2, "two": 2.6, "three": 16.3}}
+    asked = {"error": grading_measured.Limits(6, 0.2, 0.4)}
+    asked |= {"distance": grading_measured.Limits(4, 0.6, 0.9)}
+    assert grading_measured.digits(told, asked).splitlines()[2:] == [
+        "| the localization network learns | 12% to 30%: 3 to 6 points of 6 "
+        "| 0.50: 4 points of 4 |",
+        "| the localization network learns nothing | 30%: 3 points of 6 "
+        "| 0.50: 4 points of 4 |",
+        "| all points | 20% or less | 0.6 or less |",
+        "| no points | 40% or more | 0.9 or more |",
+    ]
+    assert grading_measured.seconds(told) == (
+        "To grade a right solution takes 1 (`one`), 3 (`two`) and 16 (`three`) seconds "
+        "of the processor (an abacus)."
+    )
