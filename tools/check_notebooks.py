@@ -16,10 +16,9 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+import kernels
 import processes
 import stamps
-
-SECONDS_OF_A_CELL = 3600  # against hanging; nothing fails since a machine is slow
 
 
 def install_package(folder: Path) -> dict[str, str]:
@@ -74,7 +73,7 @@ def main() -> int:
         if not copies:
             parser.error(f"no notebook's name starts with {options.only!r}")
         command = [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-current-env"]
-        command += ["--nbval-cell-timeout", str(SECONDS_OF_A_CELL), *others]
+        command += ["--nbval-cell-timeout", str(kernels.SECONDS_OF_A_CELL), *others]
         names = [str(path.relative_to(folder)) for path in copies]
         return subprocess.run(command + names, cwd=folder, env=environment).returncode
 

@@ -24,14 +24,13 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import kernels
 import nbformat
 import stamps
 from jupyter_client.kernelspec import KernelSpecManager
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 RUNS_ON = stamps.ROOT / "book" / "runs_on"
-SECONDS_OF_A_CELL = 3600  # against hanging; nothing fails since a machine is slow
 # Every warning is shown, but for what other packages are told of their future: that
 # concerns whoever maintains them.
 BEFORE = """
@@ -179,14 +178,7 @@ async def run_alone(
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / path.stem
         folder.mkdir()
-        client = NotebookClient(
-            notebook,
-            timeout=SECONDS_OF_A_CELL,
-            kernel_name="room",
-            record_timing=False,
-            extra_arguments=["--log-level=ERROR"],
-            resources={"metadata": {"path": str(folder)}},
-        )
+        client = kernels.client_for(notebook, folder, "room")
         client.create_kernel_manager().kernel_spec_manager = kernel_of(
             python, Path(name) / "kernels"
         )
@@ -201,7 +193,7 @@ async def run_alone(
                 run.seconds = round(time.perf_counter() - started, 1)
                 run.told = json.loads(await ask(client, DESCRIBE))
                 run.megabytes = run.told.pop("megabytes")
-        except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+        except kernels.FAILURES as error:
             run.problems.append(f"cell {index} failed: {last_lines(str(error))}")
         left = sorted(each.name for each in folder.iterdir())
     run.finished = now()

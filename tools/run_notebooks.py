@@ -19,14 +19,12 @@ import time
 from datetime import datetime, timezone
 from pathlib import Path
 
+import kernels
 import nbformat
 import processes
 import stamps
-from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from tqdm import tqdm
 
-CELL_TIMEOUT = 3600  # seconds: against hanging, and not against slow machines
 # What editors and runs leave in a cell's metadata.
 VOLATILE = {"ExecuteTime", "collapsed", "execution", "id", "outputId", "scrolled"}
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
@@ -57,21 +55,14 @@ async def execute(path: Path, progress: tqdm) -> None:
     notebook = nbformat.read(path, as_version=4)
     digest = stamps.current_digest(notebook)
     clean_before(notebook)
-    client = NotebookClient(
-        notebook,
-        timeout=CELL_TIMEOUT,
-        kernel_name="python3",
-        record_timing=False,
-        extra_arguments=["--log-level=ERROR"],
-        resources={"metadata": {"path": str(path.parent)}},
-    )
+    client = kernels.client_for(notebook, path.parent)
     started = time.perf_counter()
     async with client.async_setup_kernel():
         for index, cell in enumerate(notebook.cells):
             progress.set_postfix_str(f"{path.stem}, cell {index}")
             try:
                 await client.async_execute_cell(cell, index)
-            except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+            except kernels.FAILURES as error:
                 raise NotStored(
                     f"{path.name}, cell {index}:\n\n{cell.source}\n\n{error}"
                 ) from None

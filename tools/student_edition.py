@@ -22,13 +22,12 @@ from functools import cache
 from pathlib import Path
 
 import check_notebooks
+import kernels
 import nbformat
 import plain_markdown
 import processes
 import stamps
 import yaml
-from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 from stn_tutorial import __version__
 from stn_tutorial.course.checks._grading import OPEN
@@ -150,18 +149,12 @@ def keep_answers(path: Path, edition: dict) -> None:
 async def run(path: Path, folder: Path, places: asyncio.Semaphore) -> list[str]:
     """Run one notebook alone in a folder; return what a student should not meet."""
     notebook = nbformat.read(path, as_version=4)
-    client = NotebookClient(
-        notebook,
-        timeout=check_notebooks.SECONDS_OF_A_CELL,
-        kernel_name="python3",
-        force_raise_errors=True,  # whatever a cell's tags allow
-        extra_arguments=["--log-level=ERROR"],
-        resources={"metadata": {"path": str(folder)}},
-    )
+    # It raises every error, whatever a cell's tags allow.
+    client = kernels.client_for(notebook, folder, force_raise_errors=True)
     async with places:
         try:
             await client.async_execute()
-        except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+        except kernels.FAILURES as error:
             return [f"{path.name} stops: {error}"]
     return [f"{path.name}: {fault}" for fault in faults(notebook)]
 
