@@ -39,9 +39,9 @@ def project(tmp_path):
     (package / "other.py").write_text("z = 1\n")
     (tmp_path / "requirements.txt").write_text("numpy==1 ; x\ncodespell==1\n")
     (tmp_path / "pyproject.toml").write_text("[project]\ndependencies = ['numpy>=1']\n")
-    for name in ("stamps.py", "reach.py", "processes.py", "run_notebooks.py"):
-        source = stamps.ROOT / "tools" / name
-        (tmp_path / "tools" / name).write_text(source.read_text(encoding="utf-8"))
+    for name in ("stamps", "reach", "processes", "kernels", "run_notebooks"):
+        source = stamps.ROOT / "tools" / f"{name}.py"
+        (tmp_path / "tools" / source.name).write_text(source.read_text(encoding="utf-8"))
     return tmp_path
 
 
