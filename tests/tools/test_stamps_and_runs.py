@@ -41,7 +41,9 @@ def project(tmp_path):
     (tmp_path / "pyproject.toml").write_text("[project]\ndependencies = ['numpy>=1']\n")
     for name in ("stamps", "reach", "processes", "kernels", "run_notebooks"):
         source = stamps.ROOT / "tools" / f"{name}.py"
-        (tmp_path / "tools" / source.name).write_text(source.read_text(encoding="utf-8"))
+        (tmp_path / "tools" / source.name).write_text(
+            source.read_text(encoding="utf-8")
+        )
     return tmp_path
 
 
