@@ -305,7 +305,8 @@ def test_a_monitor_is_drawn_number_by_number():
         }
         for k in range(3)
     ]
-    shares, scale, theta, gradients = draw_monitor(rows).axes
+    shares, scale, theta, gradients = draw_monitor(rows, names="ab").axes
+    assert [text.get_text() for text in theta.get_legend().get_texts()] == ["a", "b"]
     outside, black = (line.get_ydata() for line in shares.lines)
     np.testing.assert_allclose(outside, [0, 0.1, 0.2])
     np.testing.assert_allclose(black, [0.5] * 3)

@@ -442,7 +442,9 @@ def plain_ticks(axis: Axis) -> None:
     axis.set_minor_locator(NullLocator())
 
 
-def draw_monitor(rows: Sequence[Mapping[str, Any]]) -> Figure:
+def draw_monitor(
+    rows: Sequence[Mapping[str, Any]], names: Sequence[str] = ()
+) -> Figure:
     """Draw what a `stn_tutorial.diagnostics.Monitor` has collected over the epochs.
 
     Four panels: the share of points outside the input and of outputs of one value, the
@@ -457,6 +459,8 @@ def draw_monitor(rows: Sequence[Mapping[str, Any]]) -> Figure:
 
     Args:
         rows: of the monitor, one for each epoch.
+        names: of the warp's parameters, such as ``"abcdef"`` for an affine warp; by
+            default they are numbered, if they are few enough for a legend.
 
     Returns:
         The figure. A gradient of exactly 0 is left out: the axis is logarithmic.
@@ -476,8 +480,13 @@ def draw_monitor(rows: Sequence[Mapping[str, Any]]) -> Figure:
     shares.set(title="share of points, of outputs", ylim=(-0.05, 1.05))
     scale.plot(epochs, table["scale"], color=COLORS["input"])
     scale.set(title="input pixels a step", ylim=(0, None))
-    theta.plot(epochs, table["theta"])
+    lines = theta.plot(epochs, table["theta"])
     theta.set(title="mean theta", xlabel="epoch")
+    names = names or [rf"$\theta_{k + 1}$" for k in range(len(lines))]
+    for line in lines[5:]:  # five colours, then the same ones dashed
+        line.set_linestyle("--")
+    if len(lines) <= 8:  # a projective warp's; more are no legend
+        theta.legend(lines, names, ncols=3, handlelength=1, columnspacing=0.8)
     for name, color in (("localization", "gradient"), ("rest", "faint")):
         norms = [norm or torch.nan for norm in table[name]]  # no logarithm of 0
         gradients.semilogy(epochs, norms, ".-", color=COLORS[color])
