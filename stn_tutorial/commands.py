@@ -598,6 +598,38 @@ class CoordconvStn:
         _run_missing(self, "coordconv_stn", {"": wanted})
 
 
+@dataclass
+class Colocalization:
+    """Run what is missing of finding digits without labels of place."""
+
+    columns: tuple[Literal["T", "TC"], ...] = ("T", "TC")
+    """Which pictures: translated digits, or translated and cluttered ones."""
+    digits: tuple[int, ...] = tuple(range(10))
+    """Which classes."""
+    arms: tuple[Literal["all", "others", "random", "hundred"], ...] = ("all",)
+    """What the encoder has seen: all classes, all but the one to be found, or nothing;
+    or all, with a hundred pictures to train on, as in the paper."""
+    seeds: tuple[int, ...] = (0,)
+    """Which seeds."""
+    quick: bool = False
+    """Run a miniature of each, into runs/quick-colocalization."""
+    list: bool = False
+    """Show what is done and what is missing, and run nothing."""
+    workers: int = 1
+    """How many processes share the work."""
+    folder: Path | None = None
+    """Where the results are; results/colocalization by default."""
+
+    def run(self) -> None:
+        """Run what is missing, or list it."""
+        from stn_tutorial.experiments.colocalization import cells
+
+        wanted = cells(
+            columns=self.columns, digits=self.digits, arms=self.arms, seeds=self.seeds
+        )
+        _run_missing(self, "colocalization", {"": wanted})
+
+
 Recording = Literal["films", "failures", "failures_at_scale", "renderings", "teachers"]
 
 
@@ -630,7 +662,7 @@ class Report:
     """Print a table of the book from its results, with the paper's numbers if any."""
 
     which: tyro.conf.Positional[
-        Literal["table", "clutter", "coordconv", "coordconv-stn"]
+        Literal["table", "clutter", "coordconv", "coordconv-stn", "colocalization"]
     ] = "table"
     """Which table, as the command is called that runs it."""
     folder: Path | None = None
@@ -671,6 +703,7 @@ COMMANDS = {
     "clutter": Clutter,
     "coordconv": Coordconv,
     "coordconv-stn": CoordconvStn,
+    "colocalization": Colocalization,
     "recordings": Recordings,
     "report": Report,
 }
@@ -811,7 +844,7 @@ def _folders(
 
 
 def _run_missing(
-    command: Clutter | Coordconv | CoordconvStn | Recordings,
+    command: Clutter | Coordconv | CoordconvStn | Colocalization | Recordings,
     name: str,
     wanted: dict[str, list],
 ) -> None:

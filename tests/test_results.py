@@ -38,7 +38,10 @@ from stn_tutorial.experiments.training import Recipe
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 # The runs of `distorted_digits.run`; CoordConv's own tasks have tests of their own.
 # Runs of another kind tell it in their own way; see test_coordconv_tasks and below.
-OTHERS = {"coordconv", "failures", "failures_at_scale", "renderings", "teachers"}
+OTHERS = {
+    *("coordconv", "colocalization"),
+    *("failures", "failures_at_scale", "renderings", "teachers"),
+}
 FILES = [p for p in sorted(RESULTS.rglob("*.json")) if not OTHERS & {*p.parts}]
 
 

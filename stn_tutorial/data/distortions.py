@@ -35,6 +35,7 @@ __all__ = [
     "distort_pictures",
     "distorted_copies",
     "fixed_test_set",
+    "put_on_canvas",
 ]
 
 
@@ -218,14 +219,43 @@ def _elastic(digits: Tensor, generator: torch.Generator) -> Distorted:
     return Distorted(sample(digits, grid), {"offsets": offsets, "scale": scale})
 
 
-def _clutter(digits: Tensor, generator: torch.Generator) -> Distorted:
-    """A digit at a random location in 60×60, among 16 pieces of 6×6 of other digits.
+def put_on_canvas(
+    digits: Tensor,
+    generator: torch.Generator,
+    *,
+    size: int = 60,
+    pieces: int = 16,
+    side: int = 6,
+) -> Distorted:
+    """Put digits at random locations on a black canvas, among pieces of other digits.
 
     Each piece is a random crop of another digit of the batch; a digit that is alone in
-    its batch lends its own.
+    its batch lends its own. The defaults are the table's clutter.
+
+    >>> done = put_on_canvas(torch.ones(5, 1, 28, 28), torch.Generator(), size=84)
+    >>> tuple(done.images.shape), tuple(done.truth["shift_px"].shape)
+    ((5, 1, 84, 84), (5, 2))
+
+    Args:
+        digits: ``(N, 1, 28, 28)`` in [0, 1], floating, background 0.
+        generator: all that is random is drawn from it.
+        size: height and width of the canvas, even, 28 at least.
+        pieces: how many there are on a canvas; 0 leaves it to the digit.
+        side: height and width of a piece.
+
+    Returns:
+        The canvases and the truth, as of `distort`: ``"shift_px"`` is from the middle
+        of the canvas to the middle of the digit's 28×28, in whole pixels.
+
+    Raises:
+        TypeError: if `digits` is not a floating tensor, or `generator` not a generator.
+        ValueError: if the shape is another, or a digit does not fit.
     """
-    n, size, pieces, side = len(digits), 60, 16, 6
-    shift = _uniform(n, -16, 16, generator, 2).round()
+    check_digits(digits, generator)
+    n, room = len(digits), (size - 28) // 2
+    if size % 2 or room < 0:
+        raise ValueError(f"size must be even and 28 at least, got {size}")
+    shift = _uniform(n, -room, room, generator, 2).round()
     upright = torch.zeros(n), torch.ones(n)
     truth = _similarity_truth(digits, *upright, shift, (size, size))
 
@@ -238,12 +268,12 @@ def _clutter(digits: Tensor, generator: torch.Generator) -> Distorted:
     steps = torch.arange(side, device=digits.device)
     from_y = integers(28 - side + 1)[..., None, None] + steps[:, None]
     from_x = integers(28 - side + 1)[..., None, None] + steps
-    patches = digits[:, 0][other[..., None, None], from_y, from_x]  # (n, pieces, 6, 6)
+    patches = digits[:, 0][other[..., None, None], from_y, from_x]  # (n, pieces, …)
     to_y = integers(size - side + 1)[..., None, None] + steps[:, None]
     to_x = integers(size - side + 1)[..., None, None] + steps
     pixels = (to_y * size + to_x).flatten(1)
     # The shift is whole pixels, so the digit is copied there rather than warped.
-    left, top = (truth["shift_px"].long() + 16).unbind(dim=-1)
+    left, top = (truth["shift_px"].long() + room).unbind(dim=-1)
     frame = torch.arange(28, device=digits.device)
     own_y, own_x = top[:, None, None] + frame[:, None], left[:, None, None] + frame
     flat = digits.new_zeros(n, size * size)
@@ -267,7 +297,7 @@ DISTORTIONS = {
     "RTS": Distortion("RTS", (42, 42), _rotate_scale_translate),
     "P": Distortion("P", (42, 42), _project),
     "E": Distortion("E", (28, 28), _elastic),
-    "clutter": Distortion("clutter", (60, 60), _clutter),
+    "clutter": Distortion("clutter", (60, 60), put_on_canvas),
 }
 
 

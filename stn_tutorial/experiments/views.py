@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from stn_tutorial.coordinates import base_grid
+from stn_tutorial.coordinates import base_grid, to_pixels
 from stn_tutorial.data.distortions import DISTORTIONS
 from stn_tutorial.data.pictures import BACKGROUNDS, Preparation, open_picture
 from stn_tutorial.experiments.checkpoints import read_checkpoint
@@ -28,7 +28,7 @@ from stn_tutorial.families import Family, MatrixFamily
 from stn_tutorial.sampling import sample
 from stn_tutorial.thin_plate_spline import ThinPlateSpline
 
-__all__ = ["Look", "Looker", "as_tensor", "outline"]
+__all__ = ["Look", "Looker", "as_tensor", "bounding_boxes", "outline"]
 
 #: Points on each side of an outline.
 SIDE = 16
@@ -222,6 +222,41 @@ def outline(family: Family, params: Tensor) -> Tensor:
     # A matrix takes points where it takes them, whatever the convention of the grid.
     square = family.grid(params, (SIDE + 1, SIDE + 1), align_corners=True)[0]
     return _round(square)
+
+
+def bounding_boxes(
+    family: Family,
+    params: Tensor,
+    size: tuple[int, int],
+    *,
+    align_corners: bool = False,
+) -> Tensor:
+    """Return the upright boxes around what transformers sample, in pixels of the input.
+
+    A crop is such a box itself; what is rotated or bent has one around it.
+
+    >>> from stn_tutorial.families import Attention
+    >>> bounding_boxes(Attention(), torch.tensor([[0.5, 0.5, 0.0]]), (84, 84)).tolist()
+    [[41.5, 20.5, 83.5, 62.5]]
+
+    Args:
+        family: of the warps.
+        params: ``(N, n_params)``, normalized output to normalized input.
+        size: ``(H, W)`` of the input.
+        align_corners: the convention that the transformer works in. With True, the box
+            goes through the centres of the pixels at the output's rim.
+
+    Returns:
+        ``(N, 4)``: left, top, right and bottom, in pixels of which the first one's
+        centre is (0, 0), so that its edges are at -0.5 and 0.5.
+    """
+    if isinstance(family, ThinPlateSpline):
+        square = base_grid((SIDE + 1, SIDE + 1), align_corners=True)
+        points = family.at(params, _round(square))
+    else:  # a matrix takes points where it takes them, in either convention
+        points = family.grid(params, (2, 2), align_corners=True).flatten(1, 2)
+    points = to_pixels(points, size, align_corners=align_corners)
+    return torch.cat([points.amin(dim=1), points.amax(dim=1)], dim=1)
 
 
 def as_tensor(picture: Image.Image, most: int | None = None) -> Tensor:
