@@ -299,3 +299,4 @@ def test_its_picture_follows_the_mode():
     for mode in ("hand", "fit"):
         figure = Bench(torch.rand(16, 16), family="ThinPlateSpline", mode=mode)
         assert len(figure.picture().axes) == 2
+        assert ("handles" in figure.hint) == (mode == "hand")

@@ -95,6 +95,16 @@ def _params(name: str, params: Any) -> list[float]:
     return given.tolist()
 
 
+# What to try in each mode, in words that need no other.
+HINTS = {
+    "hand": "Drag the handles of each family (arrow keys move them, Escape returns to "
+    "the identity). Which lines of the grid stay straight, which stay parallel, and "
+    "when does the grid come to lie on top of itself?",
+    "fit": "Fit all families to few points with much noise, then to many with little. "
+    "Which has the smallest error at points that were held out?",
+}
+
+
 class Bench(Explorable):
     """Six families of warps on one image: by hand, or fitted to noisy points.
 
@@ -192,12 +202,7 @@ class Bench(Explorable):
             "Left, an image with a grid of lines over it, as one family of warps takes "
             "them there; right, what is sampled at the grid"
         )
-        self.hint = (
-            "Drag the handles of each family (arrow keys move them, Escape returns to "
-            "the identity): where must a corner go to bring the horizon into the "
-            "output, and what does it take to fold the spline? Then fit the families "
-            "to few points with much noise: which has the smallest held-out error?"
-        )
+        self.hint = HINTS[mode]
 
     @property
     def params(self) -> Tensor:
