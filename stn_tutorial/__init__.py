@@ -39,6 +39,13 @@ from stn_tutorial.families import (
     Translation,
     convert,
 )
+from stn_tutorial.families_3d import (
+    Affine3d,
+    Rigid3d,
+    Similarity3d,
+    rotation_matrix,
+    rotation_vector,
+)
 from stn_tutorial.sampling import sample, warp
 from stn_tutorial.thin_plate_spline import ThinPlateSpline
 from stn_tutorial.transformer import SpatialTransformer
@@ -47,6 +54,7 @@ __version__ = "0.2.0"
 
 __all__ = [
     "Affine",
+    "Affine3d",
     "Attention",
     "CoordConv1d",
     "CoordConv2d",
@@ -56,7 +64,9 @@ __all__ = [
     "Family",
     "MatrixFamily",
     "Projective",
+    "Rigid3d",
     "Similarity",
+    "Similarity3d",
     "SpatialTransformer",
     "ThinPlateSpline",
     "Translation",
@@ -67,6 +77,8 @@ __all__ = [
     "homography",
     "report_environment",
     "rotation",
+    "rotation_matrix",
+    "rotation_vector",
     "sample",
     "theta_from_pixels",
     "theta_to_pixels",

@@ -74,6 +74,15 @@ def check_size(size: Any, name: str, form: str = "(H, W)") -> tuple[int, ...]:
     return found
 
 
+def size_axes(dimensions: int) -> str:
+    """What a size is called in a message: of an image (2) or of a volume (3).
+
+    >>> size_axes(3)
+    'D, H, W'
+    """
+    return ", ".join("DHW"[-dimensions:])
+
+
 def check_number(value: Any, name: str) -> float:
     """Return a finite real number as a float, or raise.
 

@@ -4,7 +4,8 @@ A pixel of the output stands for a patch of the input: for the parallelogram tha
 grid's steps to the next pixels span. One sample looks at its middle alone. When the
 picture shrinks, patches are larger than a pixel, and what lies between the sampled
 points is missed. The mean of n×n samples that are spread evenly over the patch looks
-everywhere, if n is as many as the patch is pixels long.
+everywhere, if n is as many as the patch is pixels long. Of a volume a patch is a
+parallelepiped, with n×n×n samples.
 
 Every image has an n of its own, so that none depends on the others of its batch.
 """
@@ -32,8 +33,9 @@ def samples_per_side(
     """Return how many samples a side the widest patch of each grid needs.
 
     Args:
-        grid: ``(N, H_out, W_out, 2)`` normalized input points.
-        size: ``(H, W)`` of the input.
+        grid: ``(N, H_out, W_out, 2)`` or ``(N, D_out, H_out, W_out, 3)`` normalized
+            input points.
+        size: ``(H, W)`` or ``(D, H, W)`` of the input.
         align_corners: the convention of the grid's coordinates.
 
     Returns:
@@ -69,17 +71,19 @@ def most_samples(n: Tensor) -> int:
 
 
 def finer_grid(grid: Tensor, n: int | Tensor, most: int | None = None) -> Tensor:
-    """Return n×n points in each output pixel's patch.
+    """Return n×n points in each output pixel's patch; of a volume n×n×n.
 
     Args:
-        grid: ``(N, H_out, W_out, 2)`` normalized input points.
+        grid: ``(N, H_out, W_out, 2)`` or ``(N, D_out, H_out, W_out, 3)`` normalized
+            input points.
         n: samples a side: one number, or ``(N,)``, one an image.
         most: how many points a side to return; the default is `n`. The surplus, beyond
             an image's own number, lies outside its patches.
 
     Returns:
-        ``(N, most * H_out, most * W_out, 2)``: an output pixel's points lie together.
-        For an affine grid and one `n` it is the grid of an output of that size.
+        ``(N, most * H_out, most * W_out, 2)``, or likewise in three dimensions: an
+        output pixel's points lie together. For an affine grid and one `n` it is the
+        grid of an output of that size.
 
     >>> from stn_tutorial import base_grid
     >>> finer = finer_grid(base_grid((2, 5))[None], 3)
@@ -87,27 +91,32 @@ def finer_grid(grid: Tensor, n: int | Tensor, most: int | None = None) -> Tensor
     True
     """
     most = int(n) if most is None else most
-    down, right = (step[:, :, None, :, None] for step in _steps(grid))
     parts = torch.arange(most, dtype=grid.dtype, device=grid.device) + 0.5
-    n = n[:, None] if isinstance(n, Tensor) else n
-    parts = (parts / n - 0.5).view(-1, 1, most, 1, 1, 1)
-    points = grid[:, :, None, :, None] + parts * down
-    points = points + parts.transpose(2, 4) * right
-    return points.flatten(3, 4).flatten(1, 2)
+    parts = (parts / (n[:, None] if isinstance(n, Tensor) else n) - 0.5).view(-1, most)
+    steps = [_with_patches(step) for step in _steps(grid)]
+    points = _with_patches(grid)
+    for k, step in enumerate(steps):  # along the patch's side for this dimension
+        sides = [1] * (points.ndim - 1)
+        sides[2 * k + 1] = most
+        points = points + parts.view(-1, *sides) * step
+    for dim in reversed(range(1, 2 * len(steps), 2)):
+        points = points.flatten(dim, dim + 1)
+    return points
 
 
 def mean_of_patches(
     samples: Tensor, n: int | Tensor, most: int | None = None
 ) -> Tensor:
-    """Return the mean of each patch's n×n samples.
+    """Return the mean of each patch's samples.
 
     Args:
-        samples: ``(N, C, most * H_out, most * W_out)``, read at a `finer_grid`.
+        samples: ``(N, C, most * H_out, most * W_out)``, or likewise in three
+            dimensions, read at a `finer_grid`.
         n: samples a side, as there.
         most: points a side, as there. The surplus has no weight.
 
     Returns:
-        ``(N, C, H_out, W_out)``.
+        ``(N, C, H_out, W_out)`` or ``(N, C, D_out, H_out, W_out)``.
 
     >>> samples = torch.tensor([[[[1.0, 3.0], [5.0, 7.0]]]])
     >>> mean_of_patches(samples, 2).item()
@@ -116,9 +125,17 @@ def mean_of_patches(
     1.0
     """
     most = int(n) if most is None else most
-    columns = samples.unflatten(3, (samples.shape[3] // most, most))
-    rows = _mean(columns, n, 4).unflatten(2, (samples.shape[2] // most, most))
-    return _mean(rows, n, 3)
+    for dim in reversed(range(2, samples.ndim)):
+        patches = samples.unflatten(dim, (samples.shape[dim] // most, most))
+        samples = _mean(patches, n, dim + 1)
+    return samples
+
+
+def _with_patches(grid: Tensor) -> Tensor:
+    """(N, H, W, 2) as (N, H, 1, W, 1, 2): behind each dimension, that of a patch."""
+    for dim in reversed(range(2, grid.ndim)):
+        grid = grid.unsqueeze(dim)
+    return grid
 
 
 def _mean(samples: Tensor, n: int | Tensor, dim: int) -> Tensor:
@@ -131,9 +148,9 @@ def _mean(samples: Tensor, n: int | Tensor, dim: int) -> Tensor:
     return samples.mean(dim)
 
 
-def _steps(grid: Tensor) -> tuple[Tensor, Tensor]:
-    """From each point to the ones a row below and a column to the right."""
-    return _step(grid, 1), _step(grid, 2)
+def _steps(grid: Tensor) -> list[Tensor]:
+    """From each point to the ones a row below and a column to the right, and so on."""
+    return [_step(grid, dim) for dim in range(1, grid.ndim - 1)]
 
 
 def _step(grid: Tensor, dim: int) -> Tensor:

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -33,6 +33,7 @@ from stn_tutorial._validate import (
     check_size,
     known_values,
     product,
+    size_axes,
     vector,
     working_dtype,
 )
@@ -180,9 +181,9 @@ def theta_from_pixels(
 
     Args:
         matrix: ``(..., 2, 3)`` affine or ``(..., 3, 3)`` projective, input pixels to
-            output pixels, floating.
-        in_size: ``(H, W)`` of the image that is read.
-        out_size: ``(H, W)`` of the image that is made.
+            output pixels, floating; of volumes ``(..., 3, 4)`` or ``(..., 4, 4)``.
+        in_size: ``(H, W)``, or ``(D, H, W)``, of the image that is read.
+        out_size: the same of the image that is made.
         align_corners: the convention of theta's coordinates. ``True`` needs at least
             two pixels along each axis.
 
@@ -191,7 +192,7 @@ def theta_from_pixels(
 
     Raises:
         TypeError: if `matrix` is not a floating tensor.
-        ValueError: if its shape is neither 2×3 nor 3×3, or it has no inverse.
+        ValueError: if its shape is no such matrix's, or it has no inverse.
     """
     inward = invert(to_square(matrix, "matrix"), "matrix")
     to_in, _ = _to_normalized_matrix(in_size, "in_size", align_corners, inward)
@@ -220,25 +221,29 @@ def theta_to_pixels(
         theta: ``(..., 2, 3)`` affine or ``(..., 3, 3)`` projective, normalized output
             to normalized input, floating; or parameters of `stn_tutorial.Affine`,
             ``(N, 6)``, or `stn_tutorial.Projective`, ``(N, 8)``. Those of another
-            family become a theta by its ``matrix``.
-        in_size: ``(H, W)`` of the image that is read.
-        out_size: ``(H, W)`` of the image that is made.
+            family become a theta by its ``matrix``. Of volumes ``(..., 3, 4)``,
+            ``(..., 4, 4)``, or parameters of `stn_tutorial.Affine3d`, ``(N, 12)``.
+        in_size: ``(H, W)``, or ``(D, H, W)``, of the image that is read.
+        out_size: the same of the image that is made.
         align_corners: the convention of theta's coordinates. ``True`` needs at least
             two pixels along each axis.
 
     Returns:
         The matrix from input pixels to output pixels, of the shape of `theta`:
-        ``(N, 2, 3)`` for ``(N, 6)``, ``(N, 3, 3)`` for ``(N, 8)``.
+        ``(N, 2, 3)`` for ``(N, 6)``, ``(N, 3, 3)`` for ``(N, 8)``, ``(N, 3, 4)`` for
+        ``(N, 12)``.
 
     Raises:
         TypeError: if `theta` is not a floating tensor.
-        ValueError: if its shape is neither 2×3 nor 3×3, or it has no inverse.
+        ValueError: if its shape is no such matrix's, or it has no inverse.
     """
     check_floating(theta, "theta")
     if theta.ndim in (1, 2) and theta.shape[-1] == 6:  # the parameters of Affine
         theta = theta.unflatten(-1, (2, 3))
     elif theta.ndim in (1, 2) and theta.shape[-1] == 8:  # those of Projective
         theta = F.pad(theta, (0, 1), value=1.0).unflatten(-1, (3, 3))
+    elif theta.ndim in (1, 2) and theta.shape[-1] == 12:  # those of Affine3d
+        theta = theta.unflatten(-1, (3, 4))
     square = to_square(theta, "theta")
     _, from_in = _to_normalized_matrix(in_size, "in_size", align_corners, square)
     to_out, _ = _to_normalized_matrix(out_size, "out_size", align_corners, square)
@@ -406,47 +411,64 @@ def _middle_and_reach(
 def _to_normalized_matrix(
     size: Sequence[int], name: str, align_corners: bool, like: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The matrix from an image's pixel to its normalized coordinates, and back."""
-    height, width = size = check_size(size, name)
+    """The matrix from an image's pixel to its normalized coordinates, and back.
+
+    They are as large as the square matrix `like`: 3×3 for an image, 4×4 for a volume.
+    """
+    dimensions = like.shape[-1] - 1
+    size = check_size(size, name, f"({size_axes(dimensions)})")
     check_flag(align_corners, "align_corners")
     if align_corners and not torch.jit.is_tracing() and min(size) == 1:
         raise ValueError(
             f"{name} must be at least 2 along each axis with align_corners=True, "
             f"got {size}"
         )
-    x, y = (width - 1) / 2, (height - 1) / 2
-    rx, ry = _reach(width, align_corners), _reach(height, align_corners)
-    there = vector((1 / rx, 0, -x / rx, 0, 1 / ry, -y / ry, 0, 0, 1), like)
-    back = vector((rx, 0, x, 0, ry, y, 0, 0, 1), like)
-    return there.view(3, 3), back.view(3, 3)
+    there: list[float] = []
+    back: list[float] = []
+    for axis, n in enumerate(reversed(size)):
+        middle, reach = (n - 1) / 2, _reach(n, align_corners)
+        before, behind = [0] * axis, [0] * (dimensions - 1 - axis)
+        there += [*before, 1 / reach, *behind, -middle / reach]
+        back += [*before, reach, *behind, middle]
+    last_row, side = [0] * dimensions + [1], dimensions + 1
+    return (
+        vector([*there, *last_row], like).view(side, side),
+        vector([*back, *last_row], like).view(side, side),
+    )
 
 
-def to_square(matrix: Tensor, name: str) -> Tensor:
-    """Return matrices as 3×3, in float32 at least.
+def to_square(matrix: Tensor, name: str, dimensions: int | None = None) -> Tensor:
+    """Return matrices as 3×3, or of volumes as 4×4, in float32 at least.
 
     >>> to_square(torch.eye(2, 3), "theta").tolist()
     [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
 
     Args:
-        matrix: ``(..., 2, 3)`` or ``(..., 3, 3)``.
+        matrix: ``(..., 2, 3)`` or ``(..., 3, 3)``, or of a volume ``(..., 3, 4)`` or
+            ``(..., 4, 4)``.
         name: of the argument, for the error.
+        dimensions: of the points, 2 or 3, where only one will do.
 
     Returns:
-        ``(..., 3, 3)``.
+        ``(..., 3, 3)`` or ``(..., 4, 4)``.
 
     Raises:
         TypeError: if `matrix` is not a floating tensor.
-        ValueError: if its shape is neither 2×3 nor 3×3.
+        ValueError: if its shape is another.
     """
     check_floating(matrix, name)
-    if matrix.shape[-2:] not in ((2, 3), (3, 3)):
+    known = [2, 3] if dimensions is None else [dimensions]
+    forms = [(rows, n + 1) for n in known for rows in (n, n + 1)]
+    if matrix.shape[-2:] not in forms:
+        *most, last = [f"(..., {rows}, {columns})" for rows, columns in forms]
         raise ValueError(
-            f"{name} must be (..., 2, 3) or (..., 3, 3), got {tuple(matrix.shape)}"
+            f"{name} must be {', '.join(most)} or {last}, got {tuple(matrix.shape)}"
         )
     matrix = matrix.to(working_dtype(matrix))
-    if matrix.shape[-2] == 3:
+    rows, columns = matrix.shape[-2:]
+    if rows == columns:
         return matrix
-    last_row = vector((0, 0, 1), matrix).expand(*matrix.shape[:-2], 1, 3)
+    last_row = vector([0] * rows + [1], matrix).expand(*matrix.shape[:-2], 1, columns)
     return torch.cat([matrix, last_row], dim=-2)
 
 
@@ -473,7 +495,9 @@ def invert(matrix: Tensor, name: str) -> Tensor:
     return inverse
 
 
-def refuse_where(wrong: Tensor, values: Tensor, message: str) -> None:
+def refuse_where(
+    wrong: Tensor, values: Tensor, message: str | Callable[[], str]
+) -> None:
     """Raise for the first of a batch that is wrong, if it can be known.
 
     >>> refuse_where(torch.tensor([False, True]), torch.tensor([1.0, 2.0]), "no twos")
@@ -484,7 +508,8 @@ def refuse_where(wrong: Tensor, values: Tensor, message: str) -> None:
     Args:
         wrong: ``()`` or ``(...)``, boolean.
         values: ``(...)`` and more dimensions: what the message shows.
-        message: what is asked for.
+        message: what is asked for, or a function that says it. What it takes to word a
+            message, such as a `repr`, would stop a compiler though nothing is wrong.
 
     Raises:
         ValueError: if one is wrong. Nothing is raised where `wrong` has no values yet:
@@ -496,6 +521,7 @@ def refuse_where(wrong: Tensor, values: Tensor, message: str) -> None:
     first = known.index(True)
     shown = values.reshape(len(known), *values.shape[wrong.ndim :])[first].tolist()
     where = f" at index {first}" if wrong.ndim else ""
+    message = message if isinstance(message, str) else message()
     raise ValueError(f"{message}, got {shown}{where}")
 
 

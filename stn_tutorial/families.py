@@ -9,7 +9,8 @@ families of this module are matrices, each family contained in the next::
 
 They are groups, the last one while the output's middle stays ahead of the horizon.
 `Crop` is a part of `Attention`. The thin plate spline is no matrix; it is in
-`stn_tutorial.thin_plate_spline`.
+`stn_tutorial.thin_plate_spline`. Families of warps of volumes are in
+`stn_tutorial.families_3d`.
 
 Wherever a family of matrices takes parameters, ``(N, n_params)``, it takes its matrices
 as well, ``(N, 2, 3)`` or ``(N, 3, 3)``. One warp may come without the batch: what is
@@ -21,6 +22,7 @@ compiled, exported or traced, and not under `torch.vmap`.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -33,6 +35,7 @@ from stn_tutorial._validate import (
     check_size,
     kind_of,
     product,
+    size_axes,
     vector,
     working_dtype,
 )
@@ -41,6 +44,7 @@ from stn_tutorial.coordinates import base_grid, invert, refuse_where, to_square
 __all__ = [
     "Affine",
     "Attention",
+    "Conformal",
     "Crop",
     "Described",
     "Family",
@@ -50,12 +54,15 @@ __all__ = [
     "Translation",
     "check_family",
     "convert",
+    "dimensions_of",
     "fit",
     "output_points",
 ]
 
 #: Divisors up to here are on the horizon of a perspective, or behind it.
 HORIZON = 1e-6
+#: Stands in a picture for an entry that the parameters don't give one by one.
+HIDDEN = "."
 #: What rounding may make of a matrix's entries, over its largest entry.
 ROUNDING = 1e-4
 
@@ -63,6 +70,9 @@ ROUNDING = 1e-4
 @runtime_checkable
 class Family(Protocol):
     """What is asked of a family of warps. Any object that has it will do.
+
+    One of volumes has an attribute ``dimensions``, 3, as well, and makes grids of
+    ``(N, D, H, W, 3)`` for sizes ``(D, H, W)``: see `dimensions_of`.
 
     >>> class Mirror:
     ...     n_params = 0
@@ -135,9 +145,10 @@ class Described:
 class MatrixFamily(Described):
     """What the families of matrices share: everything but the picture of the matrix.
 
-    A family is defined by `entries`, its 3×3 matrix as one would write it down. The
-    parameters are the letters in it, in the order of `letters`; what is no letter is a
-    number or the name of an attribute. So one can write a family of one's own:
+    A family is defined by `entries`, its 3×3 matrix as one would write it down (4×4 for
+    volumes). The parameters are the letters in it, in the order of `letters`; what is
+    no letter is a number or the name of an attribute. So one can write a family of
+    one's own:
 
     >>> class Stretch(MatrixFamily):
     ...     entries = ("s 0 0", "0 1 0", "0 0 1")
@@ -149,8 +160,13 @@ class MatrixFamily(Described):
     neighbouring pixels apart.
     """
 
-    entries: tuple[str, str, str]
+    entries: tuple[str, ...]
     letters: str
+
+    @property
+    def dimensions(self) -> int:
+        """How many coordinates a point has: 2 for images, 3 for volumes."""
+        return len(self.entries) - 1
 
     @property
     def n_params(self) -> int:
@@ -163,7 +179,7 @@ class MatrixFamily(Described):
         >>> Similarity().identity().tolist()
         [1.0, 0.0, 0.0, 0.0]
         """
-        return self._read(torch.eye(3), "the identity")
+        return self._read(torch.eye(self.dimensions + 1), "the identity")
 
     def matrix(self, params: Tensor) -> Tensor:
         """Return the matrices, normalized output to normalized input.
@@ -175,7 +191,8 @@ class MatrixFamily(Described):
             params: ``(N, n_params)``, or matrices of the family.
 
         Returns:
-            ``(N, 3, 3)``, of the parameters' dtype, float32 at least.
+            ``(N, 3, 3)``, of volumes ``(N, 4, 4)``, of the parameters' dtype, float32
+            at least.
 
         Raises:
             TypeError: if `params` is not a floating tensor.
@@ -191,8 +208,9 @@ class MatrixFamily(Described):
         [0.5, 0.1, 0.2]
 
         Args:
-            matrix: ``(N, 2, 3)`` or ``(N, 3, 3)``, or one without the batch; those of
-                `Projective` up to a positive factor.
+            matrix: ``(N, 2, 3)`` or ``(N, 3, 3)``, of volumes ``(N, 3, 4)`` or
+                ``(N, 4, 4)``, or one without the batch; those of `Projective` up to a
+                positive factor.
 
         Returns:
             ``(N, n_params)``, of the matrix's dtype, float32 at least.
@@ -214,23 +232,27 @@ class MatrixFamily(Described):
         Args:
             params: ``(N, n_params)``, normalized output to normalized input, or
                 matrices of the family.
-            size: ``(H, W)`` of the output.
+            size: ``(H, W)`` of the output, of volumes ``(D, H, W)``.
             align_corners: the convention of the normalized coordinates.
 
         Returns:
-            ``(N, H, W, 2)`` normalized input points, of the parameters' dtype, float32
-            at least.
+            ``(N, H, W, 2)`` or ``(N, D, H, W, 3)`` normalized input points, of the
+            parameters' dtype, float32 at least.
 
         Raises:
             TypeError: if `params` is not a floating tensor.
             ValueError: if `params` has another shape, a matrix isn't of the family, or
-                `size` is not ``(H, W)``.
+                `size` is not that of an output.
         """
-        matrix = self.matrix(params)[..., None, None, :, :]  # (N, 1, 1, 3, 3)
-        x, y = output_points(size, matrix, align_corners).split(1, dim=-1)
+        matrix, dimensions = self.matrix(params), self.dimensions
+        for _ in range(dimensions):
+            matrix = matrix.unsqueeze(-3)  # (N, 1, 1, 3, 3): one for all points
+        points = output_points(size, matrix, align_corners, dimensions)
+        *columns, shift = matrix[..., :dimensions, :].unbind(-1)
         # Products and sums rather than a matrix product: the latter is rounded to half
         # precision under autocast and to TF32 on some GPUs, and a grid can't bear that.
-        return matrix[..., :2, 0] * x + matrix[..., :2, 1] * y + matrix[..., :2, 2]
+        moved = [c * x for c, x in zip(columns, points.split(1, dim=-1), strict=True)]
+        return functools.reduce(torch.add, [*moved, shift])
 
     def compose(self, first: Tensor, second: Tensor) -> Tensor:
         """Return the one warp that does `first` and then `second` to an image.
@@ -290,13 +312,14 @@ class MatrixFamily(Described):
     def _params(self, params: Tensor, name: str) -> Tensor:
         """Parameters, or those of matrices, in float32 at least; or an error."""
         check_floating(params, name)
-        n = self.n_params
+        n, d = self.n_params, self.dimensions
         if params.ndim in (1, 2) and params.shape[-1] == n:
             return params.to(working_dtype(params))
-        if params.ndim not in (2, 3) or params.shape[-2:] not in ((2, 3), (3, 3)):
+        matrices = (d, d + 1), (d + 1, d + 1)
+        if params.ndim not in (2, 3) or params.shape[-2:] not in matrices:
             raise ValueError(
-                f"{name} must be (N, {n}), (N, 2, 3) or (N, 3, 3) for {self!r}, "
-                f"got {tuple(params.shape)}"
+                f"{name} must be (N, {n}), (N, {d}, {d + 1}) or (N, {d + 1}, {d + 1}) "
+                f"for {self!r}, got {tuple(params.shape)}"
             )
         return self._params_of(params, name)
 
@@ -304,7 +327,8 @@ class MatrixFamily(Described):
         """Put parameters (N, n_params) into the picture: (N, 3, 3)."""
         entries = [each for row in self.entries for each in row.split()]
         values = [self._entry(each, params) for each in entries]
-        return torch.stack(values, dim=-1).unflatten(-1, (3, 3))
+        side = self.dimensions + 1
+        return torch.stack(values, dim=-1).unflatten(-1, (side, side))
 
     def _entry(self, entry: str, params: Tensor) -> Tensor:
         name = entry.removeprefix("-")
@@ -317,33 +341,37 @@ class MatrixFamily(Described):
 
     def _params_of(self, matrix: Tensor, name: str) -> Tensor:
         """`params_of` of an argument that is called so."""
-        square = to_square(matrix, name)
+        d = self.dimensions
+        square = to_square(matrix, name, d)
         if matrix.ndim > 3:
             raise ValueError(
-                f"{name} must be (N, 2, 3) or (N, 3, 3), got {tuple(matrix.shape)}"
+                f"{name} must be (N, {d}, {d + 1}) or (N, {d + 1}, {d + 1}), "
+                f"got {tuple(matrix.shape)}"
             )
         rounding = max(ROUNDING, 16 * torch.finfo(matrix.dtype).eps)
         return self._read(square, name, rounding)
 
     def _read(self, square: Tensor, name: str, rounding: float = ROUNDING) -> Tensor:
         """Take the parameters out of (N, 3, 3), if that is the family's picture."""
-        if self.entries[2] != "0 0 1":
+        if any(entry not in "01" for entry in self.entries[-1].split()):
             square = _without_factor(square, name)
-        flat, entries = square.flatten(-2), " ".join(self.entries).split()
-        params = torch.stack(
-            [
-                flat[..., entries.index(letter)]
-                if letter in entries
-                else -flat[..., entries.index("-" + letter)]
-                for letter in self.letters
-            ],
-            dim=-1,
-        )
+        params = self._take(square)
         away = (self._write(params) - square).abs().amax(dim=(-2, -1))
         largest = square.abs().amax(dim=(-2, -1))
         wrong = away > rounding * largest  # NaN may pass, as it may in parameters
-        refuse_where(wrong, square, f"{name} must be a warp of {self!r}")
+        refuse_where(wrong, square, lambda: f"{name} must be a warp of {self!r}")
         return params
+
+    def _take(self, square: Tensor) -> Tensor:
+        """The parameters (N, n_params) in a picture (N, 3, 3): undoes `_write`."""
+        flat, entries = square.flatten(-2), " ".join(self.entries).split()
+        params = [
+            flat[..., entries.index(letter)]
+            if letter in entries
+            else -flat[..., entries.index("-" + letter)]
+            for letter in self.letters
+        ]
+        return torch.stack(params, dim=-1)
 
 
 def _without_factor(square: Tensor, name: str) -> Tensor:
@@ -415,7 +443,103 @@ class Attention(MatrixFamily):
     letters = "sxy"
 
 
-class Similarity(MatrixFamily):
+class Conformal(MatrixFamily):
+    """What the families share that rotate: right angles of the picture stay right.
+
+    In normalized coordinates of an image that is not square, or of a volume that is no
+    cube, the units along the axes differ, and a rotation would be a shear. So these
+    families measure points, and their shifts, in half the image's height along every
+    axis; with the reaches r of the axes over the height's, the entry in row i and
+    column j of their matrix becomes :math:`m_{ij} r_j / r_i` in normalized coordinates.
+
+    With `aspect` None, `grid` takes the ratios from the output's size, which is right
+    unless input and output have different shapes; `compose` and `inverse` do not need
+    to know; where a matrix is given or asked for, an error says that they must be
+    known.
+    """
+
+    def __init__(self, aspect: Any = None) -> None:
+        self.aspect = aspect
+
+    def matrix(self, params: Tensor) -> Tensor:
+        """Return the matrices, normalized output to normalized input.
+
+        >>> Similarity(aspect=2.0).matrix(torch.tensor([0.0, 1.0, 0.0, 0.0])).tolist()
+        [[0.0, -0.5, 0.0], [2.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
+
+        Args:
+            params: ``(N, n_params)``, or matrices of the family.
+
+        Returns:
+            ``(N, 3, 3)``, of volumes ``(N, 4, 4)``, of the parameters' dtype, float32
+            at least.
+
+        Raises:
+            TypeError: if `params` is not a floating tensor.
+            ValueError: if `params` has another shape, a matrix isn't of the family, or
+                the aspect is not known.
+        """
+        own = super().matrix(params)
+        return own * self._units(f"a matrix of {type(self).__name__}()", own)
+
+    def grid(
+        self, params: Tensor, size: Sequence[int], *, align_corners: bool = False
+    ) -> Tensor:
+        """Return the input coordinates to sample for every output pixel.
+
+        >>> Similarity().grid(torch.tensor([[1.0, 0.0, 0.0, 0.0]]), (3, 5)).shape
+        torch.Size([1, 3, 5, 2])
+
+        Args:
+            params: ``(N, n_params)``, output to input, or matrices of the family.
+            size: ``(H, W)`` of the output, of volumes ``(D, H, W)``. The input is taken
+                to have the same shape, unless the family knows the input's `aspect`.
+            align_corners: the convention of the normalized coordinates.
+
+        Returns:
+            ``(N, H, W, 2)`` or ``(N, D, H, W, 3)`` normalized input points, of the
+            parameters' dtype, float32 at least.
+
+        Raises:
+            TypeError: if `params` is not a floating tensor.
+            ValueError: if `params` has another shape, a matrix isn't of the family, or
+                `size` is not that of an output.
+        """
+        if self.aspect is not None:
+            return super().grid(params, size, align_corners=align_corners)
+        sides = check_size(size, "size", f"({size_axes(self.dimensions)})")
+        if align_corners:  # the reach is n - 1 pixels, but a single pixel has none
+            sides = tuple(n - 1 + 1 // n for n in sides)
+        known = type(self)(self._aspect_of(sides))
+        return known.grid(params, size, align_corners=align_corners)
+
+    def _aspect_of(self, sides: Sequence[int]) -> Any:
+        """The aspect of an image of these sides, height before width."""
+        raise NotImplementedError
+
+    def _ratios(self) -> Sequence[float]:
+        """The reaches along x, y (and z) over the height's, of a known aspect."""
+        raise NotImplementedError
+
+    def _params_of(self, matrix: Tensor, name: str) -> Tensor:
+        square = to_square(matrix, name, self.dimensions)
+        return super()._params_of(square / self._units(name, square), name)
+
+    def _units(self, name: str, like: Tensor) -> Tensor:
+        """What the family's own units make of each entry in normalized ones: (3, 3)."""
+        if self.aspect is None:
+            kind = type(self)
+            example = kind(self._aspect_of([1] * self.dimensions))
+            raise ValueError(
+                f"{name} depends on the image's width over height, which "
+                f"{kind.__name__}() does not know: make it, say, {example!r}"
+            )
+        ratios = [*self._ratios(), 1]
+        entries = [column / row for row in ratios for column in ratios]
+        return vector(entries, like).view(len(ratios), len(ratios))
+
+
+class Similarity(Conformal):
     r"""A rotation, an isotropic scale and a shift.
 
     With a scale s and an angle α, clockwise on the screen, ``a = s cos α`` and
@@ -450,72 +574,14 @@ class Similarity(MatrixFamily):
     letters = "abxy"
 
     def __init__(self, aspect: float | None = None) -> None:
-        self.aspect = None if aspect is None else _positive(aspect, "aspect")
+        super().__init__(None if aspect is None else _positive(aspect, "aspect"))
 
-    def matrix(self, params: Tensor) -> Tensor:
-        """Return the matrices, normalized output to normalized input.
+    def _aspect_of(self, sides: Sequence[int]) -> float:
+        height, width = sides
+        return width / height
 
-        >>> Similarity(aspect=2.0).matrix(torch.tensor([0.0, 1.0, 0.0, 0.0])).tolist()
-        [[0.0, -0.5, 0.0], [2.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
-
-        Args:
-            params: ``(N, 4)``, or matrices of the family.
-
-        Returns:
-            ``(N, 3, 3)``, of the parameters' dtype, float32 at least.
-
-        Raises:
-            TypeError: if `params` is not a floating tensor.
-            ValueError: if `params` has another shape, a matrix isn't of the family, or
-                the aspect is not known.
-        """
-        own = super().matrix(params)
-        return own * self._units("a matrix of Similarity()", own)
-
-    def grid(
-        self, params: Tensor, size: Sequence[int], *, align_corners: bool = False
-    ) -> Tensor:
-        """Return the input coordinates to sample for every output pixel.
-
-        >>> Similarity().grid(torch.tensor([[1.0, 0.0, 0.0, 0.0]]), (3, 5)).shape
-        torch.Size([1, 3, 5, 2])
-
-        Args:
-            params: ``(N, 4)``, output to input, or matrices of the family.
-            size: ``(H, W)`` of the output. The input is taken to have the same shape,
-                unless the family knows the input's `aspect`.
-            align_corners: the convention of the normalized coordinates.
-
-        Returns:
-            ``(N, H, W, 2)`` normalized input points, of the parameters' dtype, float32
-            at least.
-
-        Raises:
-            TypeError: if `params` is not a floating tensor.
-            ValueError: if `params` has another shape, a matrix isn't of the family, or
-                `size` is not ``(H, W)``.
-        """
-        if self.aspect is not None:
-            return super().grid(params, size, align_corners=align_corners)
-        height, width = check_size(size, "size")
-        if align_corners:  # the reach is n - 1 pixels, but a single pixel has none
-            height, width = (n - 1 + 1 // n for n in (height, width))
-        known = Similarity(width / height)
-        return known.grid(params, size, align_corners=align_corners)
-
-    def _params_of(self, matrix: Tensor, name: str) -> Tensor:
-        square = to_square(matrix, name)
-        return super()._params_of(square / self._units(name, square), name)
-
-    def _units(self, name: str, like: Tensor) -> Tensor:
-        """What the family's own units make of each entry in normalized ones: (3, 3)."""
-        if self.aspect is None:
-            raise ValueError(
-                f"{name} depends on the image's width over height, which Similarity() "
-                f"does not know: make it, say, Similarity(aspect=1.0)"
-            )
-        r = self.aspect
-        return vector((1, 1 / r, 1 / r, r, 1, 1, 1, 1, 1), like).view(3, 3)
+    def _ratios(self) -> tuple[float, float]:
+        return self.aspect, 1
 
 
 class Affine(MatrixFamily):
@@ -611,11 +677,11 @@ def fit(
     r"""Return the parameters whose warp takes points nearest to their targets.
 
     Nearest in the sense of least squares: the parameters minimize
-    :math:`\sum_i \lVert w_i (T_\theta(x_i) - y_i) \rVert^2`. All families but the
-    projective one are linear in their parameters, up to a constant, and that is one
-    linear system. A projective warp becomes linear when it is multiplied with its
-    divisor, which also weighs the distances with it: the fit is exact where an exact
-    warp exists, and near the best one elsewhere.
+    :math:`\sum_i \lVert w_i (T_\theta(x_i) - y_i) \rVert^2`. All families of images
+    but the projective one, and `stn_tutorial.Affine3d`, are linear in their parameters,
+    up to a constant, and that is one linear system. A projective warp becomes linear
+    when it is multiplied with its divisor, which also weighs the distances with it: the
+    fit is exact where an exact warp exists, and near the best one elsewhere.
 
     >>> points = torch.tensor([[[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]])
     >>> fit(Translation(), points, points + 0.5)
@@ -624,22 +690,25 @@ def fit(
     Args:
         family: a family of matrices, or one with a method ``at`` and linear in its
             parameters, as `ThinPlateSpline` is.
-        points: ``(N, P, 2)`` normalized output points, whatever the convention.
-        targets: ``(N, P, 2)`` normalized input points, of the same one.
+        points: ``(N, P, 2)`` normalized output points, whatever the convention; of
+            volumes ``(N, P, 3)``.
+        targets: of the same shape, normalized input points, of the same convention.
         weights: ``(N, P)`` of the distances; without, all count alike.
 
     Returns:
         ``(N, n_params)``, of the points' dtype.
 
     Raises:
-        TypeError: if the points are not floating tensors, or `family` has no ``at``.
+        TypeError: if the points are not floating tensors, or `family` has no ``at`` or
+            isn't linear.
         ValueError: if the shapes do not fit.
     """
     check_family(family)
+    d = dimensions_of(family)
     for name, given in (("points", points), ("targets", targets)):
         check_floating(given, name)
-        if given.ndim != 3 or given.shape != points.shape or given.shape[-1] != 2:
-            raise ValueError(f"{name} must be (N, P, 2), got {tuple(given.shape)}")
+        if given.ndim != 3 or given.shape != points.shape or given.shape[-1] != d:
+            raise ValueError(f"{name} must be (N, P, {d}), got {tuple(given.shape)}")
     if weights is None:
         weights = points.new_ones(points.shape[:2])
     if weights.shape != points.shape[:2]:
@@ -670,14 +739,17 @@ def _matrix_system(
     and a sum of one for each. Row 3 times the target is taken to the left side; but for
     projective warps, it is (0, 0, 1).
     """
+    if HIDDEN in " ".join(family.entries):
+        raise TypeError(f"family must be linear in its parameters, got {family!r}")
     unit = torch.eye(family.n_params, dtype=points.dtype, device=points.device)
     constant = family._write(torch.zeros_like(unit[:1]))
     parts = torch.cat([constant, family._write(unit) - constant])  # (1 + n, 3, 3)
-    if isinstance(family, Similarity):
-        parts = parts * family._units("a fit of Similarity()", parts)
+    if isinstance(family, Conformal):
+        kind = type(family).__name__
+        parts = parts * family._units(f"a fit of {kind}()", parts)
     ahead = torch.cat([points, torch.ones_like(points[..., :1])], dim=-1)
     images = torch.einsum("kij,npj->npik", parts, ahead)
-    system = images[..., :2, :] - targets[..., None] * images[..., 2:, :]
+    system = images[..., :-1, :] - targets[..., None] * images[..., -1:, :]
     return system[..., 1:], -system[..., 0]
 
 
@@ -707,25 +779,43 @@ def check_family(family: Any, name: str = "family") -> None:
         )
 
 
-def output_points(size: Sequence[int], like: Tensor, align_corners: bool) -> Tensor:
+def dimensions_of(family: Family) -> int:
+    """Return how many coordinates the points of a family have.
+
+    >>> dimensions_of(Affine())
+    2
+
+    Args:
+        family: a family of warps.
+
+    Returns:
+        Its attribute ``dimensions``, or 2 if it has none.
+    """
+    return getattr(family, "dimensions", 2)
+
+
+def output_points(
+    size: Sequence[int], like: Tensor, align_corners: bool, dimensions: int = 2
+) -> Tensor:
     """Return the base grid of an output, on the device and of the dtype of a tensor.
 
     >>> output_points((3, 4), torch.zeros(1, dtype=torch.float64), False).dtype
     torch.float64
 
     Args:
-        size: ``(H, W)`` of the output.
+        size: ``(H, W)`` of the output, or of a volume ``(D, H, W)``.
         like: gives dtype and device.
         align_corners: the convention of the normalized coordinates.
+        dimensions: how many the size must have.
 
     Returns:
-        ``(H, W, 2)`` normalized output points.
+        ``(H, W, 2)`` or ``(D, H, W, 3)`` normalized output points.
 
     Raises:
-        ValueError: if `size` is not ``(H, W)``.
+        ValueError: if `size` has another number of entries.
     """
     return base_grid(
-        check_size(size, "size"),
+        check_size(size, "size", f"({size_axes(dimensions)})"),
         align_corners=align_corners,
         dtype=like.dtype,
         device=like.device,

@@ -1,8 +1,9 @@
 """Sampling an image at the points of a grid (the sampler: Jaderberg et al. 2015, §3.3).
 
-`sample` is the sampler; `warp` puts the grid generator in front. Of the two backends,
-which have the same meaning, ``"native"`` calls PyTorch's kernel, and ``"manual"`` is
-the lesson, in three steps:
+`sample` is the sampler; `warp` puts the grid generator in front. Both take volumes as
+they take images: a grid says by its points, (x, y) or (x, y, z), which it is for. Of
+the two backends, which have the same meaning, ``"native"`` calls PyTorch's kernel, and
+``"manual"`` is the lesson, in three steps:
 
 1. bring every point near the image, to where the padding says it is to be read;
 2. put a frame around the image, so that every point has all its neighbours;
@@ -12,6 +13,7 @@ the lesson, in three steps:
 
 from __future__ import annotations
 
+import functools
 import math
 import numbers
 from collections.abc import Sequence
@@ -30,6 +32,7 @@ from stn_tutorial._validate import (
     check_size,
     check_tensor,
     known_values,
+    size_axes,
     vector,
     working_dtype,
 )
@@ -42,7 +45,7 @@ from stn_tutorial.antialiasing import (
 from stn_tutorial.bicubic import Bicubic, kernel_weights
 from stn_tutorial.bilinear import Bilinear, Nearest
 from stn_tutorial.coordinates import to_pixels
-from stn_tutorial.families import Affine, Family, check_family
+from stn_tutorial.families import Affine, Family, check_family, dimensions_of
 
 __all__ = ["sample", "warp"]
 
@@ -67,12 +70,13 @@ def sample(
     backend: str = "native",
     antialias: bool | int = False,
 ) -> Tensor:
-    r"""Sample an image at every point of a grid.
+    r"""Sample an image, or a volume, at every point of a grid.
 
     Bilinear sampling at the pixel coordinates :math:`(x, y)` is equation (5) of the
     paper, :math:`V = \sum_{h, w} U_{hw} \max(0, 1 - |x - w|) \max(0, 1 - |y - h|)`.
     It is differentiable with respect to the image and almost everywhere with respect to
-    the grid. Half-precision inputs are computed in float32.
+    the grid. Half-precision inputs are computed in float32. In a volume there is a
+    third factor, for z (trilinear sampling), and everything below holds for voxels.
 
     >>> from stn_tutorial import base_grid
     >>> image = torch.rand(3, 4, 6)
@@ -81,17 +85,21 @@ def sample(
     True
     >>> sample(image.expand(8, 3, 4, 6), base_grid((2, 3))).shape
     torch.Size([8, 3, 2, 3])
+    >>> sample(torch.rand(1, 4, 6, 8), base_grid((2, 3, 4))).shape  # of a volume
+    torch.Size([1, 2, 3, 4])
 
     Args:
         image: ``(N, C, H, W)``, or one image ``(C, H, W)``; floating. Integers and
             booleans are welcome with ``interpolation="nearest"``, and stay what
-            they are.
+            they are. Volumes are ``(N, C, D, H, W)``, or one ``(C, D, H, W)``.
         grid: ``(N, H_out, W_out, 2)``, or one grid ``(H_out, W_out, 2)``; floating: for
             each output pixel, the normalized ``(x, y)`` at which to sample the *input*.
-            One image serves all grids, and one grid all images.
-        interpolation: ``"bilinear"``, ``"bicubic"`` (sixteen neighbours; smooth and
-            sharper, but it may overshoot) or ``"nearest"`` (ties go to the even pixel;
-            the gradient with respect to the grid is zero).
+            One image serves all grids, and one grid all images. For volumes
+            ``(N, D_out, H_out, W_out, 3)``, or one without N, of points ``(x, y, z)``.
+        interpolation: ``"bilinear"`` (of a volume, trilinear), ``"bicubic"`` (sixteen
+            neighbours; smooth and sharper, but it may overshoot; of images alone) or
+            ``"nearest"`` (ties go to the even pixel; the gradient with respect to the
+            grid is zero).
         padding: what lies outside the image: ``"zeros"`` (the value `fill`),
             ``"border"`` (the nearest pixel) or ``"reflection"`` (the image mirrored, at
             its edges with ``align_corners=False``, at its corner pixels' centres
@@ -106,12 +114,13 @@ def sample(
             side; ``True`` finds the number for each image: as many as the longest step
             of its grid is pixels long, 8 at most. Where nobody knows the grid's values
             beforehand (in `torch.compile`, an export, a trace, `torch.vmap`), ``True``
-            takes all 8×8 and gives the surplus no weight: a number is quicker there.
+            takes all 8×8, of a volume 8×8×8, and gives the surplus no weight: a number
+            is quicker there.
 
     Returns:
-        ``(N, C, H_out, W_out)``, of the image's dtype; ``(C, H_out, W_out)`` for one
-        image and one grid without a batch. A grid point that is not finite reads
-        `fill`, whatever the padding, and passes no gradient.
+        ``(N, C, H_out, W_out)`` or ``(N, C, D_out, H_out, W_out)``, of the image's
+        dtype; without N for one image and one grid without a batch. A grid point that
+        is not finite reads `fill`, whatever the padding, and passes no gradient.
 
     Raises:
         TypeError: if `image` or `grid` is no tensor or of the wrong dtype, or an option
@@ -121,6 +130,7 @@ def sample(
     _check_options(interpolation, padding, fill, align_corners, backend, antialias)
     _check_image(image, interpolation, bool(antialias))
     _check_grid(grid, image)
+    _check_interpolation(interpolation, grid.shape[-1])
     values, points = _in_batches(image, grid)
     if image.is_floating_point():
         points = points.to(working_dtype(image, grid))
@@ -133,7 +143,7 @@ def sample(
     most = int(antialias)
     if antialias:
         if isinstance(antialias, (bool, np.bool_)):
-            size = image.shape[-2:]
+            size = values.shape[2:]
             n = samples_per_side(points, size, align_corners=align_corners)
             most = most_samples(n)
         points = finer_grid(points, n, most)
@@ -141,7 +151,7 @@ def sample(
     out = _sample(values, points, interpolation, padding, outside, align, backend)
     out = mean_of_patches(out, n, most) if antialias else out
     out = out.to(image.dtype)
-    return out[0] if image.ndim == grid.ndim == 3 else out
+    return out[0] if image.ndim == grid.ndim == grid.shape[-1] + 1 else out
 
 
 def warp(
@@ -157,7 +167,7 @@ def warp(
     backend: str = "native",
     antialias: bool | int = False,
 ) -> Tensor:
-    """Warp an image: sample it at the grid that a family makes of parameters.
+    """Warp an image or a volume: sample it at the grid that a family makes.
 
     It is `sample` at ``family.grid(params, out_size)``, with the convention of the
     coordinates said once.
@@ -167,12 +177,14 @@ def warp(
     [[[2.0, 1.0], [4.0, 3.0]]]
 
     Args:
-        image: ``(N, C, H, W)``, or one image ``(C, H, W)``.
+        image: ``(N, C, H, W)``, or one image ``(C, H, W)``; with a family of three
+            dimensions ``(N, C, D, H, W)``, or one volume ``(C, D, H, W)``.
         params: ``(N, n_params)``, or one warp ``(n_params,)`` for all images: of
             output coordinates to input coordinates, both normalized. Of a family of
             matrices, the matrices too: ``(N, 2, 3)``, ``(N, 3, 3)``, or one.
-        out_size: ``(H, W)`` of the output; the default is the input's.
-        family: the family of `params`.
+        out_size: ``(H, W)``, or ``(D, H, W)``, of the output; the default is the
+            input's.
+        family: the family of `params`, of images or of volumes.
         interpolation: see `sample`, as for all that follow.
         padding: what lies outside the image.
         fill: with ``padding="zeros"``, the value outside.
@@ -191,11 +203,15 @@ def warp(
     """
     check_family(family)
     check_tensor(image, "image")
-    if image.ndim not in (3, 4):
+    dimensions = dimensions_of(family)
+    axes = size_axes(dimensions)
+    if image.ndim not in (dimensions + 1, dimensions + 2):
         raise ValueError(
-            f"image must be (N, C, H, W) or (C, H, W), got {tuple(image.shape)}"
+            f"image must be (N, C, {axes}) or (C, {axes}), got {tuple(image.shape)}"
         )
-    size = image.shape[-2:] if out_size is None else check_size(out_size, "out_size")
+    size: Sequence[int] = image.shape[-dimensions:]
+    if out_size is not None:
+        size = check_size(out_size, "out_size", f"({axes})")
     grid = family.grid(params, size, align_corners=align_corners)
     return sample(
         image,
@@ -242,6 +258,15 @@ def _check_options(
         raise ValueError(f"fill needs padding='zeros', got padding={padding!r}")
 
 
+def _check_interpolation(interpolation: str, dimensions: int) -> None:
+    """Raise unless there is such an interpolation of images (2) or volumes (3)."""
+    if interpolation == "bicubic" and dimensions == 3:
+        raise ValueError(
+            "interpolation must be 'nearest' or 'bilinear' (which is trilinear then) "
+            "for volumes, as in torch.nn.functional.grid_sample, got 'bicubic'"
+        )
+
+
 def _sample(
     image: Tensor,
     grid: Tensor,
@@ -252,8 +277,8 @@ def _sample(
     backend: str,
 ) -> Tensor:
     """`sample` for a batch of images and of grids, in the dtype to compute in."""
-    x, y = grid.detach().abs().unbind(dim=-1)
-    finite = torch.maximum(x, y) < math.inf  # false for NaN, too; quicker than isfinite
+    axes = grid.detach().abs().unbind(dim=-1)  # what follows is quicker than isfinite
+    finite = functools.reduce(torch.maximum, axes) < math.inf  # false for NaN, too
     far = 1 / torch.finfo(grid.dtype).eps  # beyond, rounding is larger than an image
     grid = grid.nan_to_num(0.0, far, -far).clamp(-far, far)
     filled = isinstance(fill, Tensor) or fill != 0
@@ -297,7 +322,7 @@ def _near_points(
     grid: Tensor, shape: torch.Size, interpolation: str, padding: str, align: bool
 ) -> Tensor:
     """The pixel points to read at, none so far outside that the frame can't hold it."""
-    size = shape[-2:]
+    size = shape[2:]
     points = to_pixels(grid, size, align_corners=align).unbind(dim=-1)
     _, reach = INTERPOLATIONS[interpolation]
     return torch.stack(
@@ -336,8 +361,8 @@ def _framed(image: Tensor, reach: int, padding: str, align_corners: bool) -> Ten
     Bilinear points never read the frame but with ``"zeros"``: it may hold zeros.
     """
     if padding == "zeros" or reach == 1:
-        return F.pad(image, [reach] * 4)
-    for dim in (-2, -1):
+        return F.pad(image, [reach] * 2 * (image.ndim - 2))
+    for dim in range(2, image.ndim):
         n = image.shape[dim]
         inner = torch.arange(-reach, n + reach, device=image.device)
         if padding == "reflection":
@@ -347,12 +372,12 @@ def _framed(image: Tensor, reach: int, padding: str, align_corners: bool) -> Ten
 
 
 def _share_outside(points: Tensor, shape: torch.Size, interpolation: str) -> Tensor:
-    """How much of every point's weights falls outside the image: (N, 1, H, W).
+    """How much of every point's weights falls outside the image: (N, 1, *out).
 
     It is exactly zero where all neighbours are inside, and exactly one far outside.
     """
     inside = points.new_ones(())
-    for x, n in zip(points.unbind(dim=-1), reversed(shape[-2:])):
+    for x, n in zip(points.unbind(dim=-1), reversed(shape[2:])):
         if interpolation == "bicubic":
             before = x.detach().floor()
             beyond = torch.zeros_like(x)
@@ -366,17 +391,19 @@ def _share_outside(points: Tensor, shape: torch.Size, interpolation: str) -> Ten
 
 def _in_batches(image: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
     """One image for many grids, one grid for many images, or one of each: (N, ...)."""
-    image = image[None] if image.ndim == 3 else image
-    grid = grid[None] if grid.ndim == 3 else grid
+    alone = grid.shape[-1] + 1  # dimensions of one without a batch
+    image = image[None] if image.ndim == alone else image
+    grid = grid[None] if grid.ndim == alone else grid
     if image.shape[0] != grid.shape[0]:
         if grid.shape[0] == 1:
-            grid = grid.expand(image.shape[0], -1, -1, -1)
+            grid = grid.expand(image.shape[0], *[-1] * alone)
         else:
-            image = image.expand(grid.shape[0], -1, -1, -1)
+            image = image.expand(grid.shape[0], *[-1] * alone)
     return image, grid
 
 
 def _check_image(image: Tensor, interpolation: str, antialias: bool) -> None:
+    """Raise unless it is a tensor of a dtype that can be sampled so."""
     check_tensor(image, "image")
     if not image.is_floating_point():
         if interpolation != "nearest" or antialias or image.is_complex():
@@ -384,20 +411,24 @@ def _check_image(image: Tensor, interpolation: str, antialias: bool) -> None:
                 "image must be floating unless interpolation is 'nearest' and "
                 f"antialias False, got {image.dtype}"
             )
-    if image.ndim not in (3, 4) or 0 in image.shape[-3:]:
-        raise ValueError(
-            "image must be (N, C, H, W) or (C, H, W) with at least one channel and one "
-            f"pixel, got {tuple(image.shape)}"
-        )
 
 
 def _check_grid(grid: Tensor, image: Tensor) -> None:
+    """Raise unless it is a grid, and the image one that can be sampled at it."""
     check_floating(grid, "grid")
-    if grid.ndim not in (3, 4) or grid.shape[-1] != 2:
+    dimensions = grid.shape[-1] if grid.ndim else 0
+    if dimensions not in (2, 3) or grid.ndim not in (dimensions + 1, dimensions + 2):
+        known = [dimensions] if dimensions in (2, 3) else [2, 3]
+        forms = [f"(N, {size_axes(d)}, {d}) or ({size_axes(d)}, {d})" for d in known]
+        raise ValueError(f"grid must be {' or '.join(forms)}, got {tuple(grid.shape)}")
+    single, axes = dimensions + 1, size_axes(dimensions)
+    if image.ndim not in (single, single + 1) or 0 in image.shape[-single:]:
         raise ValueError(
-            f"grid must be (N, H, W, 2) or (H, W, 2), got {tuple(grid.shape)}"
+            f"image must be (N, C, {axes}) or (C, {axes}) with at least one channel "
+            f"and one pixel, for a grid of {dimensions} coordinates a point, "
+            f"got {tuple(image.shape)}"
         )
-    if image.ndim == grid.ndim == 4 and image.shape[0] != grid.shape[0]:
+    if image.ndim == grid.ndim == single + 1 and image.shape[0] != grid.shape[0]:
         if 1 not in (image.shape[0], grid.shape[0]):
             raise ValueError(
                 f"grid must have the image's batch size {image.shape[0]}, "
@@ -425,9 +456,12 @@ def _fill_values(fill: Any) -> list[float] | None:
 
 
 def _fill_for(fill: Any, image: Tensor, values: Tensor) -> float | Tensor:
-    """The fill as a number, or as (C, 1, 1) of the dtype to compute in."""
+    """The fill as a number, or as (C, 1, 1) of the dtype to compute in.
+
+    Of a volume it is (C, 1, 1, 1). `values` is the image as it is computed with.
+    """
     shape = tuple(fill.shape) if isinstance(fill, Tensor) else np.shape(fill)
-    channels = image.shape[-3]
+    channels, *size = values.shape[1:]
     if shape not in ((), (channels,)):
         raise ValueError(
             f"fill must be one number or {channels}, one a channel, got shape {shape}"
@@ -441,10 +475,10 @@ def _fill_for(fill: Any, image: Tensor, values: Tensor) -> float | Tensor:
     if known is not None and not any(known):
         return 0
     if isinstance(fill, Tensor) or known is None:
-        return fill.to(values).reshape(-1, 1, 1)
+        return fill.to(values).reshape(-1, *[1] * len(size))
     if shape == ():
         return float(known[0]) if values.is_floating_point() else int(known[0])
-    return vector(known, values).view(-1, 1, 1)
+    return vector(known, values).view(-1, *[1] * len(size))
 
 
 def _holds(dtype: torch.dtype, value: float) -> bool:

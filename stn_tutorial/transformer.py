@@ -8,9 +8,21 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from stn_tutorial._validate import check_floating, check_size, kind_of, without_autocast
-from stn_tutorial.families import Affine, Family, MatrixFamily, check_family
-from stn_tutorial.sampling import _check_options, sample
+from stn_tutorial._validate import (
+    check_floating,
+    check_size,
+    kind_of,
+    size_axes,
+    without_autocast,
+)
+from stn_tutorial.families import (
+    Affine,
+    Family,
+    MatrixFamily,
+    check_family,
+    dimensions_of,
+)
+from stn_tutorial.sampling import _check_interpolation, _check_options, sample
 
 __all__ = ["SpatialTransformer"]
 
@@ -20,6 +32,9 @@ DEFAULTS: dict[str, Any] = dict(sample.__kwdefaults__ or {})
 
 class SpatialTransformer(nn.Module):
     """Warp every image of a batch as the localization network sees fit (§3).
+
+    With a family of three dimensions, such as `stn_tutorial.Affine3d`, it warps volumes
+    ``(N, C, D, H, W)``, and its sizes are ``(D, H, W)``.
 
     >>> import torch
     >>> from stn_tutorial.localization import ConvLocalization
@@ -78,9 +93,13 @@ class SpatialTransformer(nn.Module):
                 f"but is made for {own!r}"
             )
         _check_options(interpolation, padding, fill, align_corners, backend, antialias)
+        _check_interpolation(interpolation, dimensions_of(family))
         self.localization = localization
         self.family: Family = family
-        self.out_size = None if out_size is None else check_size(out_size, "out_size")
+        self.out_size = None
+        if out_size is not None:
+            axes = size_axes(dimensions_of(family))
+            self.out_size = check_size(out_size, "out_size", f"({axes})")
         self.interpolation = interpolation
         self.padding = padding
         self.fill = _numbers(fill)
@@ -107,11 +126,13 @@ class SpatialTransformer(nn.Module):
                 that is not the family's.
         """
         check_floating(x, "x")
-        if x.ndim != 4:
-            raise ValueError(f"x must be (N, C, H, W), got {tuple(x.shape)}")
-        weight = next(self.localization.parameters(), x)
+        dimensions = dimensions_of(self.family)
+        if x.ndim != dimensions + 2:
+            axes = size_axes(dimensions)
+            raise ValueError(f"x must be (N, C, {axes}), got {tuple(x.shape)}")
+        weights = list(self.localization.parameters())
         with without_autocast(x.device):
-            params = self.localization(x.to(weight.dtype))
+            params = self.localization(x.to(weights[0].dtype) if weights else x)
         check_floating(params, "what localization returns")
         if isinstance(self.family, MatrixFamily) and params.ndim == 3:
             params = self.family.params_of(params)
@@ -129,7 +150,8 @@ class SpatialTransformer(nn.Module):
             x: ``(N, C, H, W)`` images.
 
         Returns:
-            ``(N, *out_size, 2)`` normalized input points.
+            ``(N, *out_size, 2)`` normalized input points, of volumes
+            ``(N, *out_size, 3)``.
         """
         return self._grid(x, self.params(x))
 
@@ -169,7 +191,7 @@ class SpatialTransformer(nn.Module):
         return ", ".join(parts)
 
     def _grid(self, x: Tensor, params: Tensor) -> Tensor:
-        size = self.out_size or tuple(x.shape[-2:])
+        size = self.out_size or tuple(x.shape[2:])
         return self.family.grid(params, size, align_corners=self.align_corners)
 
 

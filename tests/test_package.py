@@ -29,6 +29,7 @@ METHOD = (
     "_validate",
     "coordinates",
     "families",
+    "families_3d",
     "thin_plate_spline",
     "bilinear",
     "bicubic",

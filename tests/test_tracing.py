@@ -18,11 +18,14 @@ from torch import Tensor, nn
 
 from stn_tutorial import (
     Affine,
+    Affine3d,
     Attention,
     Crop,
     Family,
     Projective,
+    Rigid3d,
     Similarity,
+    Similarity3d,
     SpatialTransformer,
     ThinPlateSpline,
     Translation,
@@ -58,7 +61,7 @@ class Predict(nn.Module):
         self.family = family
 
     def forward(self, image: Tensor) -> Tensor:
-        mean = image.mean(dim=(1, 2, 3))[:, None]
+        mean = image.flatten(1).mean(dim=1)[:, None]
         return self.family.identity().to(image) + (mean - 0.5) / 5
 
 
@@ -96,6 +99,19 @@ class Matrices(Warps):
         half = self.family.compose(matrix, self.family.inverse(matrix[:, :2] / 2))
         affine = convert(half, self.family, Affine())
         return warp(image, affine.unflatten(1, (2, 3)), **self.options)
+
+
+class Matrices3d(Warps):
+    """The same with those of volumes."""
+
+    def forward(self, volume: Tensor, noise: Tensor) -> Tensor:
+        matrix = self.family.matrix(self.params(noise))
+        both = self.family.compose(matrix, self.family.inverse(matrix[:, :3]))
+        both = self.family.compose(both, matrix)
+        affine = convert(both, self.family, Affine3d()).unflatten(1, (3, 4))
+        theta = theta_to_pixels(affine, volume.shape[2:], volume.shape[2:])
+        theta = theta_from_pixels(theta, volume.shape[2:], volume.shape[2:])
+        return warp(volume, theta, family=Affine3d(), **self.options)
 
 
 class Pixels(nn.Module):
@@ -194,6 +210,21 @@ MATRICES = {
     "similar": Matrices(Similarity(aspect=1.5), backend="manual"),
     "pixels": Pixels(backend="manual"),
 }
+WARPS_3D = {
+    "warp": Warps(Affine3d(), backend="manual"),
+    "module": Transforms(Rigid3d(), backend="manual", padding="border"),
+    "matrices": Matrices3d(Similarity3d(aspect=(1.5, 0.5)), backend="manual"),
+}
+SETTINGS_3D = [
+    dict(zip(OPTIONS, values))
+    for values in (
+        ("native", "bilinear", "zeros", -3.0, False, False),
+        ("manual", "bilinear", "zeros", [0.1, 0.2, 0.3], True, False),
+        ("manual", "nearest", "zeros", -3.0, False, False),
+        ("manual", "bilinear", "border", 0.0, False, 2),
+    )
+]
+ROWS_3D = {name_of(options): Sample(**options) for options in SETTINGS_3D}
 # The graph of a family is small where the native kernel samples, in one operation; the
 # manual arithmetic is captured of `sample`, with every option.
 NATIVE = (
@@ -203,6 +234,7 @@ NATIVE = (
     WARPS["warp, centres"],
 )
 BATCHES = ({0: "n", 2: "h", 3: "w"}, {0: "n"})
+BATCHES_3D = ({0: "n", 2: "d", 3: "h", 4: "w"}, {0: "n"})
 SUBJECTS = {
     "warp": Subject(
         rows=WARPS,
@@ -235,6 +267,27 @@ SUBJECTS = {
         captured=tuple(ROWS[name] for name in covering(SETTINGS)),
         no_forward_mode=tuple(name for name in ROWS if name.startswith("native")),
     ),
+    "volumes": Subject(
+        rows=WARPS_3D,
+        inputs=(random(5, 1, 3, 6, 7), random(5, 12, seed=1) - 0.5),
+        larger=(random(4, 1, 2, 8, 9), random(4, 12, seed=1) - 0.5),
+        open_dims=BATCHES_3D,
+        covering=("module", "matrices"),
+        captured=(Warps(Affine3d()),),
+        onnx=False,  # it has no inverse of a matrix
+    ),
+    "sample volumes": Subject(
+        rows=ROWS_3D,
+        inputs=(random(5, 3, 4, 6, 7), random(5, 2, 8, 9, 3, seed=1) * 2.6 - 1.3),
+        larger=(random(4, 3, 5, 9, 8), random(4, 6, 3, 2, 3, seed=1) * 2.6 - 1.3),
+        open_dims=(
+            {0: "n", 2: "d", 3: "h", 4: "w"},
+            {0: "n", 1: "layers", 2: "rows", 3: "columns"},
+        ),
+        covering=tuple(ROWS_3D)[1:3],
+        captured=tuple(ROWS_3D.values())[:2],
+        no_forward_mode=tuple(ROWS_3D)[:1],
+    ),
 }
 every_row = pytest.mark.parametrize(
     ("subject", "row"),
@@ -266,7 +319,7 @@ captured_modules = pytest.mark.parametrize(
                 id=f"{name}, manual",
                 marks=pytest.mark.long,
             )
-            for name in ("warp", "matrices")
+            for name in ("warp", "matrices", "volumes", "sample volumes")
         ),
     ],
 )
@@ -281,6 +334,13 @@ class Together(nn.Module):
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         return tuple(row(*inputs) for row in self.rows)
+
+
+def smaller(x: Tensor) -> Tensor:
+    """A part of one of a batch, small enough for a Hessian."""
+    if x.ndim == 5:
+        return x[:1, :, :2, :2, :3]
+    return x[:1, :3, :3, :3] if x.ndim == 4 else x[:1]
 
 
 def double(inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -362,7 +422,7 @@ def test_jacobians_and_hessians_are_those_of_autograd(subject, row):
     function, inputs = scalar(subject.rows[row]), double(subject.inputs)
     if row in subject.no_forward_mode:
         pytest.skip("this kernel of PyTorch has no forward mode")
-    inputs = tuple(x[:1, :3, :3, :3] if x.ndim == 4 else x[:1] for x in inputs)
+    inputs = tuple(smaller(x) for x in inputs)
     which = tuple(range(len(inputs)))
     expected = torch.autograd.functional.hessian(function, inputs)
     close(torch.func.hessian(function, argnums=which)(*inputs), expected)
