@@ -3,7 +3,7 @@
 Any network will do that ends in ``n_params`` numbers, if it *starts at the identity*:
 then the transformer first passes images on as they are, and the classifier behind it
 sees something worth learning from. `start_at_identity` sees to that. The networks here
-are the paper's two (§4.1) and a small modern one.
+are the paper's two (§4.1) and a small modern one, which takes volumes as well.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ __all__ = [
     "parameters_by_part",
     "start_at_identity",
 ]
+
+#: The shape of an image, or of a volume.
+SHAPES = "(C, H, W) or (C, D, H, W)"
 
 
 def start_at_identity(
@@ -81,7 +84,7 @@ class FullyConnectedLocalization(nn.Sequential):
     (torch.Size([5, 6]), Affine())
 
     Args:
-        in_shape: ``(C, H, W)`` of the images.
+        in_shape: ``(C, H, W)`` of the images, or ``(C, D, H, W)`` of volumes.
         family: the family of warps.
         hidden: the widths of the hidden layers.
         perturbation: see `start_at_identity`.
@@ -168,12 +171,16 @@ class ModernLocalization(nn.Sequential):
     >>> network = ModernLocalization((3, 48, 64), ThinPlateSpline((3, 3)))
     >>> network(torch.rand(5, 3, 48, 64)).shape
     torch.Size([5, 18])
+    >>> from stn_tutorial import Rigid3d
+    >>> network = ModernLocalization((1, 9, 16, 16), Rigid3d())
+    >>> network(torch.rand(5, 1, 9, 16, 16)).shape
+    torch.Size([5, 6])
 
     Args:
-        in_shape: ``(C, H, W)`` of the images.
+        in_shape: ``(C, H, W)`` of the images, or ``(C, D, H, W)`` of volumes.
         family: the family of warps.
         channels: of the convolutions, each of which halves the size; the first is 5×5,
-            the others are 3×3.
+            the others are 3×3; of volumes likewise, in three dimensions.
         hidden: the width of the fully connected layer.
         pooled: take the maximum over all locations behind the convolutions. Then the
             fully connected layer is told what there is, but not where.
@@ -191,12 +198,15 @@ class ModernLocalization(nn.Sequential):
         perturbation: float = 0.0,
     ) -> None:
         check_family(family)
-        in_shape = check_size(in_shape, "in_shape", "(C, H, W)")
+        in_shape = check_size(in_shape, "in_shape", SHAPES)
+        volume = {"dimensions": len(in_shape) - 1}
         widths = [in_shape[0], *channels]
         layers: list[nn.Module] = []
         for n_in, n_out in zip(widths, widths[1:]):
-            layers += normalized_convolution(n_in, n_out, 3 if layers else 5, stride=2)
-        layers += [nn.AdaptiveMaxPool2d(1)] if pooled else []
+            size = 3 if layers else 5
+            layers += normalized_convolution(n_in, n_out, size, stride=2, **volume)
+        pool = nn.AdaptiveMaxPool2d if len(in_shape) == 3 else nn.AdaptiveMaxPool3d
+        layers += [pool(1)] if pooled else []
         n_features = flat_features(nn.Sequential(*layers), in_shape)
         super().__init__(
             *layers,
@@ -211,7 +221,7 @@ class ModernLocalization(nn.Sequential):
 
 
 def normalized_convolution(
-    n_in: int, n_out: int, size: int, *, stride: int = 1
+    n_in: int, n_out: int, size: int, *, stride: int = 1, dimensions: int = 2
 ) -> list[nn.Module]:
     """Return a convolution, batch normalization and a ReLU.
 
@@ -223,12 +233,17 @@ def normalized_convolution(
         n_out: channels that go out.
         size: of the kernel, odd; the padding is half of it.
         stride: of the convolution.
+        dimensions: 2 for images, 3 for volumes.
 
     Returns:
         The three layers.
     """
-    convolution = nn.Conv2d(n_in, n_out, size, stride, size // 2, bias=False)
-    return [convolution, nn.BatchNorm2d(n_out), nn.ReLU()]
+    convolution, normalization = {
+        2: (nn.Conv2d, nn.BatchNorm2d),
+        3: (nn.Conv3d, nn.BatchNorm3d),
+    }[dimensions]
+    layer = convolution(n_in, n_out, size, stride, size // 2, bias=False)
+    return [layer, normalization(n_out), nn.ReLU()]
 
 
 def parameters_by_part(model: nn.Module) -> dict[str, list[nn.Parameter]]:
@@ -259,16 +274,16 @@ def flat_features(features: nn.Module, in_shape: Sequence[int]) -> int:
 
     Args:
         features: the module.
-        in_shape: ``(C, H, W)`` of the image.
+        in_shape: ``(C, H, W)`` of the image, or ``(C, D, H, W)`` of a volume.
 
     Returns:
         The number of values in its output.
 
     Raises:
         TypeError: if `in_shape` is not made of integers.
-        ValueError: if `in_shape` is not ``(C, H, W)`` or too small for the module.
+        ValueError: if `in_shape` is neither, or too small for the module.
     """
-    in_shape = check_size(in_shape, "in_shape", "(C, H, W)")
+    in_shape = check_size(in_shape, "in_shape", SHAPES)
     training = features.training
     features.eval()  # a batch of one must not touch the running statistics
     with torch.no_grad():

@@ -40,6 +40,7 @@ from stn_tutorial import (
     warp,
 )
 from stn_tutorial.families import dimensions_of, fit
+from stn_tutorial.localization import FullyConnectedLocalization, ModernLocalization
 
 CUBE = (1.0, 1.0)
 FAMILIES = [Rigid3d(CUBE), Similarity3d(CUBE), Affine3d()]
@@ -525,6 +526,26 @@ def test_a_transformer_warps_volumes_and_is_trained_through_its_grid(family):
     small = SpatialTransformer(network, out_size=(3, 4, 5), padding="border")
     assert small(seen).shape == (1, 1, 3, 4, 5)
     assert f"{family!r}, out_size=(3, 4, 5), padding='border'" in str(small)
+
+
+@every(
+    lambda: {
+        str(each): each
+        for each in (
+            FullyConnectedLocalization((2, 4, 6, 8), Rigid3d()),
+            ModernLocalization((2, 4, 6, 8), Affine3d()),
+            ModernLocalization((2, 4, 6, 8), Similarity3d(CUBE), pooled=True),
+        )
+    }
+)
+def test_networks_for_volumes_start_at_the_identity_and_can_learn(network):
+    x = volumes(3, 2, 4, 6, 8)
+    start = network.family.identity().expand(3, -1)
+    assert torch.equal(network(x), start)
+    transformer = SpatialTransformer(network)
+    close(transformer(x), x, rtol=0, atol=1e-5)
+    transformer(x).square().sum().backward()
+    assert network[-1].weight.grad.abs().max() > 0
 
 
 def test_a_transformer_of_volumes_names_what_is_wrong():
