@@ -630,6 +630,41 @@ class Colocalization:
         _run_missing(self, "colocalization", {"": wanted})
 
 
+Arm = Literal["flat", "st-affine", "conv3d", "st-rigid"]
+Phase = Literal["rate-0.003", "rate-0.01", "rate-0.03", "final"]
+
+
+@dataclass
+class Volumes:
+    """Run what is missing of digits in volumes, classified from a picture of them."""
+
+    arms: tuple[Arm, ...] = get_args(Arm)
+    """What looks at the volume."""
+    phases: tuple[Phase, ...] = ("final",)
+    """The final runs, on test digits, or a learning rate tried on held-out digits."""
+    sides: tuple[int, ...] = (24,)
+    """Sides of the volumes, in voxels; the paper's are 60."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Which seeds."""
+    quick: bool = False
+    """Run a miniature of every cell, on few embedded digits, into runs/quick-…."""
+    list: bool = False
+    """Show what is done and what is missing, and run nothing."""
+    workers: int = 1
+    """How many processes share the work."""
+    folder: Path | None = None
+    """Where the results are; results/volumes by default."""
+
+    def run(self) -> None:
+        """Run what is missing, or list it."""
+        from stn_tutorial.experiments.volumes import cells
+
+        wanted = cells(
+            phases=self.phases, arms=self.arms, sides=self.sides, seeds=self.seeds
+        )
+        _run_missing(self, "volumes", {"": wanted})
+
+
 Recording = Literal["films", "failures", "failures_at_scale", "renderings", "teachers"]
 
 
@@ -662,7 +697,14 @@ class Report:
     """Print a table of the book from its results, with the paper's numbers if any."""
 
     which: tyro.conf.Positional[
-        Literal["table", "clutter", "coordconv", "coordconv-stn", "colocalization"]
+        Literal[
+            "table",
+            "clutter",
+            "coordconv",
+            "coordconv-stn",
+            "colocalization",
+            "volumes",
+        ]
     ] = "table"
     """Which table, as the command is called that runs it."""
     folder: Path | None = None
@@ -704,6 +746,7 @@ COMMANDS = {
     "coordconv": Coordconv,
     "coordconv-stn": CoordconvStn,
     "colocalization": Colocalization,
+    "volumes": Volumes,
     "recordings": Recordings,
     "report": Report,
 }
@@ -844,7 +887,7 @@ def _folders(
 
 
 def _run_missing(
-    command: Clutter | Coordconv | CoordconvStn | Colocalization | Recordings,
+    command: Clutter | Coordconv | CoordconvStn | Colocalization | Volumes | Recordings,
     name: str,
     wanted: dict[str, list],
 ) -> None:

@@ -244,7 +244,9 @@ def test_shapes_and_numbers_of_numpy_are_welcome(network):
     shape, spread = np.array([2, 28, 31]), np.float32(0.01)
     net = network(shape, Affine(), perturbation=spread)
     assert net(images((2, 28, 31))).shape == (4, 6)
-    with pytest.raises(TypeError, match=r"^in_shape must be integers \(C, H, W\).*, got"):
+    with pytest.raises(
+        TypeError, match=r"^in_shape must be integers \(C, H, W\).*, got"
+    ):
         network((1.0, 28, 31), Affine())
 
 

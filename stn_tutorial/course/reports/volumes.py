@@ -1,0 +1,141 @@
+"""The table of digits in volumes, from the result files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+from stn_tutorial.course.plotting import COLORS
+from stn_tutorial.course.reports import markdown_table, mean_and_spread
+from stn_tutorial.experiments.coordconv_stn import Difference
+from stn_tutorial.experiments.results import read_results, select
+from stn_tutorial.experiments.volumes import ARMS, PHASES, Cell
+
+__all__ = ["difference", "draw_arms", "report", "table"]
+
+Results = Mapping[Cell, Mapping[str, Any]]
+
+
+def report(folder: Path) -> tuple[str, dict[str, Callable[[], Figure]]]:
+    """Return the tables of some results, and what draws their figure.
+
+    Args:
+        folder: of the results.
+
+    Returns:
+        The text, and by the name of its file what draws each figure.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+        ValueError: if it holds no results, or a damaged one.
+    """
+    found = read_results(folder, Cell)
+    if not found:
+        raise ValueError(f"{folder} holds no results of digits in volumes")
+    return table(found), {"arms": partial(draw_arms, found)}
+
+
+def table(found: Results) -> str:
+    """Return the errors of all arms as Markdown.
+
+    Args:
+        found: of `read_results`, for the cells of `volumes`.
+
+    Returns:
+        A line for each phase, side and arm that was measured: parameters, the mean
+        error in percent with the standard deviation and the number of seeds, how much
+        more that is than the error of *flat* on the same seeds, with half the width of
+        the 95% interval, the mean tilt of the digits in degrees, as they come and as
+        the transformer passes them on, and seconds of training.
+    """
+    rows = []
+    for phase in PHASES:
+        for side in sorted({cell.side for cell in found}):
+            for arm in ARMS:
+                runs = list(select(found, phase=phase, side=side, arm=arm).values())
+                if runs:
+                    names = [phase, str(side), arm]
+                    against = difference(found, arm, phase=phase, side=side)
+                    rows.append(
+                        [*names, *_numbers(runs), _shown(against), *_rest(runs)]
+                    )
+    head = ["phase", "side", "arm", "parameters", "error", "more than flat"]
+    head += ["tilt before", "and after", "seconds"]
+    return markdown_table(head, rows, names=3)
+
+
+def difference(
+    found: Results, arm: str, *, phase: str = "final", side: int = 24
+) -> Difference:
+    """Return how much larger an arm's error is than that of *flat*, seed by seed.
+
+    Args:
+        found: of `read_results`, for the cells of `volumes`.
+        arm: one of `ARMS`.
+        phase: one of `PHASES`.
+        side: of the volumes.
+
+    Returns:
+        The differences of the seeds that both have; there may be none.
+    """
+    errors = [
+        {
+            cell.seed: result["test_error"]
+            for cell, result in select(found, phase=phase, side=side, arm=each).items()
+        }
+        for each in (arm, "flat")
+    ]
+    shared = sorted(errors[0].keys() & errors[1].keys())
+    return Difference(tuple(errors[0][seed] - errors[1][seed] for seed in shared))
+
+
+def draw_arms(found: Results) -> Figure:
+    """Draw the test errors of every arm.
+
+    Args:
+        found: of `read_results`, for the cells of `volumes`.
+
+    Returns:
+        The figure: a row for each arm that was measured, a mark for each seed; orange
+        with a transformer, black without.
+    """
+    errors = {
+        arm: [
+            run["test_error"] for run in select(found, phase="final", arm=arm).values()
+        ]
+        for arm in ARMS
+    }
+    errors = {arm: each for arm, each in errors.items() if each}
+    fig, ax = plt.subplots(figsize=(6.2, 1.1 + 0.3 * len(errors)))
+    for place, (arm, each) in enumerate(errors.items()):
+        color = COLORS["output" if arm.startswith("st-") else "ink"]
+        ax.plot(each, [place] * len(each), "o", color=color)
+    ax.set_yticks(range(len(errors)), list(errors))
+    ax.invert_yaxis()
+    ax.set_xlabel("error on test digits (%)")
+    return fig
+
+
+def _numbers(runs: list[Mapping[str, Any]]) -> list[str]:
+    errors = [run["test_error"] for run in runs]
+    return [f"{runs[0]['parameters']:,}", mean_and_spread(errors)]
+
+
+def _shown(change: Difference) -> str:
+    if not any(change.each):
+        return "–"
+    width = f" ± {change.half_width:.2f}" if len(change.each) > 1 else ""
+    return f"{change.mean:+.2f}{width}"
+
+
+def _rest(runs: list[Mapping[str, Any]]) -> list[str]:
+    shown = []
+    for when in ("as_they_come", "passed_on"):
+        angles = [run["tilt_deg"][when] for run in runs if when in run["tilt_deg"]]
+        shown.append(f"{sum(angles) / len(angles):.1f}" if angles else "–")
+    return [*shown, f"{sum(run['seconds'] for run in runs) / len(runs):.0f}"]
