@@ -133,7 +133,14 @@ class Flatten(nn.Module):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the sum along z, (N, C, D, H, W) -> (N, C, H, W)."""
+        """Return the sum along z.
+
+        Args:
+            x: ``(N, C, D, H, W)``.
+
+        Returns:
+            ``(N, C, H, W)``.
+        """
         return flatten(x)
 
 
