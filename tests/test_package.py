@@ -28,6 +28,7 @@ modules = every(
 METHOD = (
     "_validate",
     "coordinates",
+    "displacement",
     "families",
     "families_3d",
     "thin_plate_spline",
