@@ -606,9 +606,10 @@ class Colocalization:
     """Which pictures: translated digits, or translated and cluttered ones."""
     digits: tuple[int, ...] = tuple(range(10))
     """Which classes."""
-    arms: tuple[Literal["all", "others", "random", "hundred"], ...] = ("all",)
-    """What the encoder has seen: all classes, all but the one to be found, or nothing;
-    or all, with a hundred pictures to train on, as in the paper."""
+    arms: tuple[Literal["all", "others", "closed", "random", "hundred"], ...] = ("all",)
+    """What the encoder has seen: all classes and fragments, all classes but the one to
+    be found, all but fragments (closed), or nothing; or all, with a hundred pictures to
+    train on, as in the paper."""
     seeds: tuple[int, ...] = (0,)
     """Which seeds."""
     quick: bool = False

@@ -59,9 +59,8 @@ def test_the_true_box_is_the_digits_frame():
     for image, box, digit in zip(pictures.images, pictures.boxes, digits.images):
         left, top, right, bottom = (int(edge + 0.5) for edge in box.tolist())
         assert right - left == bottom - top == 28
-        assert torch.equal(
-            image[:, top:bottom, left:right], (255 * digit).round().byte()
-        )
+        inside = image[:, top:bottom, left:right]
+        assert torch.equal(inside, (255 * digit).round().byte())
 
 
 def test_an_encoder_sees_no_digit_that_the_crops_are_of():
@@ -75,6 +74,22 @@ def test_an_encoder_sees_no_digit_that_the_crops_are_of():
     classifier, said = study.train_encoder("others", digit=3, data="embedded", epochs=1)
     assert said["classes"] == [0, 1, 2, 4, 5, 6, 7, 8, 9]
     assert study.train_encoder("random", data="embedded")[1]["digits"] == 0
+
+
+def test_fragments_are_none_of_the_classes_and_whole_digits_keep_theirs():
+    """A digit is one bright spot: where it lies in a crop tells how far that is off."""
+    digits = torch.zeros(400, 1, 28, 28)
+    digits[:, :, 13:15, 13:15] = 1
+    labels = torch.arange(400) % 10
+    crops, said = study.shaken(digits, labels, seeded())
+    fragment = said == study.NOTHING
+    assert 0.3 < fragment.float().mean() < 0.5
+    assert torch.equal(said[~fragment], labels[~fragment])
+    y, x = (crops[:, 0].sum(dim=axis) @ torch.arange(28.0) for axis in (2, 1))
+    ink = crops.sum(dim=(1, 2, 3))
+    off = torch.stack([x, y]).div(ink.clamp(min=1e-6)).sub(13.5).abs().amax(dim=0)
+    assert off[~fragment].max() < 3 / 0.9 + 0.5
+    assert off[fragment & (ink > 0.5)].min() > 9 / 1.6 - 0.5
 
 
 # ------------------------------------------------------------------------------- boxes
@@ -267,7 +282,8 @@ def test_wilsons_interval_is_that_of_scipy():
 
 def test_arms_differ_in_what_they_say_and_in_nothing_else():
     configs = {arm: Cell("TC", 4, arm, 2).config() for arm in study.ARMS}
-    assert {c.encoder for c in configs.values()} == {"all", "others", "random"}
+    kinds = {"all", "others", "closed", "random"}
+    assert {c.encoder for c in configs.values()} == kinds
     alike = {"encoder": "all", "count": 0, "recipe": configs["all"].recipe}
     assert len({replace(config, **alike) for config in configs.values()}) == 1
     steps = {arm: c.recipe.epochs * (c.count or 2000) for arm, c in configs.items()}

@@ -31,10 +31,18 @@ from stn_tutorial.experiments._options import Range, check_options
 from stn_tutorial.experiments.models import CNN, seeded
 from stn_tutorial.experiments.results import ENVIRONMENT, Seed, check_cell
 from stn_tutorial.experiments.scattered_digits import boxes_iou
-from stn_tutorial.experiments.training import Problem, Recipe, Run, fit, predict, train
+from stn_tutorial.experiments.training import (
+    Problem,
+    Recipe,
+    Run,
+    error_rate,
+    fit,
+    predict,
+)
 from stn_tutorial.experiments.views import bounding_boxes
 from stn_tutorial.families import Attention, Described
 from stn_tutorial.localization import ModernLocalization
+from stn_tutorial.sampling import sample
 from stn_tutorial.transformer import SpatialTransformer
 
 __all__ = [
@@ -53,6 +61,7 @@ __all__ = [
     "make_model",
     "make_pictures",
     "run",
+    "shaken",
     "train_encoder",
     "triplet_loss",
     "wilson",
@@ -60,6 +69,8 @@ __all__ = [
 
 #: Height and width of a picture, and of the digit's frame, which is the true box.
 SIZE, FRAME = 84, 28
+#: What an encoder calls what is no digit.
+NOTHING = 10
 #: How many pieces of other digits are on a canvas: translated, and cluttered as well.
 COLUMNS = {"T": 0, "TC": 16}
 #: Passes over about 2,000 pictures of a class; without clutter there is less to learn.
@@ -75,8 +86,7 @@ class Config:
     Attributes:
         column: one of `COLUMNS`.
         digit: the class that all pictures show.
-        encoder: what the encoder was trained to classify: all ten classes, all but this
-            one, or nothing: its weights are random.
+        encoder: see `train_encoder`.
         count: how many pictures; 0 uses all digits of the class in the second third.
         start: side of the crops at the start, over the picture's; at the end it is a
             third, 28 pixels.
@@ -90,7 +100,7 @@ class Config:
 
     column: Literal["T", "TC"] = "TC"
     digit: Annotated[int, Range(least=0, below=10)] = 3
-    encoder: Literal["all", "others", "random"] = "all"
+    encoder: Literal["all", "others", "closed", "random"] = "all"
     count: Annotated[int, Range(least=0)] = 0
     start: Annotated[float, Range(above=0)] = 0.5
     coarse: Annotated[float, Range(above=0)] = 0.5
@@ -216,9 +226,9 @@ class Encoder(nn.Module):
     usual length for digits, so that squared distances are about 1.
 
     >>> digits = torch.rand(8, 1, 28, 28)
-    >>> encodings = Encoder(CNN((1, 28, 28)), digits)(digits)
+    >>> encodings = Encoder(CNN((1, 28, 28), n_classes=11), digits)(digits)
     >>> encodings.shape, round(encodings.square().sum(dim=1).mean().item(), 4)
-    (torch.Size([8, 138]), 1.0)
+    (torch.Size([8, 139]), 1.0)
 
     Args:
         classifier: is used, not copied, and frozen.
@@ -240,7 +250,7 @@ class Encoder(nn.Module):
             crops: ``(N, 1, 28, 28)``.
 
         Returns:
-            ``(N, 138)``.
+            ``(N, F)``: 128 features and the scores.
         """
         return self._layers(crops) / self.usual_length
 
@@ -248,6 +258,41 @@ class Encoder(nn.Module):
         *layers, last = self.classifier
         features = nn.Sequential(*layers)(crops)
         return torch.cat([features, last(features)], dim=1)
+
+
+def shaken(
+    digits: Tensor, labels: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Return crops around digits, and of fragments of them, which get the label 10.
+
+    A classifier of ten classes finds a digit in everything, and is as sure of half a 2
+    as of a whole one: there is nothing else that it could say. One that is shown
+    fragments can say that they are none.
+
+    >>> digits, labels = torch.rand(50, 1, 28, 28), torch.zeros(50, dtype=torch.long)
+    >>> crops, said = shaken(digits, labels, torch.Generator().manual_seed(0))
+    >>> crops.shape, said.unique().tolist()
+    (torch.Size([50, 1, 28, 28]), [0, 10])
+
+    Args:
+        digits: ``(N, 1, 28, 28)``, each in the middle of its frame.
+        labels: ``(N,)``.
+        generator: all that is random is drawn from it.
+
+    Returns:
+        Crops of 0.9 to 1.6 times the frame: three in five are off by 3 pixels at most
+        along either axis, and keep their label; two in five are off by 9 to 22.
+    """
+    n = len(digits)
+    unit = torch.rand(n, 5, generator=generator, device=generator.device)
+    unit = unit.to(digits.device)
+    side, away = 0.9 + 0.7 * unit[:, :1], 2 * unit[:, 1:3] - 1
+    far = away / away.abs().amax(dim=1, keepdim=True) * (9 + 13 * unit[:, 3:4])
+    is_fragment = unit[:, 4] < 0.4
+    off_px = torch.where(is_fragment[:, None], far, 3 * away)
+    params = torch.cat([side, off_px / (FRAME / 2)], dim=1)
+    crops = sample(digits, Attention().grid(params, (FRAME, FRAME)))
+    return crops, torch.where(is_fragment, NOTHING, labels)
 
 
 @lru_cache(maxsize=12)
@@ -262,7 +307,8 @@ def train_encoder(
     """Train the classifier of an encoder, on digits that no picture is made of.
 
     Args:
-        kind: all ten classes, all others than `digit`, or random: not trained.
+        kind: all ten classes and fragments, all `others` than `digit` and fragments,
+            all ten as they come (closed), or random: not trained.
         digit: the class that is left out.
         data: mnist or embedded.
         seed: of the weights and the order.
@@ -271,10 +317,11 @@ def train_encoder(
     Returns:
         The paper's CNN, and what a result says of it: the classes and the number of
         digits that it was trained on, with their checksum, and its error on the test
-        digits of these classes, in percent.
+        digits of these classes, as they come, in percent.
     """
+    n_classes = 10 if kind == "closed" else 11
     with seeded(seed):
-        classifier = CNN((1, FRAME, FRAME))
+        classifier = CNN((1, FRAME, FRAME), n_classes=n_classes)
     said = {"kind": kind, "classes": [], "digits": 0, "sha256": "", "test_error": 90.0}
     if kind == "random":
         return classifier.eval(), said
@@ -282,8 +329,15 @@ def train_encoder(
         _without(digits_for(split, data), digit if kind == "others" else None)
         for split in ("encoder", "test")
     )
+    judged = test.images, test.labels
+    problem = Problem(
+        examples=(digits.images, digits.labels),
+        prepare=None if kind == "closed" else shaken,
+        loss=F.cross_entropy,
+        evaluate=lambda model: {"test_error": error_rate(model, *judged)},
+    )
     recipe = Recipe(epochs=epochs, batch_size=64, lr=2e-3, seed=seed)
-    done = train(classifier, digits, (test.images, test.labels), recipe)
+    done = fit(classifier, problem, recipe, evaluate_every=epochs)
     return done.model, {
         "kind": kind,
         "classes": digits.labels.unique().tolist(),
@@ -535,7 +589,8 @@ def _most_confident(images: Tensor, classifier: CNN) -> Tensor:
     with torch.inference_mode():
         for part in images.split(100):
             scores = F.conv2d(features(part / 255), weight, last.bias)
-            best = scores.softmax(dim=1).amax(dim=1).flatten(1).argmax(dim=1)
+            sure = scores.softmax(dim=1)[:, :NOTHING].amax(dim=1)
+            best = sure.flatten(1).argmax(dim=1)
             row, column = best // scores.shape[-1], best % scores.shape[-1]
             found.append(4.0 * torch.stack([column, row], dim=1))
     return torch.cat(found)
@@ -735,12 +790,14 @@ def wilson(share: float, count: int, z: float = 1.96) -> tuple[float, float]:
 # ------------------------------------------------------------------------------- cells
 
 
-#: What each arm changes of a configuration. The first is the paper's: an encoder that
-#: knows all ten classes; then one that has never seen the class, and one that has never
-#: seen anything. ``hundred`` has as many pictures as the paper, and is judged on them.
+#: What each arm changes of a configuration. The first has an encoder that knows all ten
+#: classes and fragments; then one that has never seen the class, one that has never
+#: seen a fragment, as the paper's, and one that has never seen anything. The last has
+#: as many pictures as the paper, a hundred, and is judged on them.
 ARMS: dict[str, dict[str, Any]] = {
     "all": {},
     "others": {"encoder": "others"},
+    "closed": {"encoder": "closed"},
     "random": {"encoder": "random"},
     "hundred": {"count": 100},
 }

@@ -27,7 +27,13 @@ __all__ = ["arm_table", "class_table", "draw_classes", "report", "with_interval"
 Results = Mapping[Cell, Mapping[str, Any]]
 
 #: The colour of each arm.
-STYLES = {"all": "output", "others": "input", "random": "gradient", "hundred": "sample"}
+STYLES = {
+    "all": "output",
+    "others": "input",
+    "closed": "ink",
+    "random": "gradient",
+    "hundred": "sample",
+}
 
 
 def report(folder: Path) -> tuple[str, dict[str, Callable[[], Figure]]]:
