@@ -599,6 +599,35 @@ class CoordconvStn:
 
 
 @dataclass
+class Addition:
+    """Run what is missing of MNIST addition; processes share the work."""
+
+    lengths: tuple[Literal["short", "long"], ...] = ("short", "long")
+    """Runs of 5 or of 20 epochs."""
+    rows: tuple[str, ...] = ()
+    """Which networks, as `report addition` names them, with 2ST for 2×ST; all by
+    default."""
+    seeds: tuple[int, ...] = (0,)
+    """Which seeds."""
+    quick: bool = False
+    """Run a miniature of each, into runs/quick-addition."""
+    list: bool = False
+    """Show what is done and what is missing, and run nothing."""
+    workers: int = 1
+    """How many processes share the work."""
+    folder: Path | None = None
+    """Where the results are; results/addition by default."""
+
+    def run(self) -> None:
+        """Run what is missing, or list it."""
+        from stn_tutorial.experiments.addition import ROWS, cells
+
+        rows = self.rows or tuple(ROWS)
+        wanted = cells(lengths=self.lengths, rows=rows, seeds=self.seeds)
+        _run_missing(self, "addition", {"": wanted})
+
+
+@dataclass
 class Colocalization:
     """Run what is missing of finding digits without labels of place."""
 
@@ -703,6 +732,7 @@ class Report:
             "clutter",
             "coordconv",
             "coordconv-stn",
+            "addition",
             "colocalization",
             "volumes",
         ]
@@ -746,6 +776,7 @@ COMMANDS = {
     "clutter": Clutter,
     "coordconv": Coordconv,
     "coordconv-stn": CoordconvStn,
+    "addition": Addition,
     "colocalization": Colocalization,
     "volumes": Volumes,
     "recordings": Recordings,
@@ -888,7 +919,13 @@ def _folders(
 
 
 def _run_missing(
-    command: Clutter | Coordconv | CoordconvStn | Colocalization | Volumes | Recordings,
+    command: Addition
+    | Clutter
+    | Coordconv
+    | CoordconvStn
+    | Colocalization
+    | Volumes
+    | Recordings,
     name: str,
     wanted: dict[str, list],
 ) -> None:

@@ -87,6 +87,8 @@ class FullyConnectedLocalization(nn.Sequential):
         in_shape: ``(C, H, W)`` of the images, or ``(C, D, H, W)`` of volumes.
         family: the family of warps.
         hidden: the widths of the hidden layers.
+        normalized: normalize the hidden layers over the batch, which the paper's
+            network does not: it then learns in far fewer steps.
         perturbation: see `start_at_identity`.
     """
 
@@ -96,13 +98,16 @@ class FullyConnectedLocalization(nn.Sequential):
         family: Family,
         *,
         hidden: Sequence[int] = (32, 32),
+        normalized: bool = False,
         perturbation: float = 0.0,
     ) -> None:
         check_family(family)
         widths = [flat_features(nn.Flatten(), in_shape), *hidden]
         layers: list[nn.Module] = [nn.Flatten()]
         for n_in, n_out in zip(widths, widths[1:]):
-            layers += [nn.Linear(n_in, n_out), nn.ReLU()]
+            layers.append(nn.Linear(n_in, n_out, bias=not normalized))
+            layers += [nn.BatchNorm1d(n_out)] if normalized else []
+            layers.append(nn.ReLU())
         layers.append(nn.Linear(widths[-1], family.n_params))
         super().__init__(*layers)
         self.family = family

@@ -8,7 +8,7 @@ the paper's table have about the same number of parameters: `build` sees to that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
 from typing import Any, Literal
@@ -45,6 +45,8 @@ __all__ = [
     "MODELS",
     "ModelName",
     "ModernCNN",
+    "NormalizedFCN",
+    "SideBySide",
     "Steps",
     "TransformedClassifier",
     "build",
@@ -59,7 +61,16 @@ FamilyName = Literal[
 ]
 #: What an option that names a model may be.
 ModelName = Literal[
-    "fcn", "cnn", "modern", "st-fcn", "st-cnn", "st-modern", "st-small", "st-pooled"
+    "fcn",
+    "normalized-fcn",
+    "cnn",
+    "modern",
+    "st-fcn",
+    "st-normalized-fcn",
+    "st-cnn",
+    "st-modern",
+    "st-small",
+    "st-pooled",
 ]
 #: The families of warps by the names that options use.
 FAMILIES = {
@@ -91,6 +102,25 @@ class FCN(nn.Sequential):
             nn.ReLU(),
             nn.Linear(width, n_classes),
         )
+
+
+class NormalizedFCN(nn.Sequential):
+    """`FCN` with both hidden layers normalized over the batch.
+
+    >>> NormalizedFCN((2, 28, 28), n_classes=19)(torch.zeros(2, 2, 28, 28)).shape
+    torch.Size([2, 19])
+    """
+
+    def __init__(
+        self, in_shape: Sequence[int], width: int = 128, n_classes: int = 10
+    ) -> None:
+        layers: list[nn.Module] = [nn.Flatten()]
+        n_in = flat_features(nn.Flatten(), in_shape)
+        for n_out in (width, width):
+            layers.append(nn.Linear(n_in, n_out, bias=False))
+            layers += [nn.BatchNorm1d(n_out), nn.ReLU()]
+            n_in = n_out
+        super().__init__(*layers, nn.Linear(width, n_classes))
 
 
 class CNN(nn.Sequential):
@@ -142,15 +172,49 @@ class ModernCNN(nn.Sequential):
         super().__init__(*features, nn.Flatten(), nn.Linear(n_features, n_classes))
 
 
+class SideBySide(nn.Module):
+    """Spatial transformers that look at the same images, each in its own way (§4.3).
+
+    Every transformer sees all channels, and warps all of them alike; what they return
+    stands side by side as channels.
+
+    >>> networks = [ConvLocalization((2, 42, 42), Affine()) for _ in range(2)]
+    >>> heads = SideBySide(SpatialTransformer(n, out_size=(28, 28)) for n in networks)
+    >>> heads(torch.zeros(5, 2, 42, 42)).shape
+    torch.Size([5, 4, 28, 28])
+
+    Args:
+        heads: the transformers, which all have the same ``out_size``.
+    """
+
+    def __init__(self, heads: Iterable[SpatialTransformer]) -> None:
+        super().__init__()
+        self.heads = nn.ModuleList(heads)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Warp every image by each of the transformers.
+
+        Args:
+            x: ``(N, C, H, W)``.
+
+        Returns:
+            ``(N, heads · C, *out_size)``: all channels as the first transformer shows
+            them, then all as the second does, and so on.
+        """
+        return torch.cat([head(x) for head in self.heads], dim=1)
+
+
 class TransformedClassifier(nn.Module):
     """A spatial transformer and a classifier behind it.
 
     Args:
-        transformer: warps the images.
+        transformer: warps the images; it may be several, `SideBySide`.
         classifier: scores what it returns.
     """
 
-    def __init__(self, transformer: SpatialTransformer, classifier: nn.Module) -> None:
+    def __init__(
+        self, transformer: SpatialTransformer | SideBySide, classifier: nn.Module
+    ) -> None:
         super().__init__()
         self.transformer = transformer
         self.classifier = classifier
@@ -199,12 +263,15 @@ class Steps(nn.Module):
 
 #: Half as wide as usual, a quarter of the parameters.
 _SMALL = {"channels": (8, 16, 16), "hidden": 16}
+_NORMALIZED = partial(FullyConnectedLocalization, normalized=True)
 #: The models by name, as (classifier, localization network in front or None, widest).
 MODELS: dict[str, tuple[Callable, Callable | None, int]] = {
     "fcn": (FCN, None, 1024),
     "cnn": (CNN, None, 512),
     "modern": (ModernCNN, None, 512),
+    "normalized-fcn": (NormalizedFCN, None, 1024),
     "st-fcn": (FCN, FullyConnectedLocalization, 1024),
+    "st-normalized-fcn": (NormalizedFCN, _NORMALIZED, 1024),
     "st-cnn": (CNN, ConvLocalization, 512),
     "st-modern": (ModernCNN, ModernLocalization, 512),
     "st-small": (ModernCNN, partial(ModernLocalization, **_SMALL), 512),
@@ -227,6 +294,7 @@ def build(
     pool: int = 1,
     zoom: float = 1.0,
     coordinates: str = "none",
+    heads: int = 1,
     **options: Any,
 ) -> nn.Module:
     """Return a classifier with about `budget` parameters.
@@ -249,6 +317,8 @@ def build(
         zoom: an ST- variant starts at a crop from the middle, of so much of the height
             and width; 1 is the identity.
         coordinates: one of `COORDINATES`, for the ST- variants.
+        heads: how many transformers an ST- variant has, `SideBySide`; each has a
+            localization network of its own.
         **options: of `stn_tutorial.sample`, for the transformer of an ST- variant.
 
     Returns:
@@ -257,8 +327,9 @@ def build(
     Raises:
         TypeError: if a model without a transformer is given options of one, or a
             family that is no matrix is to start at a crop.
-        ValueError: if a name is unknown, there is no convolution to give coordinates
-            to, or no width comes within 20% of the budget.
+        ValueError: if a name is unknown, `heads` is no positive integer, there is no
+            convolution to give coordinates to, or no width comes within 20% of the
+            budget.
     """
     if name not in MODELS:
         raise ValueError(f"name must be one of {tuple(MODELS)}, got {name!r}")
@@ -268,26 +339,31 @@ def build(
         raise ValueError(
             f"coordinates must be one of {COORDINATES}, got {coordinates!r}"
         )
+    if type(heads) is not int or heads < 1:
+        raise ValueError(f"heads must be an integer >= 1, got {heads!r}")
     classifier, localization, widest = MODELS[name]
     given = [*options, *(["out_size"] if out_size is not None else [])]
     given += ["pool"] if pool != 1 else []
     given += ["zoom"] if zoom != 1 else []
     given += ["coordinates"] if coordinates != "none" else []
+    given += ["heads"] if heads != 1 else []
     if localization is None and given:
         raise TypeError(f"{name} has no transformer to give {', '.join(given)} to")
     in_shape = tuple(in_shape)
     transformer, inner = None, in_shape
     if localization is not None:
-        warp = FAMILIES[family]()
-        network = localization(in_shape, warp)
-        if coordinates != "none":
-            every = coordinates in ("everywhere", "radius")
-            use_coordconv(network, first=not every, radius=coordinates == "radius")
-        if zoom != 1:
-            start = convert(torch.tensor([[zoom, 0.0, 0.0]]), Attention(), warp)[0]
-            network[-1].bias.data.copy_(start)
-        transformer = SpatialTransformer(network, warp, out_size, **options)
-        inner = (in_shape[0], *(n // pool for n in out_size or in_shape[1:]))
+        every = [
+            _transformer(
+                localization(in_shape, FAMILIES[family]()),
+                coordinates,
+                zoom,
+                out_size,
+                options,
+            )
+            for _ in range(heads)
+        ]
+        transformer = every[0] if heads == 1 else SideBySide(every)
+        inner = (heads * in_shape[0], *(n // pool for n in out_size or in_shape[1:]))
 
     kind, width = (classifier, inner, n_classes, coordinates == "both"), None
     if budget is not None:
@@ -304,6 +380,24 @@ def build(
         )
     # On a CPU, convolutions and poolings are half as fast again in this layout.
     return model.to(memory_format=torch.channels_last)
+
+
+def _transformer(
+    network: nn.Module,
+    coordinates: str,
+    zoom: float,
+    out_size: Sequence[int] | None,
+    options: dict[str, Any],
+) -> SpatialTransformer:
+    """A transformer with a localization network, changed as `build` says."""
+    if coordinates != "none":
+        every = coordinates in ("everywhere", "radius")
+        use_coordconv(network, first=not every, radius=coordinates == "radius")
+    if zoom != 1:
+        middle = torch.tensor([[zoom, 0.0, 0.0]])
+        start = convert(middle, Attention(), network.family)[0]
+        network[-1].bias.data.copy_(start)
+    return SpatialTransformer(network, network.family, out_size, **options)
 
 
 @contextmanager
