@@ -5,22 +5,30 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
 import torch
 from command_line import call
 from torch import nn
 
 from stn_tutorial import Affine, Attention, Projective, ThinPlateSpline, warp
+from stn_tutorial.course.reports.colocalization import (
+    class_table,
+    draw_classes,
+    with_interval,
+)
 from stn_tutorial.data.digits import load_digits
 from stn_tutorial.data.distortions import distort, put_on_canvas
 from stn_tutorial.experiments import colocalization as study
+from stn_tutorial.experiments._options import options_from
 from stn_tutorial.experiments.colocalization import Cell, Colocalizer, Config, Encoder
 from stn_tutorial.experiments.models import CNN
-from stn_tutorial.experiments.results import read_results
+from stn_tutorial.experiments.results import read_results, select
 from stn_tutorial.experiments.sharing import work
 from stn_tutorial.experiments.views import bounding_boxes, outline
 
 pytestmark = pytest.mark.usefixtures("one_core")
+COMMITTED = Path(__file__).resolve().parent.parent / "results" / "colocalization"
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -322,3 +330,34 @@ def test_a_run_that_was_done_is_not_done_again(tmp_path):
     before = file.read_text()
     work(cells, tmp_path, tmp_path / "runs", quick=True, progress=False)
     assert file.read_text() == before
+
+
+# ---------------------------------------------------------------------------- results
+
+
+def test_every_class_was_run_on_both_kinds_of_pictures():
+    found = read_results(COMMITTED, Cell)
+    assert set(study.cells()) <= set(found)
+    for cell, result in found.items():
+        assert options_from(Config, result["config"], cell.name) == cell.config()
+        assert result["data"]["source"] == "mnist" and result["data"]["split"] == "test"
+        seen = cell.digit in result["encoder"]["classes"]
+        assert seen == (cell.arm in ("all", "closed", "hundred"))
+
+
+def test_the_table_has_a_line_for_every_class_and_the_figure_a_mark():
+    found = read_results(COMMITTED, Cell)
+    assert class_table(found).count("\n") == 12
+    fig = draw_classes(found)
+    plt.close(fig)
+    run = found[Cell("TC", 0)]
+    assert with_interval([run]).startswith(f"{run['found']:.1f} [")
+
+
+def test_ours_are_found_more_often_than_what_needs_no_training():
+    """By the means over the classes, in clutter; and each class above the aim."""
+    runs = select(read_results(COMMITTED, Cell), column="TC", arm="all").values()
+    ours = sum(run["found"] for run in runs) / len(runs)
+    for name in study.BASELINES:
+        assert ours > sum(run["baselines"][name] for run in runs) / len(runs)
+    assert min(run["found"] for run in runs) > 93

@@ -28,6 +28,7 @@ FOLDERS = {
     "coordconv": "coordconv",
     "coordconv-stn": "coordconv_stn",
     "addition": "addition",
+    "colocalization": "colocalization",
 }
 
 
