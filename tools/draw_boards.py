@@ -196,6 +196,23 @@ def study() -> Figure:
     return fig
 
 
+def twice() -> Figure:
+    """Two angles on a circle, their mean, and what a warp that subtracts it leaves."""
+    fig, axes = board(6.2, 2.6, columns=3)
+    first, second = math.radians(75), math.radians(5)
+    warps = {"as they come": 0.0, "first straight": first}
+    warps["the mean"] = (first + second) / 2
+    for ax, (name, undone) in zip(axes, warps.items(), strict=True):
+        ax.add_patch(Circle((0, 0), 1, fill=False, ec=FAINT, lw=1.4))
+        ax.plot([0, 0], [0, 1.15], color=INK, lw=1.2, ls=":")
+        for angle, color in ((first, "input"), (second, "output")):
+            left = angle - undone
+            arrow(ax, (0, 0), (math.sin(left), math.cos(left)), COLORS[color])
+        word(ax, 0, -1.35, name)
+        ax.set(xlim=(-1.3, 1.3), ylim=(-1.6, 1.3), aspect="equal")
+    return fig
+
+
 BOARDS: dict[str, Callable[[], Figure]] = {
     "put_every_pixel_on_a_grid": grid,
     "read_between_the_pixels": sampling,
@@ -205,4 +222,5 @@ BOARDS: dict[str, Callable[[], Figure]] = {
     "predict_the_warp": localization,
     "when_transformers_fail": failures,
     "put_coordinates_into_the_localization_network": study,
+    "look_twice": twice,
 }

@@ -266,6 +266,20 @@ def coordconv_stn() -> Figure:
     return fig
 
 
+def twice() -> Figure:
+    fig, ax = card()
+    other = rotation(-0.6, 0.62, (-0.02, 0.02))
+    digit = few_digits()[0][3][None]
+    second = sample(digit, Affine().grid(undo(other), (42, 42)))
+    for image, theta, x, color in (
+        (leaning(), FRAME, 0.1, "sample"),
+        (second, other, 1.1, "input"),
+    ):
+        show(ax, image[0, 0], x, 0.1, 0.8)
+        frame(ax, theta, (x, 0.1, 0.8), color=COLORS[color])
+    return fig
+
+
 CARDS: dict[str, Callable[[], Figure]] = {
     "put_every_pixel_on_a_grid": grid,
     "read_between_the_pixels": sampler,
@@ -278,4 +292,5 @@ CARDS: dict[str, Callable[[], Figure]] = {
     "when_transformers_fail": failures,
     "tell_a_convolution_where_it_is": coordconv,
     "put_coordinates_into_the_localization_network": coordconv_stn,
+    "look_twice": twice,
 }

@@ -107,7 +107,8 @@ def error_table(found: Results) -> str:
                 PAPER.get(row.replace("BN-", ""), ""),
             ]
         )
-    head = ["network", "parameters", "epochs", "error (%)", "95% interval", "paper (RTS)"]
+    head = ["network", "parameters", "epochs", "error (%)", "95% interval"]
+    head.append("paper (RTS)")
     return markdown_table(head, rows)
 
 
