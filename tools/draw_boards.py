@@ -213,6 +213,26 @@ def twice() -> Figure:
     return fig
 
 
+def triplet() -> Figure:
+    """Two crops that attract each other, and one that is pushed off its patch."""
+    fig, (ax,) = board(6, 2.9)
+    for x, place in ((0, (0.5, 1.2)), (6, (7.6, 0.6))):
+        ax.add_patch(Rectangle((x, 0), 4, 4, fill=False, ec=INK, lw=1.5))
+        frame = {"fill": False, "ec": COLORS["output"], "lw": 2.5}
+        ax.add_patch(Rectangle(place, 1.3, 1.3, **frame))
+        word(ax, place[0] + 0.65, place[1] + 0.65, "3", fontsize=18)
+    patch = {"fill": False, "ec": COLORS["input"], "lw": 2, "ls": "--"}
+    ax.add_patch(Rectangle((2.4, 2.5), 1.3, 1.3, **patch))
+    arrow(ax, (2.0, 1.7), (4.4, 1.5), COLORS["output"])
+    arrow(ax, (7.4, 1.25), (5.2, 1.45), COLORS["output"])
+    word(ax, 5.0, 0.9, "pull", COLORS["output"])
+    arrow(ax, (1.2, 2.6), (0.5, 3.4), COLORS["input"])
+    word(ax, 1.55, 3.3, "push", COLORS["input"])
+    word(ax, 3.05, 2.2, "patch", COLORS["input"])
+    ax.set(xlim=(-0.3, 10.3), ylim=(4.3, -0.3))
+    return fig
+
+
 BOARDS: dict[str, Callable[[], Figure]] = {
     "put_every_pixel_on_a_grid": grid,
     "read_between_the_pixels": sampling,
@@ -223,4 +243,5 @@ BOARDS: dict[str, Callable[[], Figure]] = {
     "when_transformers_fail": failures,
     "put_coordinates_into_the_localization_network": study,
     "look_twice": twice,
+    "find_what_nobody_labelled": triplet,
 }

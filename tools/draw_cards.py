@@ -27,7 +27,9 @@ from stn_tutorial import (
 from stn_tutorial.course.explore.playground import few_digits
 from stn_tutorial.course.plotting import COLORS
 from stn_tutorial.data import photograph
+from stn_tutorial.data.digits import load_digits
 from stn_tutorial.data.distortions import distort
+from stn_tutorial.experiments.colocalization import make_pictures
 from stn_tutorial.experiments.films import Film, theta_at
 from stn_tutorial.experiments.recording import unpack
 from stn_tutorial.experiments.results import read_results, results_folder
@@ -280,6 +282,19 @@ def twice() -> Figure:
     return fig
 
 
+def colocalization() -> Figure:
+    fig, ax = card()
+    digits = load_digits("test", "embedded").first(60)
+    pictures = make_pictures(digits, "TC", seed=2).of(3, 3)
+    for k, (image, box) in enumerate(zip(pictures.images[:, 0], pictures.boxes)):
+        show(ax, image / 255, 0.04 + 0.66 * k, 0.2, 0.6)
+        left, top, right, bottom = (0.6 * (box + 0.5) / 84).tolist()
+        corner = (0.04 + 0.66 * k + left, 0.8 - bottom)
+        look = {"fill": False, "edgecolor": COLORS["sample"], "linewidth": 2}
+        ax.add_patch(Rectangle(corner, right - left, bottom - top, **look))
+    return fig
+
+
 CARDS: dict[str, Callable[[], Figure]] = {
     "put_every_pixel_on_a_grid": grid,
     "read_between_the_pixels": sampler,
@@ -293,4 +308,5 @@ CARDS: dict[str, Callable[[], Figure]] = {
     "tell_a_convolution_where_it_is": coordconv,
     "put_coordinates_into_the_localization_network": coordconv_stn,
     "look_twice": twice,
+    "find_what_nobody_labelled": colocalization,
 }
