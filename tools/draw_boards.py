@@ -233,6 +233,31 @@ def triplet() -> Figure:
     return fig
 
 
+def volumes() -> Figure:
+    """A point among eight neighbours, and a cell that folds."""
+    fig, (ax, cell) = board(6, 3, 2)
+    shift = np.array([0.9, -0.7])
+    square = np.array([[0, 0], [2, 0], [2, 2], [0, 2], [0, 0]], dtype=float)
+    for corners in (square, square + shift):
+        ax.plot(*corners.T, color=INK)
+        ax.plot(*corners.T, "o", color=COLORS["input"], ms=8)
+    for corner in square[:4]:
+        ax.plot(*np.stack([corner, corner + shift]).T, color=FAINT)
+    ax.plot(1.5, 0.7, "o", color=COLORS["output"], ms=10)
+    word(ax, 1.0, 2.5, "eight neighbours, seven lerps")
+    ax.set(xlim=(-0.4, 3.3), ylim=(2.9, -1.1))
+    for x, points, color, text in (
+        (0, [[0, 0], [1, 0.2], [1.2, 1.2], [0.1, 1]], "output", "> 0"),
+        (2, [[0, 0], [1, 0.9], [1.1, 0.1], [0.1, 1]], "wrong", "folds"),
+    ):
+        outline = np.array([*points, points[0]]) + [x, 0.3]
+        cell.plot(*outline.T, color=COLORS[color], lw=2)
+        word(cell, x + 0.5, 1.8, text)
+    word(cell, 1.6, 2.5, "the determinant of a cell")
+    cell.set(xlim=(-0.4, 3.5), ylim=(2.9, -0.3))
+    return fig
+
+
 BOARDS: dict[str, Callable[[], Figure]] = {
     "put_every_pixel_on_a_grid": grid,
     "read_between_the_pixels": sampling,
@@ -244,4 +269,5 @@ BOARDS: dict[str, Callable[[], Figure]] = {
     "put_coordinates_into_the_localization_network": study,
     "look_twice": twice,
     "find_what_nobody_labelled": triplet,
+    "read_volumes": volumes,
 }

@@ -26,9 +26,10 @@ from stn_tutorial import (
 )
 from stn_tutorial.course.explore.playground import few_digits
 from stn_tutorial.course.plotting import COLORS
-from stn_tutorial.data import photograph
+from stn_tutorial.data import embedded_digits, photograph
 from stn_tutorial.data.digits import load_digits
 from stn_tutorial.data.distortions import distort
+from stn_tutorial.data.volumes import extrude, flatten, rotate
 from stn_tutorial.experiments.colocalization import make_pictures
 from stn_tutorial.experiments.films import Film, theta_at
 from stn_tutorial.experiments.recording import unpack
@@ -295,6 +296,16 @@ def colocalization() -> Figure:
     return fig
 
 
+def volumes() -> Figure:
+    fig, ax = card()
+    body = extrude(embedded_digits()[0][3:4], 40)
+    about = torch.tensor([[0.9, 0.7, 0.3, 0.0, 0.0, 0.0]])
+    show(ax, flatten(rotate(body, about))[0, 0], 0.08, 0.12, 0.76)
+    arrow(ax, 0.92, 1.1)
+    show(ax, flatten(body)[0, 0], 1.17, 0.12, 0.76)
+    return fig
+
+
 CARDS: dict[str, Callable[[], Figure]] = {
     "put_every_pixel_on_a_grid": grid,
     "read_between_the_pixels": sampler,
@@ -309,4 +320,5 @@ CARDS: dict[str, Callable[[], Figure]] = {
     "put_coordinates_into_the_localization_network": coordconv_stn,
     "look_twice": twice,
     "find_what_nobody_labelled": colocalization,
+    "read_volumes": volumes,
 }
