@@ -27,6 +27,7 @@ FOLDERS = {
     "table": "distorted_mnist",
     "coordconv": "coordconv",
     "coordconv-stn": "coordconv_stn",
+    "volumes": "volumes",
     "addition": "addition",
     "colocalization": "colocalization",
 }
