@@ -42,7 +42,11 @@ OTHERS = {
     *("coordconv", "addition", "colocalization", "volumes"),
     *("failures", "failures_at_scale", "renderings", "teachers"),
 }
-FILES = [p for p in sorted(RESULTS.rglob("*.json")) if not OTHERS & {*p.parts}]
+FILES = [
+    path
+    for path in sorted(RESULTS.rglob("*.json"))
+    if not OTHERS & {*path.relative_to(RESULTS).parts}
+]
 
 
 def test_the_results_are_those_of_the_checkout_or_those_installed(
