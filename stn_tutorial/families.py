@@ -165,7 +165,7 @@ class MatrixFamily(Described):
 
     @property
     def dimensions(self) -> int:
-        """How many coordinates a point has: 2 for images, 3 for volumes."""
+        """How many coordinates a point has, 2 for images and 3 for volumes."""
         return len(self.entries) - 1
 
     @property

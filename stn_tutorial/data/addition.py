@@ -20,7 +20,7 @@ from stn_tutorial.data.distortions import DISTORTIONS, distort
 
 __all__ = ["N_SUMS", "Pairs", "fixed_pairs", "make_pairs"]
 
-#: The sums of two digits: from 0 to 18.
+#: How many sums two digits have, from 0 to 18.
 N_SUMS = 19
 
 

@@ -62,8 +62,8 @@ __all__ = [
     "run",
 ]
 
-#: The networks, as (classifier, family of warps, transformers side by side): the
-#: paper's fully connected ones, and the same with normalized layers (BN).
+#: The networks, as (classifier, family of warps, transformers side by side). They are
+#: the paper's fully connected ones, and the same with normalized layers (BN).
 ROWS = {
     "FCN": ("fcn", "affine", 0),
     "ST-FCN Aff": ("st-fcn", "affine", 1),
@@ -92,7 +92,7 @@ PAPER = {
 DISTORTION = "R"
 #: About how many parameters every network has.
 BUDGET = 300_000
-#: The runs by their lengths: epochs, and in how many pictures each training digit is
+#: The runs by their lengths, in epochs and in how many pictures each training digit is
 #: distorted beforehand. The short ones came first; seeing that two transformers were
 #: behind one in them, and still gaining, we added the long ones.
 LENGTHS = {"short": (5, 4), "long": (20, 8)}

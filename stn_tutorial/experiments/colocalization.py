@@ -71,7 +71,7 @@ __all__ = [
 SIZE, FRAME = 84, 28
 #: What an encoder calls what is no digit.
 NOTHING = 10
-#: How many pieces of other digits are on a canvas: translated, and cluttered as well.
+#: How many pieces of other digits are on a canvas, translated or cluttered as well.
 COLUMNS = {"T": 0, "TC": 16}
 #: Passes over about 2,000 pictures of a class; without clutter there is less to learn.
 EPOCHS = {"T": 3, "TC": 8}
