@@ -59,14 +59,14 @@ def table(found: Results) -> str:
             for arm in ARMS:
                 runs = list(select(found, phase=phase, side=side, arm=arm).values())
                 if runs:
-                    names = [phase, str(side), arm]
+                    names = [arm if phase == "final" else f"{arm}, {phase}", f"{side}³"]
                     against = difference(found, arm, phase=phase, side=side)
                     rows.append(
                         [*names, *_numbers(runs), _shown(against), *_rest(runs)]
                     )
-    head = ["phase", "side", "arm", "parameters", "error", "more than flat"]
+    head = ["arm", "voxels", "parameters", "error", "more than flat"]
     head += ["tilt before", "and after", "seconds"]
-    return markdown_table(head, rows, names=3)
+    return markdown_table(head, rows, names=2)
 
 
 def difference(
@@ -123,14 +123,19 @@ def draw_arms(found: Results) -> Figure:
 
 def _numbers(runs: list[Mapping[str, Any]]) -> list[str]:
     errors = [run["test_error"] for run in runs]
-    return [f"{runs[0]['parameters']:,}", mean_and_spread(errors)]
+    return [f"{runs[0]['parameters']:,}", _in_a_line(mean_and_spread(errors))]
 
 
 def _shown(change: Difference) -> str:
     if not any(change.each):
         return "–"
     width = f" ± {change.half_width:.2f}" if len(change.each) > 1 else ""
-    return f"{change.mean:+.2f}{width}"
+    return _in_a_line(f"{change.mean:+.2f}{width}")
+
+
+def _in_a_line(text: str) -> str:
+    """The text, with spaces that no line ends at."""
+    return text.replace(" ", "\u00a0")
 
 
 def _rest(runs: list[Mapping[str, Any]]) -> list[str]:
