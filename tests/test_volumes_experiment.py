@@ -169,7 +169,8 @@ def test_the_table_compares_seed_by_seed():
     lines = table(found).replace("\u00a0", " ").splitlines()
     assert lines[2:] == [
         "| flat | 24³ | 60,000 | 9.50 ± 0.71 (2) | – | 30.0 | – | 50 |",
-        "| st-affine | 24³ | 60,000 | 9.00 ± 2.00 (3) | -1.50 ± 6.35 | 30.0 | 10.0 | 50 |",
+        "| st-affine | 24³ | 60,000 | 9.00 ± 2.00 (3) | -1.50 ± 6.35 | 30.0 | "
+        "10.0 | 50 |",
     ]
     fig = draw_arms(found)
     assert [t.get_text() for t in fig.axes[0].get_yticklabels()] == [
