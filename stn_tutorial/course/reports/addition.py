@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import product
@@ -15,6 +14,7 @@ from matplotlib.figure import Figure
 from stn_tutorial.course.plotting import COLORS
 from stn_tutorial.course.reports import markdown_table, mean_and_spread
 from stn_tutorial.experiments.addition import LENGTHS, PAPER, ROWS, Cell
+from stn_tutorial.experiments.colocalization import wilson
 from stn_tutorial.experiments.results import read_results, select
 
 __all__ = ["draw_looks", "error_table", "interval", "look_table", "report", "shown"]
@@ -71,10 +71,7 @@ def interval(wrong: int, count: int) -> tuple[float, float]:
     Returns:
         Its ends.
     """
-    z, rate = 1.959964, wrong / count
-    middle = rate + z**2 / (2 * count)
-    half = z * math.sqrt(rate * (1 - rate) / count + z**2 / (4 * count**2))
-    low, high = ((middle + s * half) / (1 + z**2 / count) for s in (-1, 1))
+    low, high = wilson(wrong / count, count, z=1.959964)
     return 100 * low, 100 * high
 
 
