@@ -22,6 +22,7 @@ from stn_tutorial.course.explore.pull import Pull
 from stn_tutorial.course.explore.push_pull import PushPull
 from stn_tutorial.course.explore.register import Register
 from stn_tutorial.course.explore.ruler import Ruler
+from stn_tutorial.course.explore.slice import Slice
 from stn_tutorial.course.explore.training_film import TrainingFilm
 from stn_tutorial.course.explore.window import Window
 
@@ -42,6 +43,7 @@ __all__ = [
     "PushPull",
     "Register",
     "Ruler",
+    "Slice",
     "State",
     "TrainingFilm",
     "Window",
