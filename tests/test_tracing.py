@@ -49,6 +49,7 @@ class Subject(NamedTuple):
     open_dims: tuple[dict[int, str], ...]  # of each input, by name
     covering: tuple[str, ...]  # rows enough for what is derived twice
     captured: tuple[nn.Module, ...]  # what is enough where capturing costs seconds
+    long: tuple[nn.Module, ...] = ()  # captured in the long form, as are covering rows
     no_forward_mode: tuple[str, ...] = ()  # rows that PyTorch can't differentiate so
     onnx: bool = True  # whether PyTorch has every operation in ONNX
 
@@ -225,14 +226,6 @@ SETTINGS_3D = [
     )
 ]
 ROWS_3D = {name_of(options): Sample(**options) for options in SETTINGS_3D}
-# The graph of a family is small where the native kernel samples, in one operation; the
-# manual arithmetic is captured of `sample`, with every option.
-NATIVE = (
-    *map(Warps, FAMILIES),
-    Transforms(Crop(), padding="border"),
-    WARPS["module, native"],
-    WARPS["warp, centres"],
-)
 BATCHES = ({0: "n", 2: "h", 3: "w"}, {0: "n"})
 BATCHES_3D = ({0: "n", 2: "d", 3: "h", 4: "w"}, {0: "n"})
 SUBJECTS = {
@@ -246,7 +239,15 @@ SUBJECTS = {
             *(f"module {each!r}" for each in FAMILIES[1::4]),
             *("warp, centres", "warp, native", "module, native"),
         ),
-        captured=NATIVE,
+        # A family's graph is small where the native kernel samples, in one operation;
+        # the manual arithmetic is captured of `sample`. These three hold an angle, a
+        # radial basis, a division, a horizon, a network and a fill.
+        captured=(
+            Warps(Similarity(aspect=1.5)),
+            Warps(ThinPlateSpline((3, 3))),
+            WARPS["module, native"],
+        ),
+        long=(*map(Warps, FAMILIES), Transforms(Crop(), padding="border")),
         no_forward_mode=("warp, native", "module, native"),
     ),
     "matrices": Subject(
@@ -255,7 +256,7 @@ SUBJECTS = {
         larger=(random(5, 2, 8, 11), random(5, 8, seed=1) - 0.5),
         open_dims=BATCHES,
         covering=tuple(MATRICES),
-        captured=(Matrices(Affine()), Matrices(Similarity(aspect=1.5)), Pixels()),
+        captured=(Matrices(Similarity(aspect=1.5)), Pixels()),
         onnx=False,  # it has no inverse of a matrix
     ),
     "sample": Subject(
@@ -264,7 +265,12 @@ SUBJECTS = {
         larger=(random(4, 3, 9, 8), random(4, 5, 3, 2, seed=1) * 2.6 - 1.3),
         open_dims=({0: "n", 2: "h", 3: "w"}, {0: "n", 1: "rows", 2: "columns"}),
         covering=covering(SETTINGS),
-        captured=tuple(ROWS[name] for name in covering(SETTINGS)),
+        # Each backend and interpolation, antialiasing, a reflection and a fill.
+        captured=(
+            ROWS["manual-bicubic-zeros-0.0-True-True"],
+            ROWS["manual-nearest-reflection-0.0-True-2"],
+            ROWS["native-bilinear-zeros-float-True-True"],
+        ),
         no_forward_mode=tuple(name for name in ROWS if name.startswith("native")),
     ),
     "volumes": Subject(
@@ -285,7 +291,7 @@ SUBJECTS = {
             {0: "n", 1: "layers", 2: "rows", 3: "columns"},
         ),
         covering=tuple(ROWS_3D)[1:3],
-        captured=tuple(ROWS_3D.values())[:2],
+        captured=tuple(ROWS_3D.values())[1:2],
         no_forward_mode=tuple(ROWS_3D)[:1],
     ),
 }
@@ -314,12 +320,12 @@ captured_modules = pytest.mark.parametrize(
         ),
         *(
             pytest.param(
-                SUBJECTS[name],
-                tuple(SUBJECTS[name].rows[row] for row in SUBJECTS[name].covering),
-                id=f"{name}, manual",
+                each,
+                (*each.long, *(each.rows[row] for row in each.covering)),
+                id=f"{name}, all that is covering",
                 marks=pytest.mark.long,
             )
-            for name in ("warp", "matrices", "volumes", "sample volumes")
+            for name, each in SUBJECTS.items()
         ),
     ],
 )

@@ -493,6 +493,21 @@ def test_the_bar_shows_loss_error_and_speed(capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_what_is_said_after_an_interrupted_epoch_has_its_own_line(capsys):
+    def interrupt(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        raise KeyboardInterrupt
+
+    model = linear()
+    model.register_forward_pre_hook(interrupt)
+    try:
+        train(model, digits(), test_set(), Recipe(epochs=1), progress=True)
+    except KeyboardInterrupt:  # the frames that hold the bar are still there
+        print("stopped", file=sys.stderr)
+    *drawn, said = capsys.readouterr().err.splitlines()
+    assert "epoch 1/1" in "".join(drawn)
+    assert said == "stopped"
+
+
 def test_dropout_is_repeated_and_differs_between_epochs():
     def outputs() -> list[Tensor]:
         seen = []

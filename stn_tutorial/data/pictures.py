@@ -440,11 +440,12 @@ def _read_all(paths: Sequence[str], preparation: Preparation) -> Tensor:
     images = torch.empty(len(paths), *preparation.shape, dtype=torch.uint8)
     enough = 2 * preparation.width, 2 * preparation.height
     damaged = []
-    for image, path in zip(images, tqdm(paths, "pictures", leave=False, disable=None)):
-        try:
-            image.copy_(preparation(open_picture(Path(path), least=enough)))
-        except ValueError as error:
-            damaged.append(str(error))
+    with tqdm(paths, "pictures", leave=False, disable=None) as bar:
+        for image, path in zip(images, bar):
+            try:
+                image.copy_(preparation(open_picture(Path(path), least=enough)))
+            except ValueError as error:
+                damaged.append(str(error))
     if damaged:
         more = f"; and so {len(damaged) - 3} more" if len(damaged) > 3 else ""
         raise ValueError("; ".join(damaged[:3]) + more)

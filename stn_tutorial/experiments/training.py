@@ -268,8 +268,10 @@ class _Loop:
             disable=not (progress and self.accelerator.is_main_process),
             leave=False,
         )
-        self.model.train()
-        with seeded(seed + 500):  # what a model draws itself, such as dropout
+        # The bar goes whatever happens, so that what is said next has its own line. The
+        # seed is for what a model draws itself, such as dropout.
+        with bar, seeded(seed + 500):
+            self.model.train()
             for step, indices in enumerate(bar):
                 for group in self.optimizer.param_groups:
                     group["lr"] = group["peak"] * schedule(epoch * len(shares) + step)
