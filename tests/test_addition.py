@@ -176,22 +176,22 @@ def test_of_an_affine_map_the_nearest_is_itself():
 
 
 class Oracle(nn.Module):
-    """A transformer that undoes the distortion of a channel, as nobody could."""
+    """A localization network that undoes a channel's distortion, as nobody could."""
 
     def __init__(self, pairs, channel: int) -> None:
         super().__init__()
         theta = pairs.truth["theta"][:, channel].flatten(1)
-        self.family, self.answers = Affine(), Affine().inverse(theta)
+        self.answers = Affine().inverse(theta)
 
-    def params(self, images):
+    def forward(self, images):
         assert len(images) == len(self.answers)
         return self.answers
 
 
 def test_a_transformer_that_straightens_one_channel_unsettles_the_other(digits):
     pairs = fixed_pairs(digits, distortion="R")
-    heads = SideBySide([])
-    heads.heads = nn.ModuleList([Oracle(pairs, 0), Oracle(pairs, 1)])
+    oracles = [Oracle(pairs, channel) for channel in (0, 1)]
+    heads = SideBySide([SpatialTransformer(oracle, Affine()) for oracle in oracles])
     seen = looks(TransformedClassifier(heads, nn.Identity()), pairs)
     own = [channel["angle_deg"] for channel in seen["as_they_come"]]
     for k in (0, 1):

@@ -10,7 +10,7 @@ takes 150,000, and its digits are also scaled and moved.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -21,9 +21,11 @@ from torch import Tensor, nn
 
 from stn_tutorial.coordinates import base_grid
 from stn_tutorial.data.addition import N_SUMS, Pairs, fixed_pairs, make_pairs
-from stn_tutorial.data.digits import DigitSet, load_digits
+from stn_tutorial.data.digits import DigitSet
 from stn_tutorial.data.distortions import DISTORTIONS, distorted_copies
+from stn_tutorial.experiments import classification
 from stn_tutorial.experiments._options import Range, check_options
+from stn_tutorial.experiments.classification import about, digits_of, label_of
 from stn_tutorial.experiments.coordconv_stn import pose_spread
 from stn_tutorial.experiments.models import (
     FamilyName,
@@ -33,7 +35,7 @@ from stn_tutorial.experiments.models import (
     build,
     seeded,
 )
-from stn_tutorial.experiments.results import ENVIRONMENT, Seed, check_cell
+from stn_tutorial.experiments.results import Seed, check_cell
 from stn_tutorial.experiments.training import (
     Problem,
     Recipe,
@@ -154,27 +156,9 @@ _SPREAD = {"angle_deg": float, "scale_percent": float, "shift_px": float}
 #: What the result of a run looks like; see `stn_tutorial.experiments.results`.
 RESULT = {
     "config": Config,
-    "parameters": int,
-    "data": {
-        "source": str,
-        "train": {"digits": int, "sha256": str},
-        "test": {"split": str, "digits": int, "sha256": str},
-    },
-    "test_error": float,
+    **classification.RESULT,
     "misclassified?": [int],
     "looks?": {"as_they_come": [_SPREAD], "passed_on": [[_SPREAD]]},
-    "seconds": float,
-    "history": [
-        {
-            "epoch": int,
-            "loss": float,
-            "train_error": float,
-            "test_error?": float,
-            "seconds": float,
-        },
-        ...,
-    ],
-    **ENVIRONMENT,
 }
 
 
@@ -232,7 +216,7 @@ def run(
         ValueError: if the folder holds a run with other options.
         DataError: if the data can't be had.
     """
-    digits, held_out = _digits(config)
+    digits, held_out = digits_of(config)
     test = fixed_pairs(held_out, distortion=config.distortion)
     model = make_model(config)
     prepare = (
@@ -247,28 +231,18 @@ def run(
             "test_error": error_rate(model, test.images, test.labels)
         },
     )
-    label = {k: v for k, v in asdict(config).items() if k != "recipe"}
     done = fit(
         model,
         problem,
         config.recipe,
         folder=folder,
-        label={**label, "data": digits.source},
+        label=label_of(config, digits),
         on_epoch=on_epoch,
         evaluate_every=evaluate_every,
         progress=progress,
     )
     done.about = {
-        "config": asdict(config),
-        "data": {
-            "source": digits.source,
-            "train": {"digits": len(digits), "sha256": digits.checksum},
-            "test": {
-                "split": "validation" if config.validation else "test",
-                "digits": len(held_out),
-                "sha256": held_out.checksum,
-            },
-        },
+        **about(config, digits, held_out),
         "test_error": done.test_error,
         "misclassified": misclassified(model, test.images, test.labels),
     }
@@ -446,7 +420,7 @@ def nearest_affine(family: Family, params: Tensor) -> Tensor:
 
     >>> shift = torch.tensor([[1.0, 0.0, 0.5, 0.0, 1.0, 0.0, 0.0, 0.0]])
     >>> from stn_tutorial import Projective
-    >>> nearest_affine(Projective(), shift).round(decimals=4).tolist()
+    >>> (nearest_affine(Projective(), shift).round(decimals=4) + 0.0).tolist()
     [[1.0, 0.0, 0.5, 0.0, 1.0, 0.0]]
 
     Args:
@@ -487,21 +461,10 @@ def looks(model: TransformedClassifier, pairs: Pairs) -> dict[str, Any]:
 
     passed_on = []
     for head in heads:
-        params = predict(_Params(head), pairs.images).float()
+        params = predict(head.localization, pairs.images)
         passed_on.append(spreads(nearest_affine(head.family, params)))
     still = Affine().identity().to(pairs.images).expand(len(pairs), -1)
     return {"as_they_come": spreads(still), "passed_on": passed_on}
-
-
-class _Params(nn.Module):
-    """A transformer as a module that returns its parameters, for `predict`."""
-
-    def __init__(self, head: nn.Module) -> None:
-        super().__init__()
-        self.head = head
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head.params(x)
 
 
 class _NewPairs:
@@ -563,14 +526,3 @@ def _copies(digits: DigitSet, config: Config) -> DigitSet:
         _kept.clear()
         _kept[key] = distorted_copies(digits, name, config.copies, seed=seed)
     return _kept[key]
-
-
-def _digits(config: Config) -> tuple[DigitSet, DigitSet]:
-    """The digits to train on and those to test on."""
-    digits = load_digits("train", config.data)
-    if config.validation:
-        digits, test = digits.hold_out(config.validation)
-    else:
-        test = load_digits("test", digits.source)
-    limit = min(config.limit or len(digits), len(digits))
-    return digits.first(limit), test

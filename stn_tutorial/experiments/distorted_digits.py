@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
 from torch import nn
 
-from stn_tutorial.data.digits import DigitSet, load_digits
 from stn_tutorial.data.distortions import (
     DISTORTIONS,
     distort,
     distorted_copies,
     fixed_test_set,
 )
+from stn_tutorial.experiments import classification
 from stn_tutorial.experiments._options import Range, check_options, options_from
 from stn_tutorial.experiments.checkpoints import load_tensors, read_checkpoint
+from stn_tutorial.experiments.classification import about, digits_of, label_of
 from stn_tutorial.experiments.environment import autocast
 from stn_tutorial.experiments.models import FamilyName, ModelName, build, seeded
-from stn_tutorial.experiments.results import ENVIRONMENT, write_json
+from stn_tutorial.experiments.results import write_json
 from stn_tutorial.experiments.training import (
     Recipe,
     Run,
@@ -100,29 +101,7 @@ class Config:
 
 
 #: What the result of a run looks like; see `stn_tutorial.experiments.results`.
-RESULT = {
-    "config": Config,
-    "parameters": int,
-    "data": {
-        "source": str,
-        "train": {"digits": int, "sha256": str},
-        "test": {"split": str, "digits": int, "sha256": str},
-    },
-    "test_error": float,
-    "misclassified?": [int],
-    "seconds": float,
-    "history": [
-        {
-            "epoch": int,
-            "loss": float,
-            "train_error": float,
-            "test_error?": float,
-            "seconds": float,
-        },
-        ...,
-    ],
-    **ENVIRONMENT,
-}
+RESULT = {"config": Config, **classification.RESULT, "misclassified?": [int]}
 
 
 def make_model(config: Config) -> nn.Module:
@@ -176,10 +155,9 @@ def run(
         ValueError: if the folder holds a run with other options.
         DataError: if the data can't be had.
     """
-    digits, test = _digits(config)
+    digits, test = digits_of(config)
     test_images = fixed_test_set(test.images, config.distortion).images
     model = make_model(config)
-    label = {k: v for k, v in asdict(config).items() if k != "recipe"}
     name, seed = config.distortion, config.recipe.seed
     examples, anew = digits, lambda x, draw: distort(x, name, draw).images
     if config.copies:
@@ -192,7 +170,7 @@ def run(
         config.recipe,
         distort=anew,
         folder=folder,
-        label={**label, "data": digits.source},  # of "auto": what it came to
+        label=label_of(config, digits),
         on_epoch=on_epoch,
         evaluate_every=evaluate_every,
         progress=progress,
@@ -201,16 +179,7 @@ def run(
     with autocast(device, config.recipe.precision):
         wrong = misclassified(model, test_images, test.labels)
     done.about = {
-        "config": asdict(config),
-        "data": {
-            "source": digits.source,
-            "train": {"digits": len(digits), "sha256": digits.checksum},
-            "test": {
-                "split": "validation" if config.validation else "test",
-                "digits": len(test),
-                "sha256": test.checksum,
-            },
-        },
+        **about(config, digits, test),
         "test_error": done.test_error,
         "misclassified": wrong,
     }
@@ -248,18 +217,7 @@ def evaluate(config: Config, model: nn.Module) -> float:
     Returns:
         The error in percent.
     """
-    _, digits = _digits(config)
+    _, digits = digits_of(config)
     images = fixed_test_set(digits.images, config.distortion).images
     with autocast(next(model.parameters()).device, config.recipe.precision):
         return error_rate(model, images, digits.labels)
-
-
-def _digits(config: Config) -> tuple[DigitSet, DigitSet]:
-    """The digits to train on and those to test on."""
-    digits = load_digits("train", config.data)
-    if config.validation:
-        digits, test = digits.hold_out(config.validation)
-    else:
-        test = load_digits("test", digits.source)
-    limit = min(config.limit or len(digits), len(digits))
-    return digits.first(limit), test

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from stn_tutorial.data.digits import DigitSet, load_digits
 from stn_tutorial.data.distortions import DISTORTIONS, distort
 from stn_tutorial.diagnostics import Monitor
+from stn_tutorial.experiments.classification import USED, used
 from stn_tutorial.experiments.models import FCN, TransformedClassifier, seeded
 from stn_tutorial.experiments.recording import at_steps, packed, rounded
 from stn_tutorial.experiments.results import ENVIRONMENT, Seed, check_cell
@@ -39,7 +40,6 @@ __all__ = [
     "given",
     "learn",
     "network",
-    "used",
 ]
 
 #: Mean and standard deviation by which normalized pictures are made.
@@ -83,7 +83,6 @@ FAULTS = {
     "frame": (Fault(**_FRAMED, filled=False), Fault(**_FRAMED)),
     "idle": (Fault(lr=1e-3, knows="R"), Fault(lr=1e-3, knows="none")),
 }
-_DIGITS = {"digits": int, "sha256": str}
 #: What is kept of a row of a `stn_tutorial.diagnostics.Monitor`, and the step.
 ROW = {
     "step": int,
@@ -116,7 +115,7 @@ class Failure:
 
     RESULT: ClassVar[dict[str, Any]] = {
         "recipe": Recipe,
-        "data": {"source": str, "train": _DIGITS, "test": _DIGITS},
+        "data": USED,
         "test_error": float,
         "rows": [{**ROW, "theta": [[float]]}, ...],
         "size": int,
@@ -239,23 +238,6 @@ def learn(
         return given(distort(images, fault.distortion, draw).images, fault)
 
     return train(model, digits, tested, recipe, distort=distorted, progress=progress)
-
-
-def used(digits: DigitSet, test: DigitSet) -> dict[str, Any]:
-    """Return what a result says of the digits that were learned and tested.
-
-    Args:
-        digits: to learn from.
-        test: to be tested on, of the same source.
-
-    Returns:
-        The source, and how many there are of each, with their checksum.
-    """
-    return {
-        "source": digits.source,
-        "train": {"digits": len(digits), "sha256": digits.checksum},
-        "test": {"digits": len(test), "sha256": test.checksum},
-    }
 
 
 def given(images: Tensor, fault: Fault) -> Tensor:

@@ -19,6 +19,7 @@ from torch import nn
 from stn_tutorial.data.digits import load_digits
 from stn_tutorial.data.distortions import distort
 from stn_tutorial.diagnostics import Monitor
+from stn_tutorial.experiments.classification import USED, used
 from stn_tutorial.experiments.failures import (
     FAULTS,
     RECIPE,
@@ -27,7 +28,6 @@ from stn_tutorial.experiments.failures import (
     given,
     learn,
     network,
-    used,
 )
 from stn_tutorial.experiments.recording import at_steps
 from stn_tutorial.experiments.results import ENVIRONMENT, Seed, check_cell
@@ -41,7 +41,6 @@ SCHEDULES = ("one-cycle", "constant")
 EPOCHS, LOOKS = 3, 7
 #: On how many test digits the error is taken at a look, and by the monitor.
 TESTED, WATCHED = 2000, 500
-_DIGITS = {"digits": int, "sha256": str}
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ class FailureAtScale:
 
     RESULT: ClassVar[dict[str, Any]] = {
         "recipe": type(RECIPE),
-        "data": {"source": str, "train": _DIGITS, "test": _DIGITS},
+        "data": USED,
         "test_error": float,
         "rows": [{**ROW, "error": float}, ...],
         "seconds": float,

@@ -50,6 +50,7 @@ __all__ = [
     "Steps",
     "TransformedClassifier",
     "build",
+    "closest_width",
     "count_parameters",
     "seeded",
     "use_coordconv",
@@ -368,7 +369,7 @@ def build(
     kind, width = (classifier, inner, n_classes, coordinates == "both"), None
     if budget is not None:
         rest = budget - (count_parameters(transformer) if transformer else 0)
-        width = _closest_width(kind, rest, widest)
+        width = closest_width(kind, rest, widest)
     model = _classifier(*kind, width)
     if transformer is not None:
         pooled = model if pool == 1 else nn.Sequential(nn.AvgPool2d(pool), model)
@@ -484,8 +485,21 @@ def _size_of_classifier(*arguments: Any) -> int:
         return count_parameters(_classifier(*arguments))
 
 
-def _closest_width(kind: tuple, budget: int, widest: int) -> int:
-    """The width in 1..widest whose parameter count is closest to the budget."""
+def closest_width(kind: tuple, budget: int, widest: int = 512) -> int:
+    """Return the width by which a classifier has as many parameters as can be had.
+
+    >>> closest_width((FCN, (1, 28, 28), 10, False), 100_000)
+    110
+
+    Args:
+        kind: the class, its input's shape, how many scores, and whether its first
+            convolution is given coordinates.
+        budget: of parameters.
+        widest: that is tried.
+
+    Returns:
+        The width in 1 to `widest` whose parameters are closest to the budget.
+    """
     low, high = 1, widest
     while high - low > 1:
         middle = (low + high) // 2

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from stn_tutorial.data.digits import load_digits
 from stn_tutorial.data.distortions import distort
+from stn_tutorial.experiments.classification import USED, used
 from stn_tutorial.experiments.environment import environment
-from stn_tutorial.experiments.failures import used
 from stn_tutorial.experiments.models import seeded
 from stn_tutorial.experiments.recording import rounded
 from stn_tutorial.experiments.results import ENVIRONMENT, Seed, check_cell
@@ -36,7 +36,6 @@ TEACHERS = ("parameters", "pictures", "labels")
 #: How long a run is, and of how many test pictures all four parameters are kept.
 STEPS, KEPT = 3000, 12
 _SIMILARITY = Similarity(aspect=1)
-_DIGITS = {"digits": int, "sha256": str}
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ class Taught:
 
     RESULT: ClassVar[dict[str, Any]] = {
         "recipe": {"optimizer": str, "lr": float, "batch_size": int, "steps": int},
-        "data": {"source": str, "train": _DIGITS, "test": _DIGITS},
+        "data": USED,
         "off_deg": [float, ...],
         "params": [[float], ...],
         "loss": float,

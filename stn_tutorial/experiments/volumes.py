@@ -10,7 +10,7 @@ the volume as it comes, and one with convolutions in three dimensions.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -19,16 +19,19 @@ import torch
 from torch import Tensor, nn
 
 from stn_tutorial._validate import check_choice
-from stn_tutorial.data.digits import DigitSet, load_digits
+from stn_tutorial.data.digits import DigitSet
 from stn_tutorial.data.volumes import extrude, flatten, random_rotations, rotate
+from stn_tutorial.experiments import classification
 from stn_tutorial.experiments._options import Range, check_options
+from stn_tutorial.experiments.classification import about, digits_of, label_of
 from stn_tutorial.experiments.models import (
     ModernCNN,
     TransformedClassifier,
-    _closest_width,
+    closest_width,
+    count_parameters,
     seeded,
 )
-from stn_tutorial.experiments.results import ENVIRONMENT, Seed, check_cell
+from stn_tutorial.experiments.results import Seed, check_cell
 from stn_tutorial.experiments.training import Recipe, Run, predict, train
 from stn_tutorial.families_3d import Affine3d, Rigid3d, rotation_matrix
 from stn_tutorial.localization import (
@@ -102,26 +105,8 @@ class Config:
 #: What the result of a run looks like.
 RESULT = {
     "config": Config,
-    "parameters": int,
-    "data": {
-        "source": str,
-        "train": {"digits": int, "sha256": str},
-        "test": {"split": str, "digits": int, "sha256": str},
-    },
-    "test_error": float,
+    **classification.RESULT,
     "tilt_deg": {"as_they_come": float, "passed_on?": float},
-    "seconds": float,
-    "history": [
-        {
-            "epoch": int,
-            "loss": float,
-            "train_error": float,
-            "test_error?": float,
-            "seconds": float,
-        },
-        ...,
-    ],
-    **ENVIRONMENT,
 }
 
 
@@ -188,15 +173,15 @@ def make_model(config: Config) -> nn.Module:
     volume = (1, config.side, config.side, config.side)
     with seeded(config.recipe.seed):
         if config.arm == "conv3d":
-            width = _closest_width((VolumeCNN, volume, 10, False), config.budget, 512)
+            width = closest_width((VolumeCNN, volume, 10, False), config.budget)
             return VolumeCNN(volume, width)
         transformer, rest = None, config.budget
         if config.arm != "flat":
             family = {"st-affine": Affine3d, "st-rigid": Rigid3d}[config.arm]()
             network = ModernLocalization(volume, family, channels=(8, 16, 16))
             transformer = SpatialTransformer(network, family)
-            rest -= sum(p.numel() for p in transformer.parameters())
-        width = _closest_width((ModernCNN, picture, 10, False), rest, 512)
+            rest -= count_parameters(transformer)
+        width = closest_width((ModernCNN, picture, 10, False), rest)
         classifier = nn.Sequential(Flatten(), ModernCNN(picture, width))
     if transformer is None:
         return classifier
@@ -218,7 +203,8 @@ def run(config: Config, folder: Path | None = None, *, progress: bool = False) -
         ValueError: if the folder holds a run with other options.
         DataError: if the data can't be had.
     """
-    digits, test = _digits(config)
+    digits, test = digits_of(config)
+    test = test.first(min(config.tested, len(test)))
     draw = torch.Generator().manual_seed(TEST_SEED)
     truth = random_rotations(len(test), config.most_deg, draw)
     volumes = rotate(extrude(test.images, config.side), truth)
@@ -228,7 +214,6 @@ def run(config: Config, folder: Path | None = None, *, progress: bool = False) -
     def anew(batch: Tensor, draw: torch.Generator) -> Tensor:
         return rotate(batch, random_rotations(len(batch), config.most_deg, draw))
 
-    label = {k: v for k, v in asdict(config).items() if k != "recipe"}
     done = train(
         model,
         straight,
@@ -236,18 +221,12 @@ def run(config: Config, folder: Path | None = None, *, progress: bool = False) -
         config.recipe,
         distort=anew,
         folder=folder,
-        label=label,
+        label=label_of(config, digits),
         evaluate_every=config.recipe.epochs,
         progress=progress,
     )
-    split = "validation" if config.validation else "test"
     done.about = {
-        "config": asdict(config),
-        "data": {
-            "source": digits.source,
-            "train": {"digits": len(digits), "sha256": digits.checksum},
-            "test": {"split": split, "digits": len(test), "sha256": test.checksum},
-        },
+        **about(config, digits, test),
         "test_error": done.test_error,
         "tilt_deg": _tilts_of(done.model, volumes, truth),
     }
@@ -292,17 +271,6 @@ def _tilts_of(model: nn.Module, volumes: Tensor, truth: Tensor) -> dict[str, flo
         params = predict(network, volumes, batch_size=250)
         found["passed_on"] = tilts(truth, params, model.transformer.family)
     return {name: angles.rad2deg().mean().item() for name, angles in found.items()}
-
-
-def _digits(config: Config) -> tuple[DigitSet, DigitSet]:
-    """The digits to train on and those to test on."""
-    digits = load_digits("train", config.data)
-    if config.validation:
-        digits, test = digits.hold_out(config.validation)
-    else:
-        test = load_digits("test", digits.source)
-    few = (min(config.limit, len(digits)), min(config.tested, len(test)))
-    return digits.first(few[0]), test.first(few[1])
 
 
 @dataclass(frozen=True)

@@ -52,17 +52,17 @@ STICKING_OUT = """() => {
 # It reads no style sheets by itself: a page from disk may not.
 # A scheme changes the colours alone, so the rest is looked for in one; and the pages of
 # the modules, which have one template, share their colours. Code is coloured alike on
-# every page, and takes longest: but on one page it is not there meanwhile.
+# every page, and takes longest: but on one page it is taken out meanwhile.
 VIOLATIONS = """async ([rules, code]) => {
-  const style = document.createElement("style");
-  style.textContent = code ? "" : ".highlight pre { display: none; }";
-  document.head.append(style);
+  const out = [...document.querySelectorAll(code ? "nothing" : ".highlight pre")];
+  const kept = out.map((pre) => [pre, ...pre.childNodes]);
+  out.forEach((pre) => pre.replaceChildren());
   const found = await axe.run({
     preload: false,
     resultTypes: ["violations"],
     ...(rules.length ? {runOnly: {type: "rule", values: rules}} : {}),
   });
-  style.remove();
+  kept.forEach(([pre, ...nodes]) => pre.replaceChildren(...nodes));
   return found.violations
     .filter((v) => ["serious", "critical"].includes(v.impact))
     .map((v) => `${v.id}: ${v.nodes.length}, ${v.nodes[0].html.slice(0, 200)}`);
