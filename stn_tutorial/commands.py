@@ -695,6 +695,45 @@ class Volumes:
         _run_missing(self, "volumes", {"": wanted})
 
 
+Method = Literal[
+    "cnn", "augmented", "st", "ic-st", "exp-st", "deformable", "polar", "c8"
+]
+
+
+@dataclass
+class Successors:
+    """Run what is missing of the comparison with what came after 2015."""
+
+    methods: tuple[Method, ...] = get_args(Method)
+    """What is compared, at equal compute."""
+    phases: tuple[Phase, ...] = ("final",)
+    """The final runs, on test digits, or a learning rate tried on held-out digits."""
+    tasks: tuple[Literal["R", "RTS", "clutter"], ...] = ("R", "RTS", "clutter")
+    """Which distortions."""
+    seeds: tuple[int, ...] = (0,)
+    """Which seeds."""
+    quick: bool = False
+    """Run a miniature of every cell, on few embedded digits, into runs/quick-…."""
+    list: bool = False
+    """Show what is done and what is missing, and run nothing."""
+    workers: int = 1
+    """How many processes share the work."""
+    folder: Path | None = None
+    """Where the results are; results/after_2015 by default."""
+
+    def run(self) -> None:
+        """Run what is missing, or list it."""
+        from stn_tutorial.experiments.after_2015 import cells
+
+        wanted = cells(
+            phases=self.phases,
+            tasks=self.tasks,
+            methods=self.methods,
+            seeds=self.seeds,
+        )
+        _run_missing(self, "after_2015", {"": wanted})
+
+
 Recording = Literal["films", "failures", "failures_at_scale", "renderings", "teachers"]
 
 
@@ -735,6 +774,7 @@ class Report:
             "addition",
             "colocalization",
             "volumes",
+            "successors",
         ]
     ] = "table"
     """Which table, as the command is called that runs it."""
@@ -750,7 +790,9 @@ class Report:
         from stn_tutorial.course import plotting
         from stn_tutorial.experiments.results import results_folder
 
-        name = {"table": "distorted_mnist"}.get(self.which, self.which)
+        name = {"table": "distorted_mnist", "successors": "after_2015"}.get(
+            self.which, self.which
+        )
         name = name.replace("-", "_")
         here = Path("results") / name
         folder = self.folder or (here if here.is_dir() else results_folder() / name)
@@ -779,6 +821,7 @@ COMMANDS = {
     "addition": Addition,
     "colocalization": Colocalization,
     "volumes": Volumes,
+    "successors": Successors,
     "recordings": Recordings,
     "report": Report,
 }
@@ -925,6 +968,7 @@ def _run_missing(
     | CoordconvStn
     | Colocalization
     | Volumes
+    | Successors
     | Recordings,
     name: str,
     wanted: dict[str, list],

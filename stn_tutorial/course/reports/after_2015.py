@@ -1,0 +1,308 @@
+"""The table and the curves of what came after the spatial transformer."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from stn_tutorial.coordinates import base_grid, rotation, to_pixels
+from stn_tutorial.course.plotting import (
+    COLORS,
+    WIDEST,
+    draw_grid,
+    draw_points,
+    label_panels,
+    make_panels,
+)
+from stn_tutorial.course.reports import markdown_table, mean_and_spread
+from stn_tutorial.course.reports.addition import interval
+from stn_tutorial.experiments.after_2015 import METHODS, PHASES, TASKS, Cell
+from stn_tutorial.experiments.results import read_results, select
+from stn_tutorial.experiments.successors import LogPolar
+from stn_tutorial.families import Affine
+
+__all__ = [
+    "IDEAS",
+    "curve",
+    "draw_map",
+    "draw_samples",
+    "draw_unseen",
+    "rate_table",
+    "report",
+    "shown",
+    "table",
+]
+
+Results = Mapping[Cell, Mapping[str, Any]]
+
+#: The methods' names for readers.
+NAMES = {
+    "cnn": "CNN",
+    "augmented": "CNN, augmented",
+    "st": "ST-CNN",
+    "ic-st": "IC-STN",
+    "exp-st": "exponential ST",
+    "deformable": "deformable",
+    "polar": "polar",
+    "c8": "C8-equivariant",
+}
+#: The line of each method: transformers are orange, no transformer is black.
+STYLES = {
+    "cnn": {"color": COLORS["ink"], "ls": "-"},
+    "augmented": {"color": COLORS["ink"], "ls": "--"},
+    "st": {"color": COLORS["output"], "ls": "-"},
+    "ic-st": {"color": COLORS["output"], "ls": "--"},
+    "exp-st": {"color": COLORS["output"], "ls": ":"},
+    "deformable": {"color": COLORS["sample"], "ls": "-"},
+    "polar": {"color": COLORS["input"], "ls": "-"},
+    "c8": {"color": COLORS["gradient"], "ls": "-"},
+}
+#: By who decides where to sample, the ideas and their years; names have two lines.
+IDEAS = {
+    "a network, for\nthe whole picture": {
+        "spatial\ntransformer": 2015,
+        "inverse\ncompositional": 2017,
+        "diffeo-\nmorphic": 2018,
+    },
+    "each pixel": {"flow without\ntrue flow": 2016},
+    "geometry alone": {
+        "group\nconvolution": 2016,
+        "polar\ntransformer": 2018,
+        "steerable\nfilters": 2019,
+    },
+    "a detector": {"RoI align": 2017},
+    "each tap": {"deformable\nconvolution": 2017},
+    "each query": {"attention": 2017, "deformable\nattention": 2021},
+}
+
+
+def draw_map() -> Figure:
+    """Draw the ideas by year, and by who decides where to sample.
+
+    Returns:
+        The figure: a row for each of `IDEAS`, a mark for each paper.
+    """
+    fig, ax = plt.subplots(figsize=(WIDEST, 4.4))
+    for row, papers in enumerate(IDEAS.values()):
+        years = list(papers.values())
+        ax.axhline(row, color=COLORS["faint"], lw=0.6, zorder=0)
+        ax.plot(years, [row] * len(years), "o-", color=COLORS["output"], ms=7)
+        for name, year in papers.items():
+            look = {"ha": "center", "va": "bottom", "fontsize": 8.5, "linespacing": 0.9}
+            ax.text(year, row - 0.17, name, color=COLORS["ink"], **look)
+    ax.set_yticks(range(len(IDEAS)), list(IDEAS))
+    ax.set(xlim=(2014.3, 2021.9), ylim=(len(IDEAS) - 0.6, -0.9))
+    ax.set_xticks(range(2015, 2022))
+    ax.spines[["left", "right", "top"]].set_visible(False)
+    ax.tick_params(axis="y", length=0)
+    return fig
+
+
+def draw_samples(digit: Tensor) -> Figure:
+    """Draw where six methods sample a digit.
+
+    Args:
+        digit: ``(1, 28, 28)``.
+
+    Returns:
+        The figure: a panel for each, with the points over the digit.
+    """
+    size = digit.shape[1:]
+    fig, axes = plt.subplots(2, 3, figsize=(WIDEST, 4.5))
+    for ax, (name, grid) in zip(axes.flat, _samples().items(), strict=True):
+        ax.imshow(digit[0].numpy(), vmin=0, vmax=1, cmap="gray")
+        points = to_pixels(grid, size)
+        if grid.ndim == 3:
+            draw_grid(ax, points, linewidth=0.8)
+        draw_points(ax, points, size=2.5 if grid.ndim == 3 else 3)
+        ax.set(title=name, xlim=(-0.5, size[1] - 0.5), ylim=(size[0] - 0.5, -0.5))
+        ax.axis("off")
+    query = to_pixels(_samples()["attention"], size)[0]
+    corners = query.floor() + torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]])
+    draw_points(axes[1, 2], corners, color=COLORS["input"], size=3)
+    return fig
+
+
+def _samples() -> dict[str, Tensor]:
+    """By method, normalized points: a grid ``(H, W, 2)``, or ``(P, 2)``."""
+    draw = torch.Generator().manual_seed(1)
+    theta = rotation(torch.tensor([0.4]), 0.75, (0.05, 0.0)).flatten(1)
+    box = base_grid((6, 8)) * torch.tensor([0.5, 0.6]) + torch.tensor([0.05, -0.1])
+    taps = base_grid((3, 3)).view(-1, 2) * 0.35
+    places = torch.tensor([[-0.35, -0.4], [0.35, -0.1], [0.0, 0.55]])
+    moved = 0.1 * torch.randn(3, 9, 2, generator=draw)
+    whole = base_grid((9, 9))
+    bend = 0.12 * torch.sin(4 * whole.flip(-1))
+    return {
+        "spatial transformer": Affine().grid(theta, (9, 9))[0],
+        "RoI align": box.reshape(-1, 2),
+        "deformable": (places[:, None] + taps + moved).reshape(-1, 2),
+        "log-polar": LogPolar(0.1, 0.9).grid(torch.zeros(1, 2), (7, 16))[0],
+        "flow": whole + bend,
+        "attention": torch.tensor([[0.13, -0.2]]),
+    }
+
+
+def report(folder: Path) -> tuple[str, dict[str, Callable[[], Figure]]]:
+    """Return the tables of some results, and what draws their figure.
+
+    Args:
+        folder: of the results.
+
+    Returns:
+        The text, and by the name of its file what draws each figure.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+        ValueError: if it holds no results, or a damaged one.
+    """
+    found = read_results(folder, Cell)
+    if not found:
+        raise ValueError(f"{folder} holds no results of what came after 2015")
+    text = "\n".join((table(found), rate_table(found)))
+    return text, {"unseen": partial(draw_unseen, found)}
+
+
+def shown(method: str) -> str:
+    """Return a method's name for readers.
+
+    >>> shown("ic-st")
+    'IC-STN'
+
+    Args:
+        method: one of `stn_tutorial.experiments.after_2015.METHODS`.
+
+    Returns:
+        The name.
+    """
+    return NAMES[method]
+
+
+def table(found: Results) -> str:
+    """Return the errors of all methods as Markdown.
+
+    Args:
+        found: of `read_results`, for the cells of `after_2015`.
+
+    Returns:
+        A line for each method that was measured: its error in percent on each task, the
+        mean over seeds with the standard deviation and their number, or of one seed
+        with the 95% interval for other test digits; and on R its parameters, the
+        multiplications of one picture's scores in millions, the pictures it was trained
+        on in thousands, and seconds of a processor for their gradients.
+    """
+    rows = []
+    for method in METHODS:
+        line = [_error(found, task, method) for task in TASKS]
+        runs = _finals(found, "R", method)
+        costs = ["–"] * 4
+        if runs:
+            first = runs[0]
+            costs = [
+                f"{first['parameters']:,}",
+                f"{first['multiplications'] / 1e6:.1f}",
+                f"{first['pictures'] / 1e3:.0f}",
+                f"{statistics.mean(run['processor_seconds'] for run in runs):.0f}",
+            ]
+        if any(cell != "–" for cell in line):
+            rows.append([shown(method), *line, *costs])
+    head = ["method", *TASKS, "parameters", "million ×", "thousand pictures", "s"]
+    return markdown_table(head, rows)
+
+
+def _error(found: Results, task: str, method: str) -> str:
+    """Such as ``3.10 (2.66–3.62)``, or a mean over seeds, or a dash."""
+    runs = _finals(found, task, method)
+    if not runs:
+        return "–"
+    if len(runs) > 1:
+        return _in_a_line(mean_and_spread([run["test_error"] for run in runs]))
+    error, count = runs[0]["test_error"], runs[0]["data"]["test"]["digits"]
+    low, high = interval(round(error * count / 100), count)
+    return _in_a_line(f"{error:.1f} ({low:.1f}–{high:.1f})")
+
+
+def rate_table(found: Results) -> str:
+    """Return what the learning rates were chosen by, as Markdown.
+
+    Args:
+        found: of `read_results`, for the cells of `after_2015`.
+
+    Returns:
+        A line for each method: the error in percent on held-out digits with each rate.
+    """
+    phases = [name for name, rate in PHASES.items() if rate is not None]
+    rows = []
+    for method in METHODS:
+        runs = [select(found, phase=name, method=method) for name in phases]
+        if any(runs):
+            errors = [[run["test_error"] for run in each.values()] for each in runs]
+            shares = (
+                f"{statistics.mean(each):.2f}" if each else "–" for each in errors
+            )
+            rows.append([shown(method), *shares])
+    head = ["learning rate", *(f"{PHASES[name]:g}" for name in phases)]
+    return markdown_table(head, rows)
+
+
+def curve(found: Results, method: str, what: str) -> tuple[list[float], list[float]]:
+    """Return the errors on digits that are all rotated, or scaled, alike.
+
+    Args:
+        found: of `read_results`, for the cells of `after_2015`.
+        method: trained on R.
+        what: ``rotations`` or ``scales``.
+
+    Returns:
+        The angles in degrees or the scales, in their order, and the mean error of the
+        seeds in percent at each; both are empty if nothing was measured.
+    """
+    key = {"rotations": "angle_deg", "scales": "scale"}[what]
+    runs = [run["unseen"][what] for run in _finals(found, "R", method)]
+    errors: dict[float, list[float]] = {}
+    for point in (point for run in runs for point in run):
+        errors.setdefault(point[key], []).append(point["error"])
+    at = sorted(errors)
+    return at, [statistics.mean(errors[x]) for x in at]
+
+
+def draw_unseen(found: Results) -> Figure:
+    """Draw the error on digits that are rotated or scaled as none in training was.
+
+    Args:
+        found: of `read_results`, for the cells of `after_2015`.
+
+    Returns:
+        The figure: a panel for rotations, in which grey marks those that were trained
+        on, and one for scales; a line for each method.
+    """
+    fig, panels = make_panels(["rotations", "scales"], height=3.0, sharey=True)
+    names = [m for m in METHODS if _finals(found, "R", m)]
+    for (what, ax), method in product(panels.items(), names):
+        ax.plot(*curve(found, method, what), lw=1.4, **STYLES[method])
+    panels["rotations"].axvspan(-90, 90, color=COLORS["faint"], alpha=0.25, lw=0)
+    panels["rotations"].set(xticks=range(-180, 181, 90), ylim=(0, None))
+    looks = {shown(name): STYLES[name] for name in names}
+    label_panels(fig, "", "test error (%)", looks)
+    panels["rotations"].set_xlabel("angle (°)")
+    panels["scales"].set_xlabel("scale")
+    return fig
+
+
+def _finals(found: Results, task: str, method: str) -> list[Mapping[str, Any]]:
+    """The results of a method's final runs, in the order of their seeds."""
+    return list(select(found, phase="final", task=task, method=method).values())
+
+
+def _in_a_line(text: str) -> str:
+    """The text, with spaces that no line ends at."""
+    return text.replace(" ", "\u00a0")
