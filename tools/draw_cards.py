@@ -27,10 +27,10 @@ from stn_tutorial import (
 from stn_tutorial.course.explore.playground import few_digits
 from stn_tutorial.course.plotting import COLORS
 from stn_tutorial.data import embedded_digits, photograph
+from stn_tutorial.data.canvases import make_pictures
 from stn_tutorial.data.digits import load_digits
 from stn_tutorial.data.distortions import distort
 from stn_tutorial.data.volumes import extrude, flatten, rotate
-from stn_tutorial.experiments.colocalization import make_pictures
 from stn_tutorial.experiments.films import Film, theta_at
 from stn_tutorial.experiments.recording import unpack
 from stn_tutorial.experiments.results import read_results, results_folder

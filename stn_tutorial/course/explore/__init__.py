@@ -12,6 +12,7 @@ from stn_tutorial.course.explore.bench import Bench
 from stn_tutorial.course.explore.between import Between
 from stn_tutorial.course.explore.clinic import Clinic
 from stn_tutorial.course.explore.coordinates import Coordinates
+from stn_tutorial.course.explore.crop_loss import CropLoss
 from stn_tutorial.course.explore.dial import Dial
 from stn_tutorial.course.explore.frequencies import Frequencies
 from stn_tutorial.course.explore.off_by_one import OffByOne
@@ -32,6 +33,7 @@ __all__ = [
     "Between",
     "Clinic",
     "Coordinates",
+    "CropLoss",
     "Dial",
     "Explorable",
     "Frequencies",

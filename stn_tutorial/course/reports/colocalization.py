@@ -13,13 +13,9 @@ from matplotlib.figure import Figure
 
 from stn_tutorial.course.plotting import COLORS
 from stn_tutorial.course.reports import markdown_table
-from stn_tutorial.experiments.colocalization import (
-    ARMS,
-    BASELINES,
-    COLUMNS,
-    Cell,
-    wilson,
-)
+from stn_tutorial.data.canvases import COLUMNS
+from stn_tutorial.experiments.colocalization import ARMS, Cell, wilson
+from stn_tutorial.experiments.colocalization_baselines import BASELINES
 from stn_tutorial.experiments.results import read_results, select
 
 __all__ = ["arm_table", "class_table", "draw_classes", "report", "with_interval"]
