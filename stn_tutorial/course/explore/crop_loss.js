@@ -45,19 +45,25 @@
       const range = most - least;
       return [least + range * value, ...slopes.map((s) => range * perPixel * s)];
     };
-    /** Where a step leads from a place: downhill, or for the push uphill. */
+    /**
+     * Where a step leads from a place: downhill, or for the push uphill. One that makes
+     * nothing better is halved; the place itself, if none does.
+     */
     const next = (from) => {
-      const [, ...slopes] = read(shown(), from);
-      const rate = shown() === "push" ? RATE : -RATE;
-      const length = RATE * Math.hypot(...slopes);
-      const shorter = length > LONGEST ? LONGEST / length : 1;
-      return at(...from.map((value, k) => value + rate * shorter * slopes[k]));
+      const [value, ...slopes] = read(shown(), from);
+      const sign = shown() === "push" ? 1 : -1;
+      const steep = Math.hypot(...slopes);
+      let length = Math.min(RATE * steep, LONGEST);
+      for (; length >= SHORTEST; length /= 2) {
+        const to = at(...from.map((v, k) => v + (sign * length * slopes[k]) / steep));
+        if (sign * (read(shown(), to)[0] - value) > 0) return to;
+      }
+      return from;
     };
     /** Go a step; says whether it led anywhere. */
     const step = () => {
       const [from, to] = [place(), next(place())];
-      const far = Math.hypot(to[0] - from[0], to[1] - from[1]);
-      if (far < SHORTEST) return false;
+      if (to === from) return false;
       model.set({ place: to, trail: [...model.get("trail"), from] });
       return true;
     };
@@ -178,10 +184,9 @@
         return `params = torch.tensor([[${all}]])`;
       },
       status: () => {
-        const [x, y] = place();
         const iou = overlap();
         const steps = model.get("trail").length;
-        const still = next(place()).every((v, k) => Math.abs(v - [x, y][k]) < SHORTEST);
+        const still = next(place()) === place();
         return (
           `After ${steps} ${steps === 1 ? "step" : "steps"}, ` +
           `${still ? "no slope leads" : "a slope leads"} on from here. IoU ` +
