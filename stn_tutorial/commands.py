@@ -734,6 +734,65 @@ class Successors:
         _run_missing(self, "after_2015", {"": wanted})
 
 
+SignsArm = Literal[
+    "cnn",
+    "st",
+    "st-inside",
+    "two",
+    "cnn-jitter",
+    "st-jitter",
+    "cnn-48",
+    "st-48",
+    "cnn-grey",
+    "st-grey",
+]
+SignsPhase = Literal[
+    "rate-0.003",
+    "rate-0.01",
+    "rate-0.03",
+    "ratio-0.1",
+    "ratio-1",
+    "frames",
+    "final",
+]
+
+
+@dataclass
+class Signs:
+    """Run what is missing of traffic signs: photographs, which STN_TUTORIAL_GTSRB names
+    (a folder that torchvision has filled, or an archive .npz)."""
+
+    arms: tuple[SignsArm, ...] = get_args(SignsArm)
+    """Which networks, and what they see."""
+    phases: tuple[SignsPhase, ...] = ("final",)
+    """The final runs, on the test set; a rate tried on tracks held out; or the test on
+    frames held out, which flatters."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Which seeds."""
+    quick: bool = False
+    """Run a miniature of each, on signs that are drawn, into runs/quick-signs."""
+    list: bool = False
+    """Show what is done and what is missing, and run nothing."""
+    workers: int = 1
+    """How many processes share the work."""
+    folder: Path | None = None
+    """Where the results are; results/signs by default."""
+
+    def run(self) -> None:
+        """Run what is missing, or list it."""
+        from stn_tutorial.experiments.signs import cells
+
+        wanted = {
+            "" if phase == "final" else "validation": cells(
+                phases=[p for p in self.phases if (p == "final") == (phase == "final")],
+                arms=self.arms,
+                seeds=self.seeds,
+            )
+            for phase in self.phases
+        }
+        _run_missing(self, "signs", wanted)
+
+
 Recording = Literal["films", "failures", "failures_at_scale", "renderings", "teachers"]
 
 
@@ -775,6 +834,7 @@ class Report:
             "colocalization",
             "volumes",
             "successors",
+            "signs",
         ]
     ] = "table"
     """Which table, as the command is called that runs it."""
@@ -822,6 +882,7 @@ COMMANDS = {
     "colocalization": Colocalization,
     "volumes": Volumes,
     "successors": Successors,
+    "signs": Signs,
     "recordings": Recordings,
     "report": Report,
 }
@@ -969,6 +1030,7 @@ def _run_missing(
     | Colocalization
     | Volumes
     | Successors
+    | Signs
     | Recordings,
     name: str,
     wanted: dict[str, list],

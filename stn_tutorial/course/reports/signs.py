@@ -1,0 +1,234 @@
+"""The tables and figures of traffic signs, from the result files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+from stn_tutorial.course.plotting import COLORS
+from stn_tutorial.course.reports import markdown_table, mean_and_spread
+from stn_tutorial.course.reports.addition import interval
+from stn_tutorial.experiments.results import read_results, select
+from stn_tutorial.experiments.signs import ARMS, PHASES, Cell
+
+__all__ = [
+    "Discordant",
+    "arms_of",
+    "compare",
+    "draw_errors",
+    "error_table",
+    "look_table",
+    "report",
+    "trial_table",
+]
+
+Results = Mapping[Cell, Mapping[str, Any]]
+
+
+def report(folder: Path) -> tuple[str, dict[str, Callable[[], Figure]]]:
+    """Return the tables of some results, and what draws their figure.
+
+    Args:
+        folder: of the results; those of trials are in ``validation`` below it.
+
+    Returns:
+        The text, and by the name of its file what draws each figure.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+        ValueError: if it holds no results, or a damaged one.
+    """
+    found = read_results(folder, Cell)
+    if not found:
+        raise ValueError(f"{folder} holds no results of traffic signs")
+    tables = [error_table(found), look_table(found)]
+    trials = Path(folder) / "validation"
+    if trials.is_dir():
+        tables.append(trial_table(read_results(trials, Cell)))
+    text = "\n".join(table for table in tables if table)
+    return text, {"errors": partial(draw_errors, found)}
+
+
+def arms_of(found: Results) -> list[str]:
+    """Return the arms whose final runs are there, in their order.
+
+    Args:
+        found: of `read_results`, for the cells of `signs`.
+
+    Returns:
+        Of `ARMS`.
+    """
+    return [arm for arm in ARMS if select(found, phase="final", arm=arm)]
+
+
+class Discordant(NamedTuple):
+    """Test pictures that tell two arms apart, over the seeds that both have.
+
+    Attributes:
+        worse: how many the arm alone misclassifies.
+        better: how many the other arm alone does.
+        q: of McNemar's exact test, how probable a division at least as uneven is if the
+            two are as good as one another and the pictures independent.
+    """
+
+    worse: int
+    better: int
+    q: float
+
+
+def compare(
+    found: Results, arm: str, other: str = "cnn", *, seed: int = 0
+) -> Discordant:
+    """Compare two arms on the same test pictures, by McNemar's exact test.
+
+    Args:
+        found: of `read_results`, for the cells of `signs`.
+        arm: one of `ARMS`.
+        other: likewise.
+        seed: of both runs.
+
+    Returns:
+        What tells them apart.
+
+    Raises:
+        KeyError: if one of the two was not run.
+    """
+    from scipy.stats import binomtest  # takes a second, and few need it
+
+    wrong, others = (
+        {*found[Cell("final", each, seed)]["misclassified"]} for each in (arm, other)
+    )
+    worse, better = len(wrong - others), len(others - wrong)
+    if not worse + better:
+        return Discordant(0, 0, 1.0)
+    return Discordant(worse, better, float(binomtest(worse, worse + better).pvalue))
+
+
+def error_table(found: Results) -> str:
+    """Return the errors of all arms on the test set, as Markdown.
+
+    Args:
+        found: of `read_results`, for the cells of `signs`.
+
+    Returns:
+        A line for each arm that was run: parameters; the error in percent, the mean
+        over seeds with its standard deviation; the 95% interval of the first seed's,
+        for other test pictures; how many pictures the arm alone, and *cnn* alone,
+        misclassifies, summed over the seeds that both have; and seconds of training.
+    """
+    rows = []
+    for arm in ARMS:
+        runs = select(found, phase="final", arm=arm)
+        if not runs:
+            continue
+        first, *_ = each = list(runs.values())
+        count = first["data"]["test"]["pictures"]
+        low, high = interval(len(first["misclassified"]), count)
+        shared = [c.seed for c in runs if Cell("final", "cnn", c.seed) in found]
+        alone = [compare(found, arm, seed=seed) for seed in shared]
+        rows.append(
+            [
+                arm,
+                f"{first['parameters']:,}",
+                _whole(mean_and_spread([run["test_error"] for run in each])),
+                f"{low:.1f}–{high:.1f}",
+                *(
+                    ["–", "–"]
+                    if arm == "cnn" or not alone
+                    else [str(sum(a.worse for a in alone))]
+                    + [str(sum(a.better for a in alone))]
+                ),
+                f"{sum(run['seconds'] for run in each) / len(each):.0f}",
+            ]
+        )
+    head = ["network", "parameters", "error (%)", "95% interval"]
+    return markdown_table(head + ["alone wrong", "cnn alone wrong", "seconds"], rows)
+
+
+def look_table(found: Results) -> str:
+    """Return where the transformers look, as Markdown.
+
+    Args:
+        found: of `read_results`, for the cells of `signs`.
+
+    Returns:
+        A line for each arm with a transformer in front, the mean over its seeds: the
+        IoU with the sign's box of theta's, of theta's mean box and of the whole
+        picture; and the correlations over the pictures of x, y and size. Nothing if
+        there is no such arm.
+    """
+    rows = []
+    for arm in ARMS:
+        runs = select(found, phase="final", arm=arm).values()
+        seen = [run["looks"] for run in runs if "looks" in run]
+        if not seen:
+            continue
+        values = [
+            *([look[name] for look in seen] for name in _OVERLAPS),
+            *([look["follows"][name] for look in seen] for name in ("x", "y", "size")),
+        ]
+        rows.append([arm, *(f"{sum(v) / len(v):.2f}" for v in values)])
+    head = ["network", "IoU of theta's box", "of the mean box", "of the picture"]
+    head += ["follows x", "y", "size"]
+    return markdown_table(head, rows) if rows else ""
+
+
+_OVERLAPS = ("iou", "iou_of_the_mean_box", "iou_of_the_picture")
+
+
+def trial_table(found: Results) -> str:
+    """Return the trials on pictures held out, as Markdown.
+
+    Args:
+        found: of `read_results`, for the cells of `signs`.
+
+    Returns:
+        A line for each phase, and the error of each arm in it, the mean over seeds.
+    """
+    arms = [arm for arm in ARMS if any(cell.arm == arm for cell in found)]
+    rows = []
+    for phase in PHASES:
+        runs = [select(found, phase=phase, arm=arm).values() for arm in arms]
+        errors = [[run["test_error"] for run in each] for each in runs]
+        if any(errors):
+            rows.append(
+                [phase, *(_whole(mean_and_spread(e)) if e else "" for e in errors)]
+            )
+    return markdown_table(["held out (%)", *arms], rows)
+
+
+def draw_errors(found: Results) -> Figure:
+    """Draw the test errors of every arm.
+
+    Args:
+        found: of `read_results`, for the cells of `signs`.
+
+    Returns:
+        The figure: a row for each arm that was run, a mark for each seed; orange with a
+        transformer, black without.
+    """
+    errors = {
+        arm: [
+            run["test_error"] for run in select(found, phase="final", arm=arm).values()
+        ]
+        for arm in ARMS
+    }
+    errors = {arm: each for arm, each in errors.items() if each}
+    fig, ax = plt.subplots(figsize=(6.2, 1.1 + 0.3 * len(errors)))
+    for place, (arm, each) in enumerate(errors.items()):
+        color = COLORS["ink" if arm.startswith("cnn") else "output"]
+        ax.plot(each, [place] * len(each), "o", color=color)
+    ax.set_yticks(range(len(errors)), list(errors))
+    ax.invert_yaxis()
+    ax.set_xlabel("error on test photographs (%)")
+    return fig
+
+
+def _whole(text: str) -> str:
+    """The text, with spaces that no line ends at."""
+    return text.replace(" ", "\u00a0")
