@@ -48,10 +48,10 @@ def loss_by_place(
     The crops of other pictures stay as they are; a random patch lies at each of the
     places, as likely at one as at another, and what is paid is the mean over both.
 
-    >>> black, ink = torch.zeros(3, 2), torch.ones(1, 2)  # ink at one place of four
+    >>> black, ink = torch.zeros(3, 4), torch.ones(1, 4)  # ink at one place of four
     >>> pull, push, loss = loss_by_place(torch.cat([black, ink]), ink, 1.0)
     >>> pull.tolist(), push.tolist(), loss.tolist()
-    ([2.0, 2.0, 2.0, 0.0], [0.5, 0.5, 0.5, 1.5], [2.5, 2.5, 2.5, 0.25])
+    ([4.0, 4.0, 4.0, 0.0], [1.0, 1.0, 1.0, 3.0], [4.0, 4.0, 4.0, 0.25])
 
     Args:
         places: ``(P, F)``: encodings of the picture's crop, place by place.
