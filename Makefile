@@ -96,6 +96,10 @@ $(READY): requirements.txt pyproject.toml package-lock.json
 	$(VENV) -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	$(VENV) -m pip install --quiet --disable-pip-version-check --no-deps \
 	    --no-build-isolation --editable .
+	@# nbgrader, with which `make grade` counts points, brings buttons for teachers along.
+	mkdir -p .venv/etc/jupyter/labconfig
+	echo '{"disabledExtensions": {"@jupyter/nbgrader": true}}' \
+	    > .venv/etc/jupyter/labconfig/page_config.json
 	.venv/bin/npm ci --silent --no-audit --no-fund \
 	    || echo "No packages for the pages' scripts could be had: the book comes without them."
 	touch $@

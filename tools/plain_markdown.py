@@ -125,8 +125,10 @@ def bibliography() -> dict[str, Entry]:
 def paper(key: str) -> tuple[str, str, str | None]:
     """Return who wrote a paper, when, and where it is."""
     entry = bibliography()[key.strip()]
-    people = [" ".join(p.prelast_names + p.last_names) for p in entry.persons["author"]]
-    names = [re.sub(r"[{}]", "", name) for name in people]
+    names = [
+        " ".join(map(str, person.rich_prelast_names + person.rich_last_names))
+        for person in entry.persons["author"]
+    ]
     who = names[0] if len(names) == 1 else f"{names[0]} et al."
     if len(names) == 2:
         who = " and ".join(names)

@@ -99,6 +99,8 @@ def student_edition(notebook: dict, name: str) -> dict:
 *Student edition, without the solutions of the exercises.* \
 [Open it in Colab]({colab_address(name)}) · \
 [the page of the book]({page_address(f"notebooks/{name}")}), with the solutions
+
+*Run all of it first: Jupyter hides stored pictures of a notebook that it doesn't know.*
 """
     first = edition["cells"][0]
     text = TITLE.sub(lambda title: title[0] + about, "".join(first["source"]), count=1)

@@ -42,11 +42,15 @@ class Chapter:
 
 @dataclass(frozen=True)
 class Block:
-    """A part of a session: minutes, what is done, and which exercises are worked on."""
+    """A part of a session: minutes, what is done, the exercises and the slides for it.
+
+    The slides are the heading of the first, and that of the last if it is told.
+    """
 
     minutes: int
     text: str
     labels: tuple[str, ...] = ()
+    slides: tuple[str, ...] = ()
 
 
 def name_of(path: Path) -> str:
@@ -85,17 +89,58 @@ def read_plans(root: Path = stamps.ROOT) -> dict:
 def blocks_of(lines: list[str], chapter: Chapter) -> Iterator[Block]:
     """Yield the parts of a session.
 
-    A line is ``10 what is done``, or labels of exercises, ``ex-a, ex-b``, which take
-    the minutes that they state, with ``: how`` behind them if there is more to say.
+    A line is ``10 what is done``, with ``→ first slide … last slide`` behind it, or
+    labels of exercises, ``ex-a, ex-b``, which take the minutes that they state, with
+    ``: how`` behind them if there is more to say.
     """
     for line in lines:
         if timed := re.fullmatch(r"(\d+) (.+)", line, re.DOTALL):
-            yield Block(int(timed[1]), timed[2])
+            text, _, slides = timed[2].partition(" → ")
+            named = tuple(slides.split(" … ")) if slides else ()
+            yield Block(int(timed[1]), text, slides=named)
             continue
         labels, _, how = line.partition(": ")
         names = tuple(labels.split(", "))
         minutes = sum(chapter.exercises[name].minutes for name in names)
         yield Block(minutes, how, names)
+
+
+def headings_of(name: str, root: Path = stamps.ROOT) -> list[str]:
+    """Return the headings of a chapter's slides; the first, its title, has none."""
+    (path,) = (root / "slides").glob(f"[0-9]*_{name}.md")
+    text = path.read_text(encoding="utf-8")
+    return ["", *re.findall(r"^## (.+)$", text, re.MULTILINE)]
+
+
+def slides_of(blocks: list[Block], headings: list[str]) -> list[str]:
+    """Return which slides each part of a session is taught with, such as ``4–10``.
+
+    A session begins with the title. A part goes on to the slide before one with which
+    another part begins, unless it says where it ends. Exercises stand on the last.
+
+    Args:
+        blocks: of the session.
+        headings: of the deck.
+
+    Raises:
+        ValueError: if there is no slide of a name.
+    """
+    names = [block.slides[:1] for block in blocks]
+    names[0] = names[0] or ("",)
+    starts = [headings.index(name[0]) + 1 if name else None for name in names]
+    begins = sorted({len(headings), *filter(None, starts)})
+    ranges = []
+    for block, start in zip(blocks, starts, strict=True):
+        if block.labels:
+            start = len(headings)
+        if start is None:
+            ranges.append("")
+            continue
+        end = next((other - 1 for other in begins if other > start), start)
+        if len(block.slides) == 2:
+            end = headings.index(block.slides[1]) + 1
+        ranges.append(f"{start}–{end}" if end > start else f"{start}")
+    return ranges
 
 
 def links_to(labels: tuple[str, ...] | list[str]) -> str:
@@ -129,9 +174,9 @@ class Teaching(SphinxDirective):
     def known(self) -> tuple[dict[str, Chapter], dict]:
         """Return chapters and plans; the page is made anew when one of them changes."""
         self.env.note_dependency(SESSIONS)
-        for path in stamps.notebook_paths(Path(self.env.srcdir)):
-            self.env.note_dependency(str(path))
         root = Path(self.env.srcdir)
+        for path in [*stamps.notebook_paths(root), *root.glob("slides/[0-9]*.md")]:
+            self.env.note_dependency(str(path))
         return read_chapters(root), read_plans(root)
 
     def shown(self, text: str) -> list[nodes.Node]:
@@ -147,12 +192,15 @@ class Session(Teaching):
         chapters, plans = self.known()
         chapter = chapters[self.arguments[0]]
         plan = plans["chapters"][chapter.name]
+        blocks = list(blocks_of(plan["class"], chapter))
+        slides = slides_of(blocks, headings_of(chapter.name, Path(self.env.srcdir)))
         rows, now = [], 0
-        for block in blocks_of(plan["class"], chapter):
+        for block, shown in zip(blocks, slides, strict=True):
             done = block.text
             if block.labels:
                 done = titled(block.labels, chapter) + (f": {done}" if done else "")
-            rows.append([f"{now}–{now + block.minutes}", str(block.minutes), done])
+            clock = f"{now}–{now + block.minutes}"
+            rows.append([clock, str(block.minutes), done, shown])
             now += block.minutes
         before = (
             f"**Before**: the chapter without its exercises, {chapter.minutes_alone}"
@@ -161,7 +209,7 @@ class Session(Teaching):
         lines = [
             f"{before} minutes.",
             "",
-            table(["from – to", "minutes", "in class"], rows),
+            table(["from – to", "minutes", "in class", "slides"], rows),
             "",
             f"**At home**: {titled(plan['home'], chapter)}; {after} minutes.",
         ]

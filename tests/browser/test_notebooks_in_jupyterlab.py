@@ -84,7 +84,7 @@ def open_lab(browser, jupyterlab):
         page.context.close()
 
 
-def test_solutions_and_quizzes_are_folded_and_a_box_is_set(open_lab):
+def test_solutions_and_quizzes_are_folded_a_box_is_set_and_no_button_grades(open_lab):
     page = open_lab("full", notebook := a_few_cells())
     # Each has its source beside it, in an editor that nobody sees.
     for words in ("What happens if x and y are swapped?", "Exercise 1"):
@@ -94,6 +94,9 @@ def test_solutions_and_quizzes_are_folded_and_a_box_is_set(open_lab):
         cell = next(cell for cell in notebook["cells"] if cell["id"] == name)
         assert words in "".join(cell["source"])
         assert words not in seen[name]["text"]
+    lines = set(page.locator("body").inner_text().splitlines())
+    assert "Kernel" in lines  # the menus are there, and none for teachers
+    assert not {"Nbgrader", "Validate", "Create Assignment"} & lines
     assert "Solution" in seen[SOLUTION]["text"]
     assert seen[SOLUTION]["outputs"] and "Correct" not in seen[SOLUTION]["text"]
     assert "answer_swap = ..." in seen[STUB]["text"]

@@ -69,6 +69,11 @@ def test_papers_are_links():
     )
 
 
+def test_names_of_people_have_their_accents():
+    text, _ = texts("{cite:t}`thevenaz2000`")
+    assert text == "[Thévenaz et al. (2000)](https://doi.org/10.1109/42.875199)"
+
+
 def test_links_within_a_page_and_their_targets_are_left_out():
     text, _ = texts("(a-b)=\n## T\n\n[go](#a-b), {ref}`an exercise <ex-a-b>`")
     assert text == "## T\n\ngo, an exercise"

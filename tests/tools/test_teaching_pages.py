@@ -74,6 +74,25 @@ def test_the_code_reads_the_same_minutes(name):
     assert [(b.minutes, list(b.labels)) for b in blocks] == parts_of(name)
 
 
+@every_chapter
+def test_a_session_names_slides_of_its_deck(name):
+    (deck,) = (stamps.ROOT / "slides").glob(f"[0-9]*_{name}.md")
+    headings = re.findall(r"^## (.+)$", deck.read_text("utf-8"), re.MULTILINE)
+    for line in PLANS["chapters"][name]["class"]:
+        _, arrow, slides = line.partition(" → ")
+        assert not arrow or set(slides.split(" … ")) <= set(headings), slides
+
+
+def test_a_part_goes_on_to_the_slide_before_the_next_and_exercises_are_last():
+    lines = ["9 a", "9 b → C", "9 c → B", "9 d", "9 e → D … E"]
+    blocks = list(teaching_pages.blocks_of(lines, None))
+    blocks.insert(2, teaching_pages.Block(5, "", ("ex-x",)))
+    headings = ["", *"ABCDEF", "To do"]
+    assert teaching_pages.slides_of(blocks, headings) == [
+        *("1–2", "4", "8", "3", "", "5–6")
+    ]
+
+
 def test_courses_are_made_of_chapters_and_a_day_is_as_long_as_it_says():
     for course in PLANS["courses"].values():
         for day in course.get("days", []):

@@ -110,7 +110,7 @@ def expected_location(attempt: Callable[[Tensor], Tensor]) -> None:
 
     def cases(draw: Generator) -> Cases:
         for shape in ((1, 1, 3, 3), (2, 3, 4, 7), (3, 2, 9, 5)):
-            yield (3 * torch.randn(shape, generator=draw, dtype=torch.float64),)
+            yield (3 * torch.randn(shape, generator=draw),)
 
     def reference(maps: Tensor) -> Tensor:
         height, width = maps.shape[-2:]

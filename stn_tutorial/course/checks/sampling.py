@@ -81,9 +81,9 @@ def contrast_after_shift(attempt: Callable[[float], float]) -> None:
         return read[..., 4:8, 4:8].abs().amax()
 
     hint = (
-        "mix two neighbours of opposite sign with weights 1 - s and s; beyond one "
-        "pixel only the fraction of the shift counts. (The cosine of omega / 2 holds "
-        "for half a pixel; cos(pi s) is right at 0, 0.5 and 1, and only there.)"
+        "mix two neighbours of opposite sign with weights 1 - s and s. And what is "
+        "sampled a whole pixel further on? (The cosine of omega / 2 holds for half a "
+        "pixel; cos(pi s) is right at 0, 0.5 and 1, and only there.)"
     )
     cases = [(s,) for s in (0.0, 0.5, 0.25, 0.8, 1.0, 1.5, 2.0, 3.3)]
     compare(_as_tensors(attempt), reference, cases, hint)
