@@ -27,8 +27,6 @@ OTHER_NOTES = set(NOTES) - {
 INDICES = ["_modules/index", "genindex", "search"]
 EACH_KIND = {PAGES[0], NOTEBOOKS[0], MODULES[0], "book/glossary", "book/playground"}
 BOTH = {"book/api/families", "book/api/data"}  # of a module, and of a storey
-# The longest pages, for which that of another storey stands.
-OTHER_STOREYS = {"book/api/course", "book/api/experiments"}
 LONG = pytest.mark.long
 # How far the page can be pushed sideways, and what sticks out of it.
 PUSHED = """() => {
@@ -119,7 +117,7 @@ def test_a_page_opens_complete_in_a_dark_room(open_file, html, name):
 
 
 @pytest.mark.parametrize(
-    "name", but_for(OTHER_NOTES | OTHER_STOREYS, [*PAGES, *INDICES])
+    "name", but_for({*MODULES, *OTHER_NOTES} - BOTH, [*PAGES, *INDICES])
 )
 def test_nothing_stands_in_the_way_of_screen_readers(turn_to, axe, name):
     page, wrong = turn_to(name)
