@@ -24,7 +24,7 @@ STYLE = """
 .stn-player { margin: 0 0 1rem; max-width: 44rem; }
 .stn-player [hidden] { display: none !important; }
 .stn-player img { display: block; width: 100%; height: auto; margin: 0;
-  background: white; border-radius: 0.25rem; }
+  background: none; }
 .stn-player div { display: flex; gap: 0.75rem; align-items: center; margin: 0.5rem 0; }
 .stn-player button { min-width: 4.5rem; padding: 0.3rem 0.6rem; font: inherit;
   color: inherit; background: rgb(128 128 128 / 18%); cursor: pointer;
@@ -82,7 +82,8 @@ class Player:
 
     Args:
         figures: the pictures, two or more, all of one size; each is drawn and closed
-            before the next is asked for, so a generator keeps only one open.
+            before the next is asked for, so a generator keeps only one open. They have
+            no ground: what is drawn must be seen on a light and on a dark page.
         captions: one for each, such as ``"after epoch 3"``.
         alt: what the pictures show and what to watch, for those who can't see them.
         seconds: how long each is shown.
@@ -147,6 +148,7 @@ class Player:
 def _png(figure: Figure, dpi: int) -> bytes:
     """Draw a figure, close it, and return its picture, the same bytes each time."""
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=dpi, metadata={"Software": None})
+    options = {"transparent": True, "metadata": {"Software": None}}
+    figure.savefig(file, format="png", dpi=dpi, **options)
     plt.close(figure)
     return file.getvalue()

@@ -43,6 +43,11 @@ SHOWN = """() => [...document.querySelectorAll('article img')]
       photograph: Boolean(e.closest('.tag_photograph')),
     };
   })"""
+# Of all that cells show and that is no drawing: the grounds that are not transparent.
+GROUNDS = """() => [...document.querySelectorAll('.cell_output .text_html')]
+  .flatMap(e => [e, ...e.querySelectorAll('.stn-player img')])
+  .map(e => getComputedStyle(e).backgroundColor)
+  .filter(color => !/, 0\\)$/.test(color))"""
 
 
 def lettering(text: str) -> list[tuple[str, float, str]]:
@@ -93,6 +98,10 @@ def pale(text: str) -> set[str]:
     }
 
 
+def is_light(color: str) -> bool:
+    return max(map(float, re.findall(r"[\d.]+", color)[:3])) >= 70
+
+
 def file_of(picture: dict) -> str:
     return Path(unquote(urlsplit(picture["src"]).path)).read_text(encoding="utf-8")
 
@@ -131,9 +140,9 @@ def test_a_picture_is_a_drawing_or_twice_as_fine_as_a_plain_screen(turn_to, name
 @pytest.mark.parametrize("name", PAGES)
 def test_a_drawing_is_at_home_in_the_dark(turn_to, name):
     page, _ = turn_to(name, "dark")
+    assert not [ground for ground in page.evaluate(GROUNDS) if is_light(ground)]
     for picture in shown(page):
-        ground = re.findall(r"[\d.]+", picture["ground"])[:3]
-        assert max(map(float, ground)) < 70, picture
+        assert not is_light(picture["ground"]), picture
         if picture["drawing"]:
             text = file_of(picture)
             assert 'id="card"' not in text, picture
