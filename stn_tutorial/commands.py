@@ -628,6 +628,40 @@ class Addition:
 
 
 @dataclass
+class Strings:
+    """Run what is missing of reading strings of digits; processes share the work."""
+
+    models: tuple[Literal["cnn", "single", "multi"], ...] = ("cnn", "single", "multi")
+    """Networks without transformers, with one in front, or with one before each of
+    three convolutions."""
+    phases: tuple[Literal["rate-0.002", "rate-0.005", "rate-0.01", "final"], ...] = (
+        "final",
+    )
+    """The final runs, on test digits, or a learning rate tried on held-out digits."""
+    sizes: tuple[Literal[64, 128], ...] = (64,)
+    """Height and width of the canvases."""
+    seeds: tuple[int, ...] = (0,)
+    """Which seeds."""
+    quick: bool = False
+    """Run a miniature of each, into runs/quick-strings."""
+    list: bool = False
+    """Show what is done and what is missing, and run nothing."""
+    workers: int = 1
+    """How many processes share the work."""
+    folder: Path | None = None
+    """Where the results are; results/strings by default."""
+
+    def run(self) -> None:
+        """Run what is missing, or list it."""
+        from stn_tutorial.experiments.strings import cells
+
+        wanted = cells(
+            phases=self.phases, models=self.models, sizes=self.sizes, seeds=self.seeds
+        )
+        _run_missing(self, "strings", {"": wanted})
+
+
+@dataclass
 class Colocalization:
     """Run what is missing of finding digits without labels of place."""
 
@@ -831,6 +865,7 @@ class Report:
             "coordconv",
             "coordconv-stn",
             "addition",
+            "strings",
             "colocalization",
             "volumes",
             "successors",
@@ -879,6 +914,7 @@ COMMANDS = {
     "coordconv": Coordconv,
     "coordconv-stn": CoordconvStn,
     "addition": Addition,
+    "strings": Strings,
     "colocalization": Colocalization,
     "volumes": Volumes,
     "successors": Successors,
@@ -1024,6 +1060,7 @@ def _folders(
 
 def _run_missing(
     command: Addition
+    | Strings
     | Clutter
     | Coordconv
     | CoordconvStn

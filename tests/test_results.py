@@ -39,7 +39,15 @@ RESULTS = Path(__file__).resolve().parent.parent / "results"
 # The runs of `distorted_digits.run`; CoordConv's own tasks have tests of their own.
 # Runs of another kind tell it in their own way; see test_coordconv_tasks and below.
 OTHERS = {
-    *("coordconv", "addition", "colocalization", "volumes", "after_2015", "signs"),
+    *(
+        "coordconv",
+        "addition",
+        "strings",
+        "colocalization",
+        "volumes",
+        "after_2015",
+        "signs",
+    ),
     *("failures", "failures_at_scale", "renderings", "teachers"),
 }
 FILES = [

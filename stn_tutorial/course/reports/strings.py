@@ -1,0 +1,242 @@
+"""The tables and figures of strings of digits, from the result files."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import combinations, product
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from stn_tutorial.course.plotting import COLORS, show_images
+from stn_tutorial.course.reports import markdown_table
+from stn_tutorial.course.reports.addition import interval
+from stn_tutorial.data.strings import NONE, Strings
+from stn_tutorial.experiments.results import read_results, select
+from stn_tutorial.experiments.string_readers import PLACES
+from stn_tutorial.experiments.strings import PAPER, PHASES, SIZES, Cell
+
+__all__ = [
+    "NAMES",
+    "draw_lengths",
+    "draw_views",
+    "error_table",
+    "look_table",
+    "mcnemar",
+    "pair_table",
+    "report",
+    "written",
+]
+
+Results = Mapping[Cell, Mapping[str, Any]]
+
+#: The networks' names for readers, as the paper has them.
+NAMES = {"cnn": "CNN", "single": "ST-CNN Single", "multi": "ST-CNN Multi"}
+
+
+def report(folder: Path) -> tuple[str, dict[str, Callable[[], Figure]]]:
+    """Return the tables of some results, and what draws their figure.
+
+    Args:
+        folder: of the results.
+
+    Returns:
+        The text, and by the name of its file what draws each figure.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+        ValueError: if it holds no results, or a damaged one.
+    """
+    found = read_results(folder, Cell)
+    if not found:
+        raise ValueError(f"{folder} holds no results of strings of digits")
+    tables = error_table(found), pair_table(found), look_table(found)
+    return "\n".join(tables), {"lengths": partial(draw_lengths, found)}
+
+
+def error_table(found: Results) -> str:
+    """Return the sequence errors as Markdown, beside the paper's.
+
+    Args:
+        found: of `read_results`, for the cells of `strings`.
+
+    Returns:
+        A line for each network that was run, each canvas and each phase: parameters,
+        the error in percent with the 95% interval for other strings, a seed after the
+        other; seconds of processor time for 1,000 pictures, in reading and in training;
+        and the paper's error, on house numbers.
+    """
+    rows = []
+    for phase, size, model in product(PHASES, SIZES, PLACES):
+        for run in select(found, phase=phase, size=size, model=model).values():
+            count = run["data"]["test"]["digits"]
+            low, high = interval(len(run["misread"]), count)
+            seconds = run["processor_seconds"]
+            rows.append(
+                [
+                    NAMES[model] + ("" if phase == "final" else f", {phase}"),
+                    f"{size}×{size}",
+                    f"{run['parameters']:,}",
+                    f"{run['test_error']:.2f}",
+                    f"{low:.1f}–{high:.1f}",
+                    f"{seconds['reading']:.1f}",
+                    f"{seconds['training']:.1f}",
+                    f"{PAPER[model][size]}" if phase == "final" else "",
+                ]
+            )
+    head = ["network", "canvas", "parameters", "error (%)", "95% interval"]
+    head += ["s to read 1,000", "s to learn", "paper (houses)"]
+    return markdown_table(head, rows, names=2)
+
+
+def mcnemar(wrong: Sequence[int], others: Sequence[int]) -> tuple[int, int, float]:
+    """Compare two networks on the same strings by McNemar's exact test.
+
+    >>> mcnemar([1, 2, 3, 4, 5, 6], [6, 7])
+    (5, 1, 0.21875)
+
+    Args:
+        wrong: which strings one network misreads.
+        others: which the other one misreads.
+
+    Returns:
+        How many the first one alone misreads, how many the second one alone, and how
+        probable a difference as large as this is if neither is better.
+    """
+    b, c = len(set(wrong) - set(others)), len(set(others) - set(wrong))
+    tail = sum(math.comb(b + c, k) for k in range(min(b, c) + 1))
+    return b, c, min(1.0, tail / 2 ** (b + c - 1)) if b + c else 1.0
+
+
+def pair_table(found: Results) -> str:
+    """Return how the networks compare in pairs, string by string, as Markdown.
+
+    Args:
+        found: of `read_results`, for the cells of `strings`.
+
+    Returns:
+        A line for each canvas, seed and pair of networks that were both run to the
+        end: how many strings each of them alone misreads, and `mcnemar`'s probability.
+    """
+    rows = []
+    seeds = sorted({cell.seed for cell in found})
+    for size, seed, (a, b) in product(SIZES, seeds, combinations(PLACES, 2)):
+        pair = [found.get(Cell("final", model, size, seed)) for model in (a, b)]
+        if all(pair):
+            one, other, chance = mcnemar(*(run["misread"] for run in pair))
+            shown = f"{chance:.2g}" if chance >= 1e-4 else "below 0.0001"
+            names = f"{NAMES[a]} or {NAMES[b]}"
+            rows.append([names, f"{size}×{size}", f"{one}", f"{other}", shown])
+    head = ["pair", "canvas", "the first alone", "the second alone", "by chance"]
+    return markdown_table(head, rows, names=2)
+
+
+def look_table(found: Results) -> str:
+    """Return how alike strings lie behind each transformer, as Markdown.
+
+    Args:
+        found: of `read_results`, for the cells of `strings`.
+
+    Returns:
+        A line for each transformer of each network that was run to the end, and one a
+        canvas for the strings as they come: standard deviations within a length, of the
+        angle in degrees, of the height in percent and of the centre in pixels.
+    """
+    rows = []
+    for size, model in product(SIZES, PLACES):
+        for run in select(found, phase="final", size=size, model=model).values():
+            where = f"{size}×{size}"
+            looks = run["looks"]
+            if model == "cnn":
+                rows.append(["as they come", where, *_spread(looks["as_they_come"])])
+            for place, each in zip(PLACES[model], looks["passed_on"], strict=True):
+                name = f"{NAMES[model]}, before convolution {place + 1}"
+                rows.append([name, where, *_spread(each)])
+    head = ["strings", "canvas", "angle (°)", "height (%)", "centre (px)"]
+    return markdown_table(head, rows, names=2)
+
+
+def draw_lengths(found: Results) -> Figure:
+    """Draw the error over the length of the string.
+
+    Args:
+        found: of `read_results`, for the cells of `strings`.
+
+    Returns:
+        The figure: a line for each network on the smaller canvas, with the intervals of
+        the first seed.
+    """
+    fig, ax = plt.subplots(figsize=(6.2, 3.4))
+    styles = {"cnn": ("ink", "o"), "single": ("input", "s"), "multi": ("output", "^")}
+    for shift, (model, (color, marker)) in enumerate(styles.items(), start=-1):
+        for run in list(select(found, phase="final", size=64, model=model).values())[
+            :1
+        ]:
+            wrong = [each["misread"] for each in run["by_length"]]
+            count = [each["strings"] for each in run["by_length"]]
+            error = [100 * w / n for w, n in zip(wrong, count)]
+            ends = [interval(w, n) for w, n in zip(wrong, count)]
+            away = [[abs(e - end[k]) for e, end in zip(error, ends)] for k in (0, 1)]
+            place = [length + 0.1 * shift for length in range(1, len(error) + 1)]
+            style = {"color": COLORS[color], "marker": marker, "label": NAMES[model]}
+            ax.errorbar(place, error, away, capsize=3, **style)
+    ax.set(xlabel="digits in the string", ylabel="misread (%)", ylim=(0, None))
+    ax.set_xticks(range(1, 6))
+    ax.legend(loc="upper left")
+    return fig
+
+
+def written(labels: Tensor) -> str:
+    """Return what a string says, in digits.
+
+    >>> written(torch.tensor([4, 0, 7, NONE, NONE]))
+    '407'
+
+    Args:
+        labels: ``(5,)`` classes.
+
+    Returns:
+        The digits; a place without one, in front of others, is a dot.
+    """
+    said = "".join("." if k == NONE else str(k) for k in labels.tolist())
+    return said.rstrip(".")
+
+
+def draw_views(strings: Strings, views: Mapping[str, Tensor]) -> Figure:
+    """Draw canvases with what transformers look at, as frames.
+
+    Args:
+        strings: a few of them.
+        views: by the name of a transformer, ``(N, 6)`` of `stn_tutorial.Affine`, from
+            what it passes on to the canvas; three at most.
+
+    Returns:
+        The figure: the canvases, and on each a frame for each transformer.
+    """
+    names = [written(labels) for labels in strings.labels]
+    fig, axes = show_images(
+        list(strings.images[:, 0]), names, columns=3, width=2.0, limits=(0, 1)
+    )
+    corners = torch.tensor([[-1.0, -1], [1, -1], [1, 1], [-1, 1], [-1, -1]])
+    half = strings.images.shape[-1] / 2
+    for (name, params), (color, style) in zip(
+        views.items(), (("input", "-"), ("output", "--"), ("gradient", ":"))
+    ):
+        theta = params.unflatten(1, (2, 3))
+        frames = corners @ theta[:, :, :2].mT + theta[:, None, :, 2]
+        for ax, frame in zip(axes.flat, half * (frames + 1) - 0.5):
+            label = name if ax is axes.flat[0] else None
+            ax.plot(*frame.T, style, color=COLORS[color], lw=2.5, label=label)
+    fig.legend(loc="outside upper center", ncols=3)
+    return fig
+
+
+def _spread(spread: Mapping[str, float]) -> list[str]:
+    names = ("angle_deg", "height_percent", "centre_px")
+    return [f"{spread[name]:.1f}" for name in names]
