@@ -25,6 +25,7 @@ from stn_tutorial.course.explore.register import Register
 from stn_tutorial.course.explore.ruler import Ruler
 from stn_tutorial.course.explore.slice import Slice
 from stn_tutorial.course.explore.training_film import TrainingFilm
+from stn_tutorial.course.explore.two_windows import TwoWindows
 from stn_tutorial.course.explore.window import Window
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "Slice",
     "State",
     "TrainingFilm",
+    "TwoWindows",
     "Window",
     "pack",
 ]
