@@ -771,6 +771,7 @@ class Successors:
 SignsArm = Literal[
     "cnn",
     "st",
+    "cnn-crop",
     "st-inside",
     "two",
     "cnn-jitter",

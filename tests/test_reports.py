@@ -30,6 +30,7 @@ FOLDERS = {
     "volumes": "volumes",
     "addition": "addition",
     "colocalization": "colocalization",
+    "signs": "signs",
 }
 
 

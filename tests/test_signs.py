@@ -25,6 +25,7 @@ from stn_tutorial.data.archives import DataError
 from stn_tutorial.data.gtsrb import VARIABLE, load_gtsrb
 from stn_tutorial.data.signs import KINDS, Signs, draw_kinds, draw_signs, jittered
 from stn_tutorial.experiments import signs as study
+from stn_tutorial.experiments._options import options_from
 from stn_tutorial.experiments.models import (
     ModernCNN,
     TransformedClassifier,
@@ -372,7 +373,8 @@ def test_two_arms_are_compared_on_the_pictures_that_tell_them_apart():
 def test_committed_results_are_of_these_cells():
     for folder in (COMMITTED, COMMITTED / "validation"):
         for cell, result in read_results(folder, Cell).items():
-            assert result["config"] == asdict(cell.config())
+            config = options_from(Config, result["config"], cell.name)
+            assert config == cell.config()
             assert result["data"]["source"] == "gtsrb"
             assert (cell.phase == "final") == (folder == COMMITTED)
 

@@ -258,6 +258,32 @@ def volumes() -> Figure:
     return fig
 
 
+def photographs() -> Figure:
+    """Tracks that are divided between them and through them, and three boxes."""
+    fig, (ax, picture) = board(6, 3, 2)
+    for row in (0, 1.6):
+        for column in range(3):
+            ax.add_patch(Rectangle((1.2 * column, row), 1, 1, fill=False, ec=INK))
+        word(ax, -0.6, row + 0.5, "track")
+    ax.plot([-1, 3.8], [1.3, 1.3], color=COLORS["input"], lw=2)
+    ax.plot([2.3, 2.3], [-0.3, 2.9], color=COLORS["wrong"], ls="--", lw=2)
+    word(ax, 4.1, 1.3, "✓", COLORS["input"], fontsize=16)
+    word(ax, 2.3, -0.6, "✗", COLORS["wrong"], fontsize=16)
+    ax.set(xlim=(-1.2, 4.5), ylim=(3.6, -1))
+    for corner, side, color, style in (
+        ((0, 0), 4, INK, "-"),
+        ((2.3, 0.4), 1.2, COLORS["input"], "-"),
+        ((2.1, 0.3), 1.5, COLORS["output"], "-"),
+        ((1.1, 1.1), 1.8, FAINT, "--"),
+    ):
+        look = {"fill": False, "ec": color, "ls": style, "lw": 2}
+        picture.add_patch(Rectangle(corner, side, side, **look))
+    word(picture, 3.45, 2.15, "looks", COLORS["output"])
+    word(picture, 2, 3.3, "never moves", FAINT)
+    picture.set(xlim=(-0.3, 4.3), ylim=(4.3, -0.3), aspect="equal")
+    return fig
+
+
 BOARDS: dict[str, Callable[[], Figure]] = {
     "put_every_pixel_on_a_grid": grid,
     "read_between_the_pixels": sampling,
@@ -270,4 +296,5 @@ BOARDS: dict[str, Callable[[], Figure]] = {
     "look_twice": twice,
     "find_what_nobody_labelled": triplet,
     "read_volumes": volumes,
+    "look_at_photographs": photographs,
 }

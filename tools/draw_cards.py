@@ -23,6 +23,7 @@ from stn_tutorial import (
     base_grid,
     rotation,
     sample,
+    to_normalized,
 )
 from stn_tutorial.course.explore.playground import few_digits
 from stn_tutorial.course.plotting import COLORS
@@ -30,6 +31,7 @@ from stn_tutorial.data import embedded_digits, photograph
 from stn_tutorial.data.canvases import make_pictures
 from stn_tutorial.data.digits import load_digits
 from stn_tutorial.data.distortions import distort
+from stn_tutorial.data.signs import draw_kinds, draw_signs
 from stn_tutorial.data.volumes import extrude, flatten, rotate
 from stn_tutorial.experiments.films import Film, theta_at
 from stn_tutorial.experiments.recording import unpack
@@ -306,6 +308,20 @@ def volumes() -> Figure:
     return fig
 
 
+def photographs() -> Figure:
+    fig, ax = card()
+    signs = draw_signs(12, seed=4)
+    image = signs.images[1].movedim(0, -1) / 255
+    show(ax, image, 0.08, 0.12, 0.76)
+    low, high = to_normalized(signs.boxes[1].view(2, 2), (48, 48))
+    theta = torch.cat([torch.diag(high - low), (high + low)[:, None]], dim=1)
+    frame(ax, theta / 2, (0.08, 0.12, 0.76))
+    arrow(ax, 0.92, 1.1)
+    upright = draw_kinds(96)[signs.labels[1]]
+    show(ax, upright.movedim(0, -1), 1.17, 0.12, 0.76)
+    return fig
+
+
 CARDS: dict[str, Callable[[], Figure]] = {
     "put_every_pixel_on_a_grid": grid,
     "read_between_the_pixels": sampler,
@@ -321,4 +337,5 @@ CARDS: dict[str, Callable[[], Figure]] = {
     "look_twice": twice,
     "find_what_nobody_labelled": colocalization,
     "read_volumes": volumes,
+    "look_at_photographs": photographs,
 }

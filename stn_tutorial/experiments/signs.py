@@ -43,8 +43,9 @@ from stn_tutorial.experiments.training import (
     train,
 )
 from stn_tutorial.experiments.views import bounding_boxes
-from stn_tutorial.families import Affine
+from stn_tutorial.families import Affine, Attention
 from stn_tutorial.localization import ModernLocalization
+from stn_tutorial.sampling import warp
 from stn_tutorial.transformer import SpatialTransformer
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "RECIPE",
     "Cell",
     "Config",
+    "MiddleCrop",
     "TransformedInside",
     "cells",
     "load",
@@ -66,6 +68,7 @@ __all__ = [
 ARMS: dict[str, dict[str, Any]] = {
     "cnn": {},
     "st": {"front": True},
+    "cnn-crop": {"crop": 0.8},
     "st-inside": {"inside": True},
     "two": {"front": True, "inside": True},
     "cnn-jitter": {"jitter": True},
@@ -97,9 +100,11 @@ class Config:
         front: put a transformer in front of the network.
         inside: put one behind its first convolution.
         side: height and width of what the network sees; 0 takes the pictures'. Without
-            a transformer, the pictures are brought to it by interpolation.
+            a transformer in front, the pictures are brought to it by interpolation.
         grey: take the colours away.
         jitter: jitter the training pictures, anew in every epoch.
+        crop: without a transformer in front, show the network the middle of each
+            picture, so much of its height and width.
         budget: how many parameters the model may have, about.
         data: gtsrb, or drawn.
         tested: on the test set, or on every fifth of the training set's tracks or
@@ -114,6 +119,7 @@ class Config:
     side: Annotated[int, Range(least=0)] = 0
     grey: bool = False
     jitter: bool = False
+    crop: Annotated[float, Range(above=0)] = 1.0
     budget: Annotated[int, Range(least=1)] = 60_000
     data: Literal["gtsrb", "drawn"] = "gtsrb"
     tested: Literal["test", "tracks", "frames"] = "test"
@@ -162,6 +168,34 @@ class TransformedInside(nn.Sequential):
         super().__init__(*layers[:3], transformer, *layers[3:])
 
 
+class MiddleCrop(nn.Module):
+    """The same crop from the middle of every picture: a transformer that never looks.
+
+    >>> MiddleCrop(0.5, (2, 2))(torch.arange(16.0).view(1, 1, 4, 4)).tolist()
+    [[[[5.0, 6.0], [9.0, 10.0]]]]
+
+    Args:
+        scale: height and width of the crop over the picture's.
+        size: ``(H, W)`` that it is brought to.
+    """
+
+    def __init__(self, scale: float, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.scale, self.size = scale, size
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the crops.
+
+        Args:
+            x: ``(N, C, H, W)``.
+
+        Returns:
+            ``(N, C, *size)``.
+        """
+        params = x.new_tensor([self.scale, 0.0, 0.0])
+        return warp(x, params, self.size, family=Attention(), padding="border")
+
+
 def _transformer(
     in_shape: Sequence[int], out_size: tuple[int, int] | None = None
 ) -> SpatialTransformer:
@@ -199,8 +233,8 @@ def make_model(config: Config, size: tuple[int, int], n_classes: int) -> nn.Modu
         model: nn.Module = kind(shape, width, n_classes)
     if front is not None:
         model = TransformedClassifier(front, model)
-    elif seen != size:
-        model = nn.Sequential(nn.Upsample(size=seen, mode="bilinear"), model)
+    elif seen != size or config.crop != 1:
+        model = nn.Sequential(MiddleCrop(config.crop, seen), model)
     return model.to(memory_format=torch.channels_last)
 
 

@@ -118,8 +118,8 @@ def error_table(found: Results) -> str:
     Returns:
         A line for each arm that was run: parameters; the error in percent, the mean
         over seeds with its standard deviation; the 95% interval of the first seed's,
-        for other test pictures; how many pictures the arm alone, and *cnn* alone,
-        misclassifies, summed over the seeds that both have; and seconds of training.
+        for other test pictures; and how many pictures the arm alone, and *cnn* alone,
+        misclassifies, summed over the seeds that both have.
     """
     rows = []
     for arm in ARMS:
@@ -143,11 +143,10 @@ def error_table(found: Results) -> str:
                     else [str(sum(a.worse for a in alone))]
                     + [str(sum(a.better for a in alone))]
                 ),
-                f"{sum(run['seconds'] for run in each) / len(each):.0f}",
             ]
         )
     head = ["network", "parameters", "error (%)", "95% interval"]
-    return markdown_table(head + ["alone wrong", "cnn alone wrong", "seconds"], rows)
+    return markdown_table(head + ["alone wrong", "cnn alone wrong"], rows)
 
 
 def look_table(found: Results) -> str:
