@@ -72,7 +72,7 @@ def test_runs_differ_in_rate_alone_and_trials_are_on_held_out_digits():
         trial = cell.phase != "final"
         lr = PHASES[cell.phase] or RATES[cell.method]
         assert config.recipe == replace(RECIPE, lr=lr)
-        assert config.compute == COMPUTE[cell.task] / (2 if trial else 1)
+        assert config.compute == COMPUTE[cell.task]
         assert (config.validation > 0) == trial
         assert (config.probed > 0) == (not trial and cell.task == "R")
 
@@ -203,10 +203,11 @@ def test_committed_results_are_of_these_methods_and_cost_the_same():
         assert run["data"]["source"] == "mnist"
         wanted = 1e9 * cell.config().compute
         assert math.isclose(run["operations"]["training"], wanted, rel_tol=0.02)
-    for method in {cell.method for cell in found if cell.phase == "final"}:
+    for method in METHODS:
         trials = {
             PHASES[cell.phase]: run["test_error"]
             for cell, run in found.items()
             if cell.phase != "final" and cell.method == method
         }
-        assert RATES[method] == min(trials, key=trials.__getitem__)
+        if len(trials) == len(PHASES) - 1:  # the rate is chosen when all were tried
+            assert RATES[method] == min(trials, key=trials.__getitem__)

@@ -91,14 +91,16 @@ def draw_map() -> Figure:
     Returns:
         The figure: a row for each of `IDEAS`, a mark for each paper.
     """
-    fig, ax = plt.subplots(figsize=(WIDEST, 4.4))
+    fig, ax = plt.subplots(figsize=(WIDEST, 5.2))
     for row, papers in enumerate(IDEAS.values()):
         years = list(papers.values())
         ax.axhline(row, color=COLORS["faint"], lw=0.6, zorder=0)
         ax.plot(years, [row] * len(years), "o-", color=COLORS["output"], ms=7)
-        for name, year in papers.items():
-            look = {"ha": "center", "va": "bottom", "fontsize": 8.5, "linespacing": 0.9}
-            ax.text(year, row - 0.17, name, color=COLORS["ink"], **look)
+        for index, (name, year) in enumerate(papers.items()):
+            below = index % 2  # neighbours' names would touch
+            look = {"ha": "center", "va": "top" if below else "bottom", "fontsize": 9}
+            place = row + (0.2 if below else -0.17)
+            ax.text(year, place, name, color=COLORS["ink"], linespacing=0.95, **look)
     ax.set_yticks(range(len(IDEAS)), list(IDEAS))
     ax.set(xlim=(2014.3, 2021.9), ylim=(len(IDEAS) - 0.6, -0.9))
     ax.set_xticks(range(2015, 2022))
