@@ -31,6 +31,7 @@ FOLDERS = {
     "addition": "addition",
     "colocalization": "colocalization",
     "signs": "signs",
+    "successors": "after_2015",
 }
 
 

@@ -281,6 +281,33 @@ def photographs() -> Figure:
     word(picture, 3.45, 2.15, "looks", COLORS["output"])
     word(picture, 2, 3.3, "never moves", FAINT)
     picture.set(xlim=(-0.3, 4.3), ylim=(4.3, -0.3), aspect="equal")
+
+
+def after() -> Figure:
+    """Looks that sample the original, and a rotation that is a shift of columns."""
+    fig, (looks, polar) = board(6, 3, 2)
+    for k, name in enumerate(("original", "look 1", "look 2")):
+        looks.add_patch(Rectangle((1.5 * k, 0), 1, 1, fill=False, ec=INK, lw=1.5))
+        word(looks, 1.5 * k + 0.5, 0.5, name, fontsize=9)
+    for x, high in ((2, -0.5), (3.5, -1.0)):
+        looks.plot([0.5, 0.5, x], [0, high, high], color=COLORS["output"], lw=1.8)
+        arrow(looks, (x, high), (x, -0.05), COLORS["output"])
+    looks.plot([2, 2, 3.5], [1, 1.5, 1.5], color=COLORS["wrong"], lw=1.8, ls="--")
+    arrow(looks, (3.5, 1.5), (3.5, 1.05), COLORS["wrong"])
+    word(looks, 2.75, 1.5, "×", COLORS["wrong"], fontsize=18)
+    word(looks, 2.0, 2.1, "compose, sample once")
+    looks.set(xlim=(-0.2, 4.2), ylim=(2.5, -1.4))
+    polar.add_patch(Circle((0.9, 0.5), 0.9, fill=False, ec=INK, lw=1.5))
+    for k in range(8):
+        angle = 2 * math.pi * k / 8
+        end = 0.9 + 0.9 * math.cos(angle), 0.5 + 0.9 * math.sin(angle)
+        polar.plot([0.9, end[0]], [0.5, end[1]], color=FAINT, lw=1)
+        left = 2.3 + 0.25 * k
+        polar.add_patch(Rectangle((left, 0), 0.25, 1, fill=False, ec=FAINT))
+    arrow(polar, (1.75, -0.1), (1.9, 0.55), COLORS["output"])
+    arrow(polar, (2.6, 1.3), (3.6, 1.3), COLORS["output"])
+    word(polar, 2.2, 2.1, "a rotation is a shift")
+    polar.set(xlim=(-0.2, 4.5), ylim=(2.5, -1.4), aspect="equal")
     return fig
 
 
@@ -297,4 +324,5 @@ BOARDS: dict[str, Callable[[], Figure]] = {
     "find_what_nobody_labelled": triplet,
     "read_volumes": volumes,
     "look_at_photographs": photographs,
+    "see_what_came_after": after,
 }

@@ -36,6 +36,7 @@ from stn_tutorial.data.volumes import extrude, flatten, rotate
 from stn_tutorial.experiments.films import Film, theta_at
 from stn_tutorial.experiments.recording import unpack
 from stn_tutorial.experiments.results import read_results, results_folder
+from stn_tutorial.experiments.successors import LogPolar
 
 #: A frame round the digit of `leaning`.
 FRAME = rotation(0.5, 0.62, (0.06, -0.04))
@@ -319,6 +320,20 @@ def photographs() -> Figure:
     arrow(ax, 0.92, 1.1)
     upright = draw_kinds(96)[signs.labels[1]]
     show(ax, upright.movedim(0, -1), 1.17, 0.12, 0.76)
+
+
+def after() -> Figure:
+    fig, ax = card()
+    digit = embedded_digits()[0][3, 0]
+    tilted = Affine().grid(rotation(0.4, 0.75, (0.05, 0.0))[None].flatten(1), (8, 8))[0]
+    rings = LogPolar(0.1, 0.9).grid(torch.zeros(1, 2), (7, 16))[0]
+    for x, grid in ((0.08, tilted), (1.17, rings)):
+        square = (x, 0.12, 0.76)
+        show(ax, digit, *square)
+        lines(ax, grid, square, linewidths=0.8)
+        points = on_card(grid, *square).reshape(-1, 2).numpy()
+        ax.plot(*points.T, ".", color=COLORS["sample"], ms=3)
+    arrow(ax, 0.92, 1.1)
     return fig
 
 
@@ -338,4 +353,5 @@ CARDS: dict[str, Callable[[], Figure]] = {
     "find_what_nobody_labelled": colocalization,
     "read_volumes": volumes,
     "look_at_photographs": photographs,
+    "see_what_came_after": after,
 }

@@ -99,12 +99,12 @@ METHODS = (
 )
 #: The distortions, and the size of what the transformers pass on.
 TASKS = {"R": 28, "RTS": 28, "clutter": 30}
-#: Training operations of every run, in 10⁹: multiplications and additions count as one
+#: Training operations of every run, in 10⁹. Multiplications and additions count as one
 #: each, and those of normalization, pooling and the like as none.
 COMPUTE = {"R": 100.0, "RTS": 150.0, "clutter": 200.0}
 #: About how many parameters every network has.
 BUDGET = 20_000
-#: Radius of the largest ring of polar coordinates: what the largest digit reaches.
+#: Radius of the largest ring of polar coordinates, which the largest digit reaches.
 REACH = {"R": 1.0, "RTS": 0.8, "clutter": 0.5}
 #: By phase, the learning rate that is tried on held-out digits; the final runs, on the
 #: test digits, have those of `RATES`.
@@ -114,12 +114,12 @@ PHASES: dict[str, float | None] = {
     "rate-0.03": 0.03,
     "final": None,
 }
-#: The rate of each method: that of the table's today until all three have been tried on
+#: The rate of each method, that of the table's today until all three have been tried on
 #: R, and then the best of them.
 RATES = dict.fromkeys(METHODS, 0.01)
 #: All but the rate is alike for all. An epoch is a fifth of the operations.
 RECIPE = Recipe(epochs=5, batch_size=64, lr=0.01, localization_lr_ratio=0.3)
-#: Rotations and scales at which what was trained on R is tested as well: R has the
+#: Rotations and scales at which what was trained on R is tested as well. R has the
 #: rotations within 90° alone, and one scale.
 ANGLES_DEG = tuple(range(-150, 181, 30))
 SCALES = (0.5, 0.6, 0.7, 0.85, 1.15, 1.3, 1.5)

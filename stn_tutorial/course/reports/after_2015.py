@@ -55,7 +55,7 @@ NAMES = {
     "polar": "polar",
     "c8": "C8-equivariant",
 }
-#: The line of each method: transformers are orange, no transformer is black.
+#: The line of each method. Transformers are orange, a plain network is black.
 STYLES = {
     "cnn": {"color": COLORS["ink"], "ls": "-"},
     "augmented": {"color": COLORS["ink"], "ls": "--"},
@@ -102,7 +102,7 @@ def draw_map() -> Figure:
             place = row + (0.2 if below else -0.17)
             ax.text(year, place, name, color=COLORS["ink"], linespacing=0.95, **look)
     ax.set_yticks(range(len(IDEAS)), list(IDEAS))
-    ax.set(xlim=(2014.3, 2021.9), ylim=(len(IDEAS) - 0.6, -0.9))
+    ax.set(xlim=(2014.3, 2021.9), ylim=(len(IDEAS) - 0.25, -0.8))
     ax.set_xticks(range(2015, 2022))
     ax.spines[["left", "right", "top"]].set_visible(False)
     ax.tick_params(axis="y", length=0)
