@@ -165,7 +165,9 @@ def without_autocast(device: torch.device) -> AbstractContextManager[Any]:
     ...     (torch.ones(2, 2) @ torch.ones(2, 2)).dtype
     torch.float32
     """
-    if not torch.amp.is_autocast_available(device.type):
+    # The compiler of torch 2.6 can't ask; what is compiled is on no other device.
+    asked = device.type != "meta" and torch.compiler.is_compiling()
+    if not asked and not torch.amp.is_autocast_available(device.type):
         return contextlib.nullcontext()
     return torch.autocast(device.type, enabled=False)
 
@@ -178,7 +180,9 @@ def vector(values: Sequence[float], like: Tensor) -> Tensor:
     >>> vector((3, 0.5), torch.zeros(1, dtype=torch.float64)).tolist()
     [3.0, 0.5]
     """
-    if all(isinstance(value, (int, float)) for value in values):
+    # torch 2.6 takes symbols for numbers, too, and makes constants of them.
+    plain = all(isinstance(value, (int, float)) for value in values)
+    if plain and not torch.compiler.is_compiling():
         return like.new_tensor(values)
     return torch.stack([like.new_full((), value) for value in values])
 

@@ -416,9 +416,11 @@ def _check_image(image: Tensor, interpolation: str, antialias: bool) -> None:
 def _check_grid(grid: Tensor, image: Tensor) -> None:
     """Raise unless it is a grid, and the image one that can be sampled at it."""
     check_floating(grid, "grid")
-    dimensions = grid.shape[-1] if grid.ndim else 0
-    if dimensions not in (2, 3) or grid.ndim not in (dimensions + 1, dimensions + 2):
-        known = [dimensions] if dimensions in (2, 3) else [2, 3]
+    last = grid.shape[-1] if grid.ndim else 0
+    # A number, and no symbol, of which torch 2.6 doesn't know whether a tuple has it.
+    dimensions = 2 if last == 2 else 3 if last == 3 else 0
+    if not dimensions or grid.ndim not in (dimensions + 1, dimensions + 2):
+        known = [dimensions] if dimensions else [2, 3]
         forms = [f"(N, {size_axes(d)}, {d}) or ({size_axes(d)}, {d})" for d in known]
         raise ValueError(f"grid must be {' or '.join(forms)}, got {tuple(grid.shape)}")
     single, axes = dimensions + 1, size_axes(dimensions)

@@ -41,12 +41,12 @@ def test_a_stub_is_open_and_not_wrong(nothing, capsys):
 def test_a_wrong_answer_says_on_which_case_and_what_to_look_at(attempt, message):
     with pytest.raises(Wrong, match=message) as error:
         compare(attempt, double, CASES, hint="twice as much")
-    assert str(error.value).startswith("for ([1.0, 2.0]): ")
+    assert str(error.value).startswith("for x = [1, 2]: ")
     assert str(error.value).endswith("\nHint: twice as much")
 
 
 def test_the_first_wrong_case_is_the_one_shown(capsys):
-    with pytest.raises(Wrong, match=r"^for \(tensor \(3, 4\)\): 11 of 12") as error:
+    with pytest.raises(Wrong, match=r"^for x = tensor \(3, 4\): 11 of 12") as error:
         compare(lambda x: x * 2 if x.ndim == 1 else x, double, CASES, hint="-")
     assert "expected 2, got 1" in str(error.value)
     assert capsys.readouterr().out == ""
@@ -66,12 +66,20 @@ def test_another_float_type_or_a_gradient_is_no_fault(capsys):
 
 
 def test_other_arguments_are_shown_as_they_are():
-    with pytest.raises(Wrong, match=r"^for \(\[1.0, 2.0\], 3, 'zeros'\)"):
+    with pytest.raises(Wrong, match="^for x = \\[1, 2\\], n = 3, padding = 'zeros': "):
         compare(
             lambda x, n, padding: x,
             lambda x, n, padding: n * x,
             [(torch.tensor([1.0, 2.0]), 3, "zeros")],
             hint="-",
+        )
+
+
+def test_arguments_without_names_are_shown_in_brackets_and_numbers_shortly():
+    with pytest.raises(Wrong, match=r"^for \(0.33333, 2\): expected 0.66667, got 0\n"):
+        case = (1 / 3, 2)
+        compare(
+            lambda *x: torch.tensor(0.0), lambda x, n: torch.tensor(n * x), [case], ""
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -127,8 +128,7 @@ def compare(
         expected = reference(*case)
         fault = _difference(got, expected, tolerance)
         if fault:
-            shown = ", ".join(_brief(argument) for argument in case)
-            raise Wrong(f"for ({shown}): {fault}\nHint: {hint}")
+            raise Wrong(f"for {_told(case, attempt)}: {fault}\nHint: {hint}")
         count += 1
     print(f"Correct, on {count} cases.")
 
@@ -185,14 +185,29 @@ def _difference(got: Any, expected: Tensor, tolerance: float) -> str | None:
     if not bool(wrong.any()):
         return None
     where = tuple(wrong.nonzero()[0].tolist())
-    return (
-        f"{int(wrong.sum())} of {wrong.numel()} values differ; at {where} "
-        f"expected {float(expected[where]):.5g}, got {float(got[where]):.5g}"
-    )
+    values = f"expected {float(expected[where]):.5g}, got {float(got[where]):.5g}"
+    if not where:
+        return values
+    return f"{int(wrong.sum())} of {wrong.numel()} values differ; at {where} {values}"
+
+
+def _told(case: Sequence[Any], attempt: Callable[..., Any]) -> str:
+    """Return the arguments of a case by the names that the reader gave them."""
+    shown = [_brief(argument) for argument in case]
+    try:
+        names = [*inspect.signature(attempt).bind(*case).arguments]
+    except (TypeError, ValueError):
+        names = []
+    if len(names) != len(shown):
+        return f"({', '.join(shown)})"
+    return ", ".join(f"{name} = {text}" for name, text in zip(names, shown))
 
 
 def _brief(argument: Any) -> str:
+    if isinstance(argument, Tensor) and argument.numel() > 6:
+        return f"tensor {tuple(argument.shape)}"
     if isinstance(argument, Tensor):
-        small = argument.numel() <= 6
-        return str(argument.tolist()) if small else f"tensor {tuple(argument.shape)}"
-    return repr(argument)
+        return _brief(argument.tolist())
+    if isinstance(argument, list):
+        return f"[{', '.join(map(_brief, argument))}]"
+    return f"{argument:.5g}" if isinstance(argument, float) else repr(argument)

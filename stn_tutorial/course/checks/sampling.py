@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import wraps
 from typing import Any
 
 import torch
@@ -159,6 +160,7 @@ def where_zeros_darken(answer: Any) -> None:
 def _as_tensors(attempt: Callable[..., Any]) -> Callable[..., Any]:
     """Let `attempt` answer with numbers or lists where a tensor is compared."""
 
+    @wraps(attempt)
     def wrapped(*arguments: Any) -> Any:
         got = attempt(*arguments)
         return None if is_open(got) else torch.as_tensor(got, dtype=torch.float64)

@@ -145,7 +145,7 @@ def error_table(found: Results) -> str:
                 ),
             ]
         )
-    head = ["network", "parameters", "error (%)", "95% interval"]
+    head = ["network", "parameters", "error (%)", "first seed, 95%"]
     return markdown_table(head + ["alone wrong", "cnn alone wrong"], rows)
 
 
