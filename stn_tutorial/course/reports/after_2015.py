@@ -240,12 +240,14 @@ def rate_table(found: Results) -> str:
         found: of `read_results`, for the cells of `after_2015`.
 
     Returns:
-        A line for each method: the error in percent on held-out digits with each rate.
+        A line for each method: the error in percent on held-out digits of R with each
+        rate.
     """
     phases = [name for name, rate in PHASES.items() if rate is not None]
     rows = []
     for method in METHODS:
-        runs = [select(found, phase=name, method=method) for name in phases]
+        tried = {"task": "R", "method": method}
+        runs = [select(found, phase=name, **tried) for name in phases]
         if any(runs):
             errors = [[run["test_error"] for run in each.values()] for each in runs]
             shares = (
