@@ -80,7 +80,7 @@ class Strings:
 
     @property
     def lengths(self) -> Tensor:
-        """How many digits each string has: ``(N,)``."""
+        """``(N,)`` numbers of digits, one a string."""
         return (self.labels != NONE).sum(dim=1)
 
     def first(self, count: int) -> Strings:

@@ -114,8 +114,8 @@ PHASES: dict[str, float | None] = {
     "rate-0.03": 0.03,
     "final": None,
 }
-#: The rate of each method: of the three that were tried on R, the one with the lowest
-#: error on held-out digits.
+#: The rate of each method is the one of three, tried on R, that gave the lowest error on
+#: held-out digits.
 RATES = dict.fromkeys(METHODS, 0.03) | {"deformable": 0.01, "c8": 0.01}
 #: All but the rate is alike for all. An epoch is a fifth of the operations.
 RECIPE = Recipe(epochs=5, batch_size=64, lr=0.01, localization_lr_ratio=0.3)
