@@ -114,7 +114,7 @@ PHASES: dict[str, float | None] = {
     "rate-0.03": 0.03,
     "final": None,
 }
-#: The rate of each method is the one of three, tried on R, that gave the lowest error on
+#: The rate of each method is that of three, tried on R, with the lowest error on
 #: held-out digits.
 RATES = dict.fromkeys(METHODS, 0.03) | {"deformable": 0.01, "c8": 0.01}
 #: All but the rate is alike for all. An epoch is a fifth of the operations.
