@@ -612,7 +612,7 @@ def test_a_run_that_took_the_data_it_could_have_stays_with_it(tmp_path, monkeypa
     assert evaluate(*load_model(tmp_path / "run")) > 0
     mnist = DigitSet(*digits(64).images.split(64), digits(64).labels, "mnist")
     monkeypatch.setattr(
-        "stn_tutorial.experiments.distorted_digits.load_digits",
+        "stn_tutorial.experiments.classification.load_digits",
         lambda split, source: mnist,
     )
     with pytest.raises(ValueError, match=r"other options \(data\)"):
