@@ -281,14 +281,15 @@ def photographs() -> Figure:
     word(picture, 3.45, 2.15, "looks", COLORS["output"])
     word(picture, 2, 3.3, "never moves", FAINT)
     picture.set(xlim=(-0.3, 4.3), ylim=(4.3, -0.3), aspect="equal")
+    return fig
 
 
 def after() -> Figure:
     """Looks that sample the original, and a rotation that is a shift of columns."""
     fig, (looks, polar) = board(6, 3, 2)
-    for k, name in enumerate(("original", "look 1", "look 2")):
+    for k, name in enumerate(("source", "look 1", "look 2")):
         looks.add_patch(Rectangle((1.5 * k, 0), 1, 1, fill=False, ec=INK, lw=1.5))
-        word(looks, 1.5 * k + 0.5, 0.5, name, fontsize=9)
+        word(looks, 1.5 * k + 0.5, 0.5, name, fontsize=11)
     for x, high in ((2, -0.5), (3.5, -1.0)):
         looks.plot([0.5, 0.5, x], [0, high, high], color=COLORS["output"], lw=1.8)
         arrow(looks, (x, high), (x, -0.05), COLORS["output"])

@@ -320,6 +320,7 @@ def photographs() -> Figure:
     arrow(ax, 0.92, 1.1)
     upright = draw_kinds(96)[signs.labels[1]]
     show(ax, upright.movedim(0, -1), 1.17, 0.12, 0.76)
+    return fig
 
 
 def after() -> Figure:

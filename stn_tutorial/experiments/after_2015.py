@@ -119,9 +119,9 @@ PHASES: dict[str, float | None] = {
 RATES = dict.fromkeys(METHODS, 0.03) | {"deformable": 0.01, "c8": 0.01}
 #: All but the rate is alike for all. An epoch is a fifth of the operations.
 RECIPE = Recipe(epochs=5, batch_size=64, lr=0.01, localization_lr_ratio=0.3)
-#: Rotations and scales at which what was trained on R is tested as well. R has the
-#: rotations within 90° alone, and one scale.
+#: Rotations at which what was trained on R is tested as well. R has those within 90°.
 ANGLES_DEG = tuple(range(-150, 181, 30))
+#: Scales at which it is tested as well. R has one scale, 1.
 SCALES = (0.5, 0.6, 0.7, 0.85, 1.15, 1.3, 1.5)
 
 

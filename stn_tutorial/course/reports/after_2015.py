@@ -91,14 +91,14 @@ def draw_map() -> Figure:
     Returns:
         The figure: a row for each of `IDEAS`, a mark for each paper.
     """
-    fig, ax = plt.subplots(figsize=(WIDEST, 5.2))
+    fig, ax = plt.subplots(figsize=(WIDEST, 6.6))
     for row, papers in enumerate(IDEAS.values()):
         years = list(papers.values())
         ax.axhline(row, color=COLORS["faint"], lw=0.6, zorder=0)
         ax.plot(years, [row] * len(years), "o-", color=COLORS["output"], ms=7)
         for index, (name, year) in enumerate(papers.items()):
             below = index % 2  # neighbours' names would touch
-            look = {"ha": "center", "va": "top" if below else "bottom", "fontsize": 9}
+            look = {"ha": "center", "va": "top" if below else "bottom", "fontsize": 12}
             place = row + (0.2 if below else -0.17)
             ax.text(year, place, name, color=COLORS["ink"], linespacing=0.95, **look)
     ax.set_yticks(range(len(IDEAS)), list(IDEAS))
