@@ -91,7 +91,7 @@ def draw_map() -> Figure:
     Returns:
         The figure: a row for each of `IDEAS`, a mark for each paper.
     """
-    fig, ax = plt.subplots(figsize=(WIDEST, 6.6))
+    fig, ax = plt.subplots(figsize=(WIDEST, 8.2))
     for row, papers in enumerate(IDEAS.values()):
         years = list(papers.values())
         ax.axhline(row, color=COLORS["faint"], lw=0.6, zorder=0)
