@@ -16,7 +16,7 @@ from stn_tutorial.data._checks import check_digits
 from stn_tutorial.families import Attention
 from stn_tutorial.sampling import sample
 
-__all__ = ["CANVAS", "COUNT", "Scene", "scatter"]
+__all__ = ["CANVAS", "COUNT", "Scene", "boxes_around", "scatter"]
 
 #: Height and width of the canvas, in pixels.
 CANVAS = 64
@@ -73,18 +73,32 @@ def scatter(digits: Tensor, generator: torch.Generator) -> Scene:
     params = torch.cat([side / frame, -shift * side / frame], dim=1)
     params = params.to(digits.device, working_dtype(digits))
     quarters = sample(digits, Attention().grid(params, (side, side)), antialias=True)
-    ink = quarters[:, 0] > _INK
-    boxes = torch.stack([*_extent(ink.any(dim=1)), *_extent(ink.any(dim=2))], dim=1)
+    boxes = boxes_around(quarters[:, 0] > _INK)
     corners = boxes.new_tensor([[0, 0], [1, 0], [0, 1], [1, 1]]) * side
-    boxes = boxes[:, [0, 2, 1, 3]].unflatten(0, (n // COUNT, COUNT)) + corners.repeat(
-        1, 2
-    )
+    boxes = boxes.unflatten(0, (n // COUNT, COUNT)) + corners.repeat(1, 2)
     grid = quarters.unflatten(0, (n // COUNT, 2, 2))  # (N, down, across, 1, side, side)
     images = grid.permute(0, 3, 1, 4, 2, 5).flatten(2, 3).flatten(3, 4)
     return Scene(images.contiguous(), boxes * (2 / CANVAS) - 1)
 
 
-def _extent(seen: Tensor) -> tuple[Tensor, Tensor]:
-    """From (N, side) booleans to the edges of what is true."""
-    length = seen.shape[1]
-    return seen.int().argmax(dim=1), length - seen.int().flip(1).argmax(dim=1)
+def boxes_around(masks: Tensor) -> Tensor:
+    """Return the smallest boxes that hold all that is true.
+
+    >>> mask = torch.zeros(1, 4, 6, dtype=torch.bool)
+    >>> mask[0, 1:3, 2:5] = True
+    >>> boxes_around(mask).tolist()
+    [[2, 1, 5, 3]]
+
+    Args:
+        masks: ``(N, H, W)`` booleans.
+
+    Returns:
+        ``(N, 4)`` integers: left, top, right and bottom, where pixel 0 reaches from 0
+        to 1. Where nothing is true, it is the whole of the mask.
+    """
+    ends = []
+    for seen in (masks.any(dim=1), masks.any(dim=2)):  # along x, and along y
+        first = seen.int().argmax(dim=1)
+        end = seen.shape[1] - seen.flip(1).int().argmax(dim=1)
+        ends.append(torch.stack([first, end], dim=1))
+    return torch.stack(ends, dim=2).flatten(1)

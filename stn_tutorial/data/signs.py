@@ -20,7 +20,7 @@ from torch import Tensor
 from stn_tutorial._validate import check_tensor
 from stn_tutorial.coordinates import base_grid
 from stn_tutorial.data._checks import check_whole
-from stn_tutorial.data.scattered_digits import _extent
+from stn_tutorial.data.scattered_digits import boxes_around
 from stn_tutorial.families import Attention, Projective, Similarity
 from stn_tutorial.sampling import warp
 
@@ -304,9 +304,7 @@ def draw_signs(count: int, *, seed: int, size: int = 48, frames: int = 1) -> Sig
     labels = torch.arange(count // frames) % len(KINDS)
     parts = [_scenes(part, draw, size, frames) for part in labels.split(500)]
     images, covered = (torch.cat(each) for each in zip(*parts))
-    left, right = _extent((covered > 0.5).any(dim=1))
-    top, bottom = _extent((covered > 0.5).any(dim=2))
-    boxes = torch.stack([left, top, right, bottom], dim=1) - 0.5
+    boxes = boxes_around(covered > 0.5) - 0.5
     tracks = torch.arange(count // frames).repeat_interleave(frames)
     return Signs(images, labels.repeat_interleave(frames), boxes, tracks, "drawn")
 

@@ -372,9 +372,11 @@ def _measures(boxes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _correlation(ours: Tensor, theirs: Tensor) -> float:
-    ours, theirs = ours - ours.mean(), theirs - theirs.mean()
-    length = (ours.norm() * theirs.norm()).item()
-    return (ours @ theirs).item() / length if length > 1e-9 else 0.0
+    """Pearson's; 0 if one of the two is constant, and follows nothing."""
+    both = torch.stack([ours, theirs])
+    if both.std(dim=1, correction=0).min() < 1e-9:
+        return 0.0
+    return torch.corrcoef(both)[0, 1].item()
 
 
 @dataclass(frozen=True)
