@@ -193,7 +193,7 @@ def test_options_of_the_cells_are_in_their_results(tmp_path, monkeypatch):
         seen.append((config.recipe.compiled, config.budget))
         raise ValueError("enough")
 
-    monkeypatch.setattr("stn_tutorial.experiments.distorted_mnist.run", run)
+    monkeypatch.setattr(Cell, "RUN", staticmethod(run))
     for options in ({}, {"compiled": True, "budget": 60_000}):
         with pytest.raises(FailedRuns):
             work([FCN], tmp_path, tmp_path, progress=False, **options)

@@ -25,6 +25,7 @@ from stn_tutorial.data.digits import DigitSet
 from stn_tutorial.data.distortions import DISTORTIONS, distorted_copies
 from stn_tutorial.experiments import classification
 from stn_tutorial.experiments._options import Range, check_options
+from stn_tutorial.experiments.cells import TrainedCell, miniature
 from stn_tutorial.experiments.classification import about, digits_of, label_of
 from stn_tutorial.experiments.coordconv_stn import pose_spread
 from stn_tutorial.experiments.models import (
@@ -252,7 +253,7 @@ def run(
 
 
 @dataclass(frozen=True)
-class Cell:
+class Cell(TrainedCell):
     """One run.
 
     >>> cell = Cell("long", "2ST-FCN TPS")
@@ -270,6 +271,7 @@ class Cell:
     """
 
     RESULT: ClassVar[dict[str, Any]] = RESULT
+    RUN = staticmethod(run)
 
     length: str
     row: str
@@ -304,29 +306,12 @@ class Cell:
             recipe=replace(RECIPE, epochs=epochs, lr=lr, seed=self.seed),
         )
         if quick:
-            recipe = replace(config.recipe, epochs=2, batch_size=32)
-            few = {"data": "embedded", "limit": 128, "copies": 2}
-            config = replace(config, **few, recipe=recipe)
+            config = miniature(config, limit=128, copies=2)
         return config
-
-    def measure(
-        self, checkpoints: Path, *, progress: bool = False, quick: bool = False
-    ) -> dict[str, Any]:
-        """Run the cell, or go on where a killed run of it stopped.
-
-        Args:
-            checkpoints: the folder of the run.
-            progress: show a bar.
-            quick: see `config`.
-
-        Returns:
-            The result of `run`.
-        """
-        return run(self.config(quick=quick), checkpoints, progress=progress).result
 
 
 @dataclass(frozen=True)
-class Trial:
+class Trial(TrainedCell):
     """A short run by which the rates of all cells were chosen, on held-out digits.
 
     >>> Trial("2ST-FCN Aff", lr=0.01, ratio=0.3).config().validation
@@ -340,6 +325,7 @@ class Trial:
     """
 
     RESULT: ClassVar[dict[str, Any]] = RESULT
+    RUN = staticmethod(run)
 
     row: str
     lr: Annotated[float, Range(above=0)]
@@ -371,21 +357,6 @@ class Trial:
         limit = config.limit or 30_000
         return replace(config, limit=limit, validation=held_out, recipe=recipe)
 
-    def measure(
-        self, checkpoints: Path, *, progress: bool = False, quick: bool = False
-    ) -> dict[str, Any]:
-        """Run the trial, or go on where a killed run of it stopped.
-
-        Args:
-            checkpoints: the folder of the run.
-            progress: show a bar.
-            quick: see `Cell.config`.
-
-        Returns:
-            The result of `run`.
-        """
-        return run(self.config(quick=quick), checkpoints, progress=progress).result
-
 
 def cells(
     *,
@@ -409,7 +380,7 @@ def cells(
     Raises:
         ValueError: if a name is unknown.
     """
-    every = product(seeds, tuple(lengths), tuple(rows))
+    every = product(seeds, lengths, rows)
     return [Cell(length, row, seed) for seed, length, row in every]
 
 

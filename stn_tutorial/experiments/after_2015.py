@@ -23,7 +23,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from stn_tutorial._validate import check_choice
 from stn_tutorial.coordinates import rotation, theta_from_pixels
 from stn_tutorial.data.digits import DigitSet
 from stn_tutorial.data.distortions import (
@@ -33,6 +32,7 @@ from stn_tutorial.data.distortions import (
 )
 from stn_tutorial.experiments import classification
 from stn_tutorial.experiments._options import Range, check_options
+from stn_tutorial.experiments.cells import TrainedCell, known_names, miniature
 from stn_tutorial.experiments.classification import about, digits_of, label_of
 from stn_tutorial.experiments.models import (
     TransformedClassifier,
@@ -545,7 +545,7 @@ def _probe(model: nn.Module, digits: DigitSet) -> dict[str, list[dict[str, float
 
 
 @dataclass(frozen=True)
-class Cell:
+class Cell(TrainedCell):
     """One run.
 
     >>> cell = Cell("final", "RTS", "ic-st")
@@ -564,6 +564,7 @@ class Cell:
     """
 
     RESULT: ClassVar[dict[str, Any]] = RESULT
+    RUN = staticmethod(run)
 
     phase: str
     task: str
@@ -572,11 +573,6 @@ class Cell:
 
     def __post_init__(self) -> None:
         check_cell(self, phase=PHASES, task=TASKS, method=METHODS)
-
-    @property
-    def name(self) -> str:
-        """The name of the cell's file, such as ``final-R-cnn-0``."""
-        return f"{self.phase}-{self.task}-{self.method}-{self.seed}"
 
     def config(self, *, quick: bool = False) -> Config:
         """Return the configuration of the run.
@@ -598,26 +594,10 @@ class Cell:
             recipe=replace(RECIPE, lr=lr, seed=self.seed),
         )
         if quick:
-            few = {"data": "embedded", "limit": 64, "tested": 32, "validation": 0}
-            recipe = replace(config.recipe, epochs=2, batch_size=32)
+            few = {"limit": 64, "tested": 32, "validation": 0}
             probed = min(config.probed, 8)
-            config = replace(config, **few, compute=0.5, probed=probed, recipe=recipe)
+            config = miniature(config, **few, compute=0.5, probed=probed)
         return config
-
-    def measure(
-        self, checkpoints: Path, *, progress: bool = False, quick: bool = False
-    ) -> dict[str, Any]:
-        """Run the cell, or go on where a killed run of it stopped.
-
-        Args:
-            checkpoints: the folder of the run.
-            progress: show a bar.
-            quick: see `config`.
-
-        Returns:
-            What looks like `RESULT`.
-        """
-        return run(self.config(quick=quick), checkpoints, progress=progress).result
 
 
 def cells(
@@ -644,13 +624,8 @@ def cells(
     Raises:
         ValueError: if a name is unknown.
     """
-    named = {
-        "phases": (tuple(phases), PHASES),
-        "tasks": (tuple(tasks), TASKS),
-        "methods": (tuple(methods), METHODS),
-    }
-    for name, (given, known) in named.items():
-        for each in given:
-            check_choice(each, name, tuple(known))
-    every = product(seeds, *(given for given, _ in named.values()))
+    phases = known_names(phases, "phases", PHASES)
+    tasks = known_names(tasks, "tasks", TASKS)
+    methods = known_names(methods, "methods", METHODS)
+    every = product(seeds, phases, tasks, methods)
     return [Cell(phase, task, method, seed) for seed, phase, task, method in every]

@@ -14,10 +14,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import product
-from pathlib import Path
 from typing import Any, ClassVar
 
-from stn_tutorial._validate import check_choice
+from stn_tutorial.experiments.cells import TrainedCell, known_names, miniature
 from stn_tutorial.experiments.distorted_digits import RESULT, Config, run
 from stn_tutorial.experiments.results import Seed, check_cell
 from stn_tutorial.experiments.training import Recipe
@@ -57,7 +56,7 @@ BUDGET = 150_000
 
 
 @dataclass(frozen=True)
-class Cell:
+class Cell(TrainedCell):
     """One run.
 
     >>> cell = Cell("search", "crop")
@@ -75,6 +74,7 @@ class Cell:
     """
 
     RESULT: ClassVar[dict[str, Any]] = RESULT
+    RUN = staticmethod(run)
 
     phase: str
     arm: str
@@ -82,11 +82,6 @@ class Cell:
 
     def __post_init__(self) -> None:
         check_cell(self, phase=PHASES, arm=ARMS)
-
-    @property
-    def name(self) -> str:
-        """The name of the cell's file, such as ``search-crop-0``."""
-        return f"{self.phase}-{self.arm}-{self.seed}"
 
     def config(self, *, quick: bool = False) -> Config:
         """Return the configuration of the run.
@@ -109,25 +104,8 @@ class Cell:
             **{"budget": BUDGET, **arm},
         )
         if quick:
-            small = {"epochs": 2, "batch_size": 32, "precision": "float32"}
-            few = {"data": "embedded", "limit": 128, "validation": 0}
-            config = replace(config, **few, recipe=replace(config.recipe, **small))
+            config = miniature(config, limit=128, validation=0)
         return config
-
-    def measure(
-        self, checkpoints: Path, *, progress: bool = False, quick: bool = False
-    ) -> dict[str, Any]:
-        """Run the cell, or go on where a killed run of it stopped.
-
-        Args:
-            checkpoints: the folder of the run.
-            progress: show a bar.
-            quick: see `config`.
-
-        Returns:
-            The result of `stn_tutorial.experiments.distorted_digits.run`.
-        """
-        return run(self.config(quick=quick), checkpoints, progress=progress).result
 
 
 def cells(
@@ -152,8 +130,6 @@ def cells(
     Raises:
         ValueError: if a name is unknown.
     """
-    phases, arms = tuple(phases), tuple(arms)
-    for name, given, known in (("phases", phases, PHASES), ("arms", arms, ARMS)):
-        for each in given:
-            check_choice(each, name, tuple(known))
+    phases = known_names(phases, "phases", PHASES)
+    arms = known_names(arms, "arms", ARMS)
     return [Cell(phase, arm, seed) for seed, phase, arm in product(seeds, phases, arms)]

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from stn_tutorial.data.canvases import COLUMNS, FRAME, SIZE, Pictures, make_pictures
 from stn_tutorial.experiments._options import Range, check_options
+from stn_tutorial.experiments.cells import miniature
 from stn_tutorial.experiments.colocalization_baselines import BASELINES
 from stn_tutorial.experiments.colocalization_encoder import (
     Encoder,
@@ -358,11 +359,9 @@ class Cell:
             epochs *= 18
         recipe = replace(config.recipe, seed=self.seed, epochs=epochs)
         config = replace(config, recipe=recipe)
-        if not quick:
-            return config
-        recipe = replace(config.recipe, epochs=2, batch_size=16)
-        few = {"data": "embedded", "encoder_data": "embedded", "recipe": recipe}
-        return replace(config, **few)
+        if quick:
+            config = miniature(config, batch_size=16, encoder_data="embedded")
+        return config
 
     def measure(
         self, checkpoints: Path, *, progress: bool = False, quick: bool = False

@@ -24,6 +24,7 @@ from torch import Tensor
 from stn_tutorial.data.digits import load_digits
 from stn_tutorial.data.distortions import fixed_test_set
 from stn_tutorial.experiments import distorted_mnist
+from stn_tutorial.experiments.cells import miniature
 from stn_tutorial.experiments.distorted_digits import RESULT, Config, run
 from stn_tutorial.experiments.models import TransformedClassifier
 from stn_tutorial.experiments.results import Seed, check_cell, select
@@ -130,9 +131,7 @@ class Cell:
             ),
         )
         if quick:
-            small = {"epochs": 2, "batch_size": 32, "precision": "float32"}
-            recipe = replace(config.recipe, **small)
-            config = replace(config, data="embedded", limit=128, recipe=recipe)
+            config = miniature(config, limit=128)
         return config
 
     def measure(

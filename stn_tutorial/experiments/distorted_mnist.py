@@ -23,11 +23,14 @@ from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
-from stn_tutorial._validate import check_choice
+from stn_tutorial.experiments.cells import (
+    TrainedCell,
+    known_names,
+    miniature,
+    with_weights,
+)
 from stn_tutorial.experiments.distorted_digits import RESULT, Config, make_model, run
 from stn_tutorial.experiments.results import Seed, check_cell, read_results, select
 from stn_tutorial.experiments.training import Recipe
@@ -101,7 +104,7 @@ TODAY = {"cnn": "modern", "st-cnn": "st-modern"}
 
 
 @dataclass(frozen=True)
-class Cell:
+class Cell(TrainedCell):
     """One run of the table.
 
     >>> cell = Cell("today", "RTS", "ST-CNN Aff")
@@ -120,6 +123,7 @@ class Cell:
     """
 
     RESULT: ClassVar[dict[str, Any]] = RESULT
+    RUN = staticmethod(run)
 
     recipe: str
     column: str
@@ -191,25 +195,8 @@ class Cell:
             larger = 56 if (self.column, model) == ("RTS", "st-cnn") else None
             config = replace(config, out_size=larger, pool=2)
         if quick:
-            small = {"epochs": 2, "batch_size": 32, "precision": "float32"}
-            few = {"data": "embedded", "limit": 128, "copies": min(config.copies, 2)}
-            config = replace(config, **few, recipe=replace(recipe, **small))
+            config = miniature(config, limit=128, copies=min(config.copies, 2))
         return config
-
-    def measure(
-        self, checkpoints: Path, *, progress: bool = False, **options: Any
-    ) -> dict[str, Any]:
-        """Run the cell, or go on where a killed run of it stopped.
-
-        Args:
-            checkpoints: the folder of the run.
-            progress: show a bar.
-            options: of `config`.
-
-        Returns:
-            The result of `stn_tutorial.experiments.distorted_digits.run`.
-        """
-        return run(self.config(**options), checkpoints, progress=progress).result
 
 
 def cells(
@@ -236,14 +223,9 @@ def cells(
     Raises:
         ValueError: if a name is unknown.
     """
-    recipes, columns, rows = tuple(recipes), tuple(columns), tuple(rows)
-    for name, given, known in (
-        ("recipes", recipes, RECIPES),
-        ("columns", columns, COLUMNS),
-        ("rows", rows, ROWS),
-    ):
-        for each in given:
-            check_choice(each, name, tuple(known))
+    recipes = known_names(recipes, "recipes", RECIPES)
+    columns = known_names(columns, "columns", COLUMNS)
+    rows = known_names(rows, "rows", ROWS)
     return [
         Cell(recipe, column, row, seed)
         for seed, recipe, column, row in product(seeds, recipes, columns, rows)
@@ -336,12 +318,4 @@ def load_weights(cell: Cell, folder: Path) -> nn.Module:
     Raises:
         ValueError: if there is no such file, or it fits another model.
     """
-    path = folder / f"{cell.name}.safetensors"
-    if not path.exists():
-        raise ValueError(f"folder must hold the weights of {cell.name}: no {path}")
-    model = make_model(cell.config())
-    try:
-        model.load_state_dict(load_file(path))
-    except (RuntimeError, SafetensorError) as error:
-        raise ValueError(f"{path} does not fit {cell.name}: {error}") from None
-    return model.eval()
+    return with_weights(make_model(cell.config()), cell, folder)

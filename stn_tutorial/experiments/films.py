@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from stn_tutorial.data.digits import load_digits
 from stn_tutorial.data.distortions import fixed_test_set
+from stn_tutorial.experiments.cells import miniature
 from stn_tutorial.experiments.distorted_digits import RESULT, Config, run
 from stn_tutorial.experiments.models import seeded
 from stn_tutorial.experiments.recording import at_steps, packed, rounded
@@ -102,10 +103,8 @@ class Film:
         """
         ratio = RUNS[self.run][0]
         recipe = replace(CONFIG.recipe, seed=self.seed, localization_lr_ratio=ratio)
-        if quick:
-            recipe = replace(recipe, epochs=2, batch_size=16)
-            return replace(CONFIG, data="embedded", limit=64, recipe=recipe)
-        return replace(CONFIG, data="mnist", recipe=recipe)
+        config = replace(CONFIG, data="mnist", recipe=recipe)
+        return miniature(config, limit=64, batch_size=16) if quick else config
 
     def measure(
         self, checkpoints: Path, *, progress: bool = False, quick: bool = False

@@ -19,13 +19,13 @@ from typing import Annotated, Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from stn_tutorial._validate import check_choice
 from stn_tutorial.coordinates import to_normalized
 from stn_tutorial.data.digits import DigitSet
 from stn_tutorial.data.gtsrb import load_gtsrb
 from stn_tutorial.data.signs import Signs, draw_signs, jittered
 from stn_tutorial.experiments import classification
 from stn_tutorial.experiments._options import Range, check_options
+from stn_tutorial.experiments.cells import TrainedCell, known_names, miniature
 from stn_tutorial.experiments.models import (
     ModernCNN,
     TransformedClassifier,
@@ -380,7 +380,7 @@ def _correlation(ours: Tensor, theirs: Tensor) -> float:
 
 
 @dataclass(frozen=True)
-class Cell:
+class Cell(TrainedCell):
     """One run.
 
     >>> cell = Cell("final", "st-jitter")
@@ -398,6 +398,7 @@ class Cell:
     """
 
     RESULT: ClassVar[dict[str, Any]] = RESULT
+    RUN = staticmethod(run)
 
     phase: str
     arm: str
@@ -405,11 +406,6 @@ class Cell:
 
     def __post_init__(self) -> None:
         check_cell(self, phase=PHASES, arm=ARMS)
-
-    @property
-    def name(self) -> str:
-        """The name of the cell's file, such as ``final-cnn-0``."""
-        return f"{self.phase}-{self.arm}-{self.seed}"
 
     def config(self, *, quick: bool = False) -> Config:
         """Return the configuration of the run.
@@ -424,26 +420,8 @@ class Cell:
         recipe = replace(RECIPE, seed=self.seed, **changed)
         config = Config(**ARMS[self.arm], tested=tested, recipe=recipe)
         if quick:
-            recipe = replace(recipe, epochs=2, batch_size=32)
-            config = replace(
-                config, data="drawn", limit=60, budget=20_000, recipe=recipe
-            )
+            config = miniature(config, data="drawn", limit=60, budget=20_000)
         return config
-
-    def measure(
-        self, checkpoints: Path, *, progress: bool = False, quick: bool = False
-    ) -> dict[str, Any]:
-        """Run the cell, or go on where a killed run of it stopped.
-
-        Args:
-            checkpoints: the folder of the run.
-            progress: show a bar.
-            quick: see `config`.
-
-        Returns:
-            What looks like `RESULT`.
-        """
-        return run(self.config(quick=quick), checkpoints, progress=progress).result
 
 
 def cells(
@@ -468,8 +446,6 @@ def cells(
     Raises:
         ValueError: if a name is unknown.
     """
-    phases, arms = tuple(phases), tuple(arms)
-    for name, given, known in (("phases", phases, PHASES), ("arms", arms, ARMS)):
-        for each in given:
-            check_choice(each, name, tuple(known))
+    phases = known_names(phases, "phases", PHASES)
+    arms = known_names(arms, "arms", ARMS)
     return [Cell(phase, arm, seed) for seed, phase, arm in product(seeds, phases, arms)]

@@ -20,8 +20,6 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from stn_tutorial.data._checks import check_whole
@@ -35,6 +33,7 @@ from stn_tutorial.data.strings import (
 )
 from stn_tutorial.experiments import classification
 from stn_tutorial.experiments._options import Range, check_options
+from stn_tutorial.experiments.cells import TrainedCell, miniature, with_weights
 from stn_tutorial.experiments.classification import about, digits_of, label_of
 from stn_tutorial.experiments.models import seeded
 from stn_tutorial.experiments.results import Seed, check_cell
@@ -168,15 +167,7 @@ def load_weights(cell: Cell, folder: Path) -> StringReader:
     Raises:
         ValueError: if there is no such file, or it fits another network.
     """
-    path = folder / f"{cell.name}.safetensors"
-    if not path.exists():
-        raise ValueError(f"folder must hold the weights of {cell.name}: no {path}")
-    model = make_model(cell.config())
-    try:
-        model.load_state_dict(load_file(path))
-    except (RuntimeError, SafetensorError) as error:
-        raise ValueError(f"{path} does not fit {cell.name}: {error}") from None
-    return model.eval()
+    return with_weights(make_model(cell.config()), cell, folder)
 
 
 def run(config: Config, folder: Path | None = None, *, progress: bool = False) -> Run:
@@ -355,7 +346,7 @@ def processor_seconds(
 
 
 @dataclass(frozen=True)
-class Cell:
+class Cell(TrainedCell):
     """One run.
 
     >>> cell = Cell("final", "multi")
@@ -374,6 +365,7 @@ class Cell:
     """
 
     RESULT: ClassVar[dict[str, Any]] = RESULT
+    RUN = staticmethod(run)
 
     phase: str
     model: str
@@ -383,11 +375,6 @@ class Cell:
     def __post_init__(self) -> None:
         check_cell(self, phase=PHASES, model=PLACES)
         _check_size(self.size)
-
-    @property
-    def name(self) -> str:
-        """The name of the cell's file, such as ``final-multi-64-0``."""
-        return f"{self.phase}-{self.model}-{self.size}-{self.seed}"
 
     def config(self, *, quick: bool = False) -> Config:
         """Return the configuration of the run.
@@ -407,26 +394,9 @@ class Cell:
             few = {"pictures": 10_000, "tested": 2000, "validation": 10_000}
             config = replace(config, **few, recipe=recipe)
         if quick:
-            recipe = replace(recipe, epochs=2, batch_size=32)
-            few = {"data": "embedded", "pictures": 128, "tested": 64}
-            few["validation"] = 100 if rate else 0
-            config = replace(config, **few, recipe=recipe)
+            held_out = 100 if rate else 0
+            config = miniature(config, pictures=128, tested=64, validation=held_out)
         return config
-
-    def measure(
-        self, checkpoints: Path, *, progress: bool = False, quick: bool = False
-    ) -> dict[str, Any]:
-        """Run the cell, or go on where a killed run of it stopped.
-
-        Args:
-            checkpoints: the folder of the run.
-            progress: show a bar.
-            quick: see `config`.
-
-        Returns:
-            The result of `run`.
-        """
-        return run(self.config(quick=quick), checkpoints, progress=progress).result
 
 
 def cells(
@@ -453,7 +423,7 @@ def cells(
     Raises:
         ValueError: if a name is unknown.
     """
-    every = product(seeds, tuple(sizes), tuple(phases), tuple(models))
+    every = product(seeds, sizes, phases, models)
     return [Cell(phase, model, size, seed) for seed, size, phase, model in every]
 
 

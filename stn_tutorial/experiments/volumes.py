@@ -18,11 +18,11 @@ from typing import Annotated, Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from stn_tutorial._validate import check_choice
 from stn_tutorial.data.digits import DigitSet
 from stn_tutorial.data.volumes import extrude, flatten, random_rotations, rotate
 from stn_tutorial.experiments import classification
 from stn_tutorial.experiments._options import Range, check_options
+from stn_tutorial.experiments.cells import TrainedCell, known_names, miniature
 from stn_tutorial.experiments.classification import about, digits_of, label_of
 from stn_tutorial.experiments.models import (
     ModernCNN,
@@ -274,7 +274,7 @@ def _tilts_of(model: nn.Module, volumes: Tensor, truth: Tensor) -> dict[str, flo
 
 
 @dataclass(frozen=True)
-class Cell:
+class Cell(TrainedCell):
     """One run.
 
     >>> cell = Cell("final", "st-affine")
@@ -293,6 +293,7 @@ class Cell:
     """
 
     RESULT: ClassVar[dict[str, Any]] = RESULT
+    RUN = staticmethod(run)
 
     phase: str
     arm: str
@@ -301,11 +302,6 @@ class Cell:
 
     def __post_init__(self) -> None:
         check_cell(self, phase=PHASES, arm=ARMS)
-
-    @property
-    def name(self) -> str:
-        """The name of the cell's file, such as ``final-flat-24-0``."""
-        return f"{self.phase}-{self.arm}-{self.side}-{self.seed}"
 
     def config(self, *, quick: bool = False) -> Config:
         """Return the configuration of the run.
@@ -325,25 +321,8 @@ class Cell:
             recipe=replace(RECIPE, lr=lr, seed=self.seed),
         )
         if quick:
-            few = {"data": "embedded", "limit": 64, "tested": 64, "validation": 0}
-            recipe = replace(config.recipe, epochs=2, batch_size=32)
-            config = replace(config, **few, recipe=recipe)
+            config = miniature(config, limit=64, tested=64, validation=0)
         return config
-
-    def measure(
-        self, checkpoints: Path, *, progress: bool = False, quick: bool = False
-    ) -> dict[str, Any]:
-        """Run the cell, or go on where a killed run of it stopped.
-
-        Args:
-            checkpoints: the folder of the run.
-            progress: show a bar.
-            quick: see `config`.
-
-        Returns:
-            What looks like `RESULT`.
-        """
-        return run(self.config(quick=quick), checkpoints, progress=progress).result
 
 
 def cells(
@@ -370,9 +349,7 @@ def cells(
     Raises:
         ValueError: if a name is unknown.
     """
-    phases, arms = tuple(phases), tuple(arms)
-    for name, given, known in (("phases", phases, PHASES), ("arms", arms, ARMS)):
-        for each in given:
-            check_choice(each, name, tuple(known))
+    phases = known_names(phases, "phases", PHASES)
+    arms = known_names(arms, "arms", ARMS)
     every = product(seeds, sides, phases, arms)
     return [Cell(phase, arm, side, seed) for seed, side, phase, arm in every]
