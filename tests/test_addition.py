@@ -9,14 +9,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
-from scipy.stats import binomtest
 from torch import nn
 
 from stn_tutorial import Affine, Projective, SpatialTransformer, ThinPlateSpline, warp
 from stn_tutorial.course.reports.addition import (
     draw_looks,
     error_table,
-    interval,
     look_table,
 )
 from stn_tutorial.data.addition import fixed_pairs, make_pairs
@@ -251,14 +249,6 @@ def test_a_run_repeats_to_the_bit():
     config = Config(data="embedded", limit=64, recipe=recipe)
     first, second = (run(config, progress=False) for _ in range(2))
     assert first.history[0]["loss"] == second.history[0]["loss"]
-
-
-def test_the_interval_is_wilsons():
-    for wrong, count in ((0, 100), (7, 360), (550, 10_000)):
-        expected = binomtest(wrong, count).proportion_ci(method="wilson")
-        assert interval(wrong, count) == pytest.approx(
-            (100 * expected.low, 100 * expected.high), abs=1e-4
-        )
 
 
 # ---------------------------------------------------------------------------- results

@@ -40,14 +40,6 @@ def test_training_moves_the_localization_network_and_leaves_the_encoder_alone():
     assert moved.along == 1 and moved.family == CropInside(28 / 84)
 
 
-def test_wilsons_interval_is_that_of_scipy():
-    from scipy.stats import binomtest
-
-    for found, count in ((0, 20), (7, 20), (97, 100), (1000, 1000)):
-        expected = binomtest(found, count).proportion_ci(method="wilson")
-        assert study.wilson(found / count, count) == pytest.approx(expected, abs=1e-4)
-
-
 def test_arms_differ_in_what_they_say_and_in_nothing_else():
     configs = {arm: Cell("TC", 4, arm, 2).config() for arm in study.ARMS}
     kinds = {"all", "others", "closed", "random"}

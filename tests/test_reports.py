@@ -11,6 +11,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pytest
 from command_line import call
+from scipy.stats import binomtest
 
 from stn_tutorial.course import reports
 from stn_tutorial.course.reports.coordconv_stn import (
@@ -43,6 +44,31 @@ def no_figure_is_left_open():
 
 def test_the_examples_of_the_docstrings_are_right():
     assert doctest.testmod(reports).failed == 0
+
+
+def test_the_interval_is_wilsons_and_holds_the_share():
+    for hits, count in ((0, 5), (7, 20), (13, 13), (550, 10_000), (1000, 1000)):
+        expected = binomtest(hits, count).proportion_ci(method="wilson")
+        low, high = reports.interval(hits, count)
+        assert (low, high) == pytest.approx(
+            (100 * expected.low, 100 * expected.high), abs=1e-9
+        )
+        assert 0 <= low <= 100 * hits / count <= high <= 100
+
+
+def test_mcnemar_is_the_exact_binomial_test():
+    for wrong, others in (
+        ((1, 2, 3, 9), (9, 10)),
+        (range(40), range(25, 50)),
+        (range(3000), range(1400, 4500)),
+        ((1, 2), (1, 2)),
+        ((), ()),
+    ):
+        worse, better, q = reports.mcnemar(wrong, others)
+        assert worse == len({*wrong} - {*others})
+        assert better == len({*others} - {*wrong})
+        n = worse + better
+        assert q == pytest.approx(binomtest(worse, n).pvalue if n else 1.0, rel=1e-9)
 
 
 # ------------------------------------------------------------------------- the command

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 from scipy.io import savemat
-from scipy.stats import binomtest
 from torch import nn
 from torchvision.datasets import SVHN
 
@@ -21,7 +20,6 @@ from stn_tutorial.course.reports.strings import (
     draw_views,
     error_table,
     look_table,
-    mcnemar,
     pair_table,
     written,
 )
@@ -291,18 +289,6 @@ def test_what_is_measured_is_written_read_and_reported(tmp_path):
     assert pair_table(found).count("\n") == 3
     assert look_table(found).count("\n") == 2 + 1 + 3
     assert len(draw_lengths(found).axes[0].containers) == 2
-
-
-def test_mcnemar_is_the_exact_binomial_test():
-    for wrong, others in (
-        ((1, 2, 3, 9), (9, 10)),
-        (range(40), range(25, 50)),
-        ((), ()),
-    ):
-        b, c, chance = mcnemar(wrong, others)
-        assert b == len(set(wrong) - set(others))
-        expected = binomtest(b, b + c).pvalue if b + c else 1.0
-        assert chance == pytest.approx(expected)
 
 
 def test_frames_are_drawn_on_every_canvas(strings):

@@ -43,7 +43,7 @@ from stn_tutorial.experiments.training import Problem, Recipe, Run, fit
 from stn_tutorial.experiments.triplet_loss import triplet_loss
 from stn_tutorial.localization import ModernLocalization
 
-__all__ = ["ARMS", "Cell", "Config", "cells", "make_model", "run", "wilson"]
+__all__ = ["ARMS", "Cell", "Config", "cells", "make_model", "run"]
 
 #: Passes over about 2,000 pictures of a class; without clutter there is less to learn.
 EPOCHS = {"T": 3, "TC": 8}
@@ -275,26 +275,6 @@ def run(
         ],
     }
     return done
-
-
-def wilson(share: float, count: int, z: float = 1.96) -> tuple[float, float]:
-    """Return Wilson's interval of a share, which stays within 0 and 1.
-
-    >>> [round(end, 3) for end in wilson(1.0, 100)]
-    [0.963, 1.0]
-
-    Args:
-        share: of what was found, from 0 to 1.
-        count: of how many.
-        z: the normal distribution's quantile; 1.96 for 95%.
-
-    Returns:
-        Its low and its high end.
-    """
-    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
-    spread = share * (1 - share) / count + z * z / (4 * count * count)
-    half = z * spread**0.5 / (1 + z * z / count)
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 #: What each arm changes of a configuration. The first has an encoder that knows all ten

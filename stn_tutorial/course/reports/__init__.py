@@ -1,15 +1,109 @@
 """From result files to the tables and figures of the book, one module a table.
 
-Each module has a `report`: from a folder to the text that the command of that name
-prints, and the figures that it draws.
+Each module has a `report`, most a `Report`: from a folder to the text that the command
+of that name prints, and the figures that it draws.
 """
 
 from __future__ import annotations
 
+import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
 
-__all__ = ["markdown_table", "mean_and_spread"]
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+from stn_tutorial.course.plotting import COLORS
+from stn_tutorial.experiments.results import AnyCell, Cell, read_results, select
+
+__all__ = [
+    "Discordant",
+    "Report",
+    "draw_runs",
+    "in_a_line",
+    "interval",
+    "markdown_table",
+    "mcnemar",
+    "mean_and_spread",
+    "results_in",
+    "runs_of",
+]
+
+Results = Mapping[Any, Mapping[str, Any]]
+
+
+def results_in(
+    folder: Path, cell: type[AnyCell], what: str
+) -> dict[AnyCell, dict[str, Any]]:
+    """Read the results that a report is about.
+
+    Args:
+        folder: of the results.
+        cell: the class of the cells.
+        what: they are of, for the error.
+
+    Returns:
+        The result of each cell.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+        ValueError: if it holds no results, or a damaged one.
+    """
+    found = read_results(folder, cell)
+    if not found:
+        raise ValueError(f"{folder} holds no results of {what}")
+    return found
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is shown of the results of a table: called with their folder, it is made.
+
+    Attributes:
+        cell: the class of the table's cells.
+        what: the results are of, for the error when there are none.
+        tables: from the results to Markdown, in the order in which they are printed.
+        figures: from the results to a figure, by the name of its file.
+    """
+
+    cell: type[Cell]
+    what: str
+    tables: Sequence[Callable[[Results], str]]
+    figures: Mapping[str, Callable[[Results], Figure]]
+
+    def __call__(self, folder: Path) -> tuple[str, dict[str, Callable[[], Figure]]]:
+        """Return the tables of some results, and what draws their figures.
+
+        Args:
+            folder: of the results.
+
+        Returns:
+            The text, and by the name of its file what draws each figure.
+
+        Raises:
+            FileNotFoundError: if there is no such folder.
+            ValueError: if it holds no results, or a damaged one.
+        """
+        found = results_in(folder, self.cell, self.what)
+        text = "\n".join(table(found) for table in self.tables)
+        return text, {name: partial(draw, found) for name, draw in self.figures.items()}
+
+
+def runs_of(found: Results, **wanted: Any) -> list[Mapping[str, Any]]:
+    """Return the results of some cells, without the cells.
+
+    Args:
+        found: of `results_in`.
+        wanted: what the cells' attributes are to be.
+
+    Returns:
+        The results, in the order of their seeds.
+    """
+    return list(select(found, **wanted).values())
 
 
 def markdown_table(
@@ -51,3 +145,102 @@ def mean_and_spread(values: Sequence[float], *, digits: int = 2) -> str:
     """
     spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
     return f"{statistics.mean(values):.{digits}f}{spread} ({len(values)})"
+
+
+def in_a_line(text: str) -> str:
+    """Return a text with spaces that no line ends at, for a narrow column.
+
+    >>> in_a_line("0.60 ± 0.10 (3)").split(" ")
+    ['0.60\xa0±\xa00.10\xa0(3)']
+
+    Args:
+        text: such as that of `mean_and_spread`.
+
+    Returns:
+        The same to read.
+    """
+    return text.replace(" ", "\u00a0")
+
+
+def interval(hits: float, count: int) -> tuple[float, float]:
+    """Return Wilson's 95% confidence interval of a share, in percent.
+
+    >>> [round(end, 1) for end in interval(58, 1000)]
+    [4.5, 7.4]
+
+    Args:
+        hits: how many pictures are so, such as misclassified; over seeds, their mean.
+        count: of how many.
+
+    Returns:
+        Its ends, within 0 and 100.
+    """
+    z = statistics.NormalDist().inv_cdf(0.975)
+    share, z2 = hits / count, z * z / count
+    middle = (share + z2 / 2) / (1 + z2)
+    half = z * math.sqrt(share * (1 - share) / count + z2 / (4 * count)) / (1 + z2)
+    # At either end, rounding would leave the share itself outside.
+    low, high = min(share, middle - half), max(share, middle + half)
+    return 100 * max(0.0, low), 100 * min(1.0, high)
+
+
+class Discordant(NamedTuple):
+    """Test pictures that tell two networks apart.
+
+    Attributes:
+        worse: how many the one alone misclassifies.
+        better: how many the other alone does.
+        q: of McNemar's exact test, how probable a division at least as uneven is if the
+            two are as good as one another and the pictures independent.
+    """
+
+    worse: int
+    better: int
+    q: float
+
+
+def mcnemar(wrong: Collection[int], others: Collection[int]) -> Discordant:
+    """Compare two networks on the same pictures by McNemar's exact test.
+
+    >>> mcnemar([1, 2, 3, 4, 5, 6], [6, 7])
+    Discordant(worse=5, better=1, q=0.21875)
+
+    Args:
+        wrong: which pictures one network misclassifies.
+        others: which the other one does.
+
+    Returns:
+        What tells them apart. Its `q` is twice the chance that of so many tosses of a
+        coin as few heads come or fewer, and 1 at most.
+    """
+    b, c = len({*wrong} - {*others}), len({*others} - {*wrong})
+    tail = sum(math.comb(b + c, k) for k in range(min(b, c) + 1))
+    return Discordant(b, c, min(1.0, 2 * tail / 2 ** (b + c)))
+
+
+def draw_runs(
+    errors: Mapping[str, Sequence[float]],
+    colored: Callable[[str], bool],
+    label: str,
+    *,
+    row: float = 0.3,
+) -> Figure:
+    """Draw the errors of all runs, those of an arm in a row.
+
+    Args:
+        errors: in percent, of the runs of each arm.
+        colored: whether an arm is orange, as those with a transformer are, or black.
+        label: of the axis of errors.
+        row: height of a row, in inches.
+
+    Returns:
+        The figure: a row for each arm, from the top, and a mark for each run.
+    """
+    fig, ax = plt.subplots(figsize=(6.2, 1.1 + row * len(errors)))
+    for place, (arm, each) in enumerate(errors.items()):
+        color = COLORS["output" if colored(arm) else "ink"]
+        ax.plot(each, [place] * len(each), "o", color=color)
+    ax.set_yticks(range(len(errors)), list(errors))
+    ax.invert_yaxis()
+    ax.set_xlabel(label)
+    return fig

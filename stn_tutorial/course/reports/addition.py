@@ -2,44 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from stn_tutorial.course.plotting import COLORS
-from stn_tutorial.course.reports import markdown_table, mean_and_spread
+from stn_tutorial.course.reports import (
+    Report,
+    interval,
+    markdown_table,
+    mean_and_spread,
+    runs_of,
+)
 from stn_tutorial.experiments.addition import LENGTHS, PAPER, ROWS, Cell
-from stn_tutorial.experiments.colocalization import wilson
-from stn_tutorial.experiments.results import read_results, select
 
-__all__ = ["draw_looks", "error_table", "interval", "look_table", "report", "shown"]
+__all__ = ["draw_looks", "error_table", "look_table", "report", "shown"]
 
 Results = Mapping[Cell, Mapping[str, Any]]
-
-
-def report(folder: Path) -> tuple[str, dict[str, Callable[[], Figure]]]:
-    """Return the tables of some results, and what draws their figure.
-
-    Args:
-        folder: of the results.
-
-    Returns:
-        The text, and by the name of its file what draws each figure.
-
-    Raises:
-        FileNotFoundError: if there is no such folder.
-        ValueError: if it holds no results, or a damaged one.
-    """
-    found = read_results(folder, Cell)
-    if not found:
-        raise ValueError(f"{folder} holds no results of MNIST addition")
-    tables = error_table(found), look_table(found)
-    return "\n".join(tables), {"looks": partial(draw_looks, found)}
 
 
 def shown(row: str) -> str:
@@ -57,24 +39,6 @@ def shown(row: str) -> str:
     return row.replace("2ST", "2×ST")
 
 
-def interval(wrong: int, count: int) -> tuple[float, float]:
-    """Return Wilson's 95% confidence interval of an error rate, in percent.
-
-    >>> low, high = interval(58, 1000)
-    >>> round(low, 1), round(high, 1)
-    (4.5, 7.4)
-
-    Args:
-        wrong: how many pictures were misclassified.
-        count: of how many.
-
-    Returns:
-        Its ends.
-    """
-    low, high = wilson(wrong / count, count, z=1.959964)
-    return 100 * low, 100 * high
-
-
 def error_table(found: Results) -> str:
     """Return the test errors as Markdown, beside the paper's.
 
@@ -88,7 +52,7 @@ def error_table(found: Results) -> str:
     """
     rows = []
     for length, row in product(LENGTHS, ROWS):
-        runs = list(select(found, length=length, row=row).values())
+        runs = runs_of(found, length=length, row=row)
         if not runs:
             continue
         first = runs[0]
@@ -162,10 +126,19 @@ def draw_looks(found: Results) -> Figure:
 def _looks(found: Results) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """The name of each network with transformers, and where these look."""
     for length, row in product(LENGTHS, ROWS):
-        for run in list(select(found, length=length, row=row).values())[:1]:
+        for run in runs_of(found, length=length, row=row)[:1]:
             if "looks" in run:
                 yield f"{shown(row)}, {len(run['history'])} epochs", run["looks"]
 
 
 def _spread(channels: Sequence[Mapping[str, float]]) -> list[str]:
     return [f"{channel['angle_deg']:.1f}" for channel in channels]
+
+
+#: What the command prints and draws.
+report = Report(
+    Cell,
+    "MNIST addition",
+    tables=(error_table, look_table),
+    figures={"looks": draw_looks},
+)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -23,10 +21,15 @@ from stn_tutorial.course.plotting import (
     label_panels,
     make_panels,
 )
-from stn_tutorial.course.reports import markdown_table, mean_and_spread
-from stn_tutorial.course.reports.addition import interval
+from stn_tutorial.course.reports import (
+    Report,
+    in_a_line,
+    interval,
+    markdown_table,
+    mean_and_spread,
+    runs_of,
+)
 from stn_tutorial.experiments.after_2015 import METHODS, PHASES, TASKS, Cell
-from stn_tutorial.experiments.results import read_results, select
 from stn_tutorial.experiments.successors import LogPolar
 from stn_tutorial.families import Affine
 
@@ -154,26 +157,6 @@ def _samples() -> dict[str, Tensor]:
     }
 
 
-def report(folder: Path) -> tuple[str, dict[str, Callable[[], Figure]]]:
-    """Return the tables of some results, and what draws their figure.
-
-    Args:
-        folder: of the results.
-
-    Returns:
-        The text, and by the name of its file what draws each figure.
-
-    Raises:
-        FileNotFoundError: if there is no such folder.
-        ValueError: if it holds no results, or a damaged one.
-    """
-    found = read_results(folder, Cell)
-    if not found:
-        raise ValueError(f"{folder} holds no results of what came after 2015")
-    text = "\n".join((table(found), rate_table(found)))
-    return text, {"unseen": partial(draw_unseen, found)}
-
-
 def shown(method: str) -> str:
     """Return a method's name for readers.
 
@@ -227,10 +210,10 @@ def _error(found: Results, task: str, method: str) -> str:
     if not runs:
         return "–"
     if len(runs) > 1:
-        return _in_a_line(mean_and_spread([run["test_error"] for run in runs]))
+        return in_a_line(mean_and_spread([run["test_error"] for run in runs]))
     error, count = runs[0]["test_error"], runs[0]["data"]["test"]["digits"]
     low, high = interval(round(error * count / 100), count)
-    return _in_a_line(f"{error:.1f} ({low:.1f}–{high:.1f})")
+    return in_a_line(f"{error:.1f} ({low:.1f}–{high:.1f})")
 
 
 def rate_table(found: Results) -> str:
@@ -247,9 +230,9 @@ def rate_table(found: Results) -> str:
     rows = []
     for method in METHODS:
         tried = {"task": "R", "method": method}
-        runs = [select(found, phase=name, **tried) for name in phases]
+        runs = [runs_of(found, phase=name, **tried) for name in phases]
         if any(runs):
-            errors = [[run["test_error"] for run in each.values()] for each in runs]
+            errors = [[run["test_error"] for run in each] for each in runs]
             shares = (
                 f"{statistics.mean(each):.2f}" if each else "–" for each in errors
             )
@@ -304,9 +287,13 @@ def draw_unseen(found: Results) -> Figure:
 
 def _finals(found: Results, task: str, method: str) -> list[Mapping[str, Any]]:
     """The results of a method's final runs, in the order of their seeds."""
-    return list(select(found, phase="final", task=task, method=method).values())
+    return runs_of(found, phase="final", task=task, method=method)
 
 
-def _in_a_line(text: str) -> str:
-    """The text, with spaces that no line ends at."""
-    return text.replace(" ", "\u00a0")
+#: What the command prints and draws.
+report = Report(
+    Cell,
+    "what came after 2015",
+    tables=(table, rate_table),
+    figures={"unseen": draw_unseen},
+)

@@ -2,41 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from stn_tutorial.course.plotting import COLORS
-from stn_tutorial.course.reports import markdown_table, mean_and_spread
+from stn_tutorial.course.reports import (
+    Report,
+    draw_runs,
+    markdown_table,
+    mean_and_spread,
+    runs_of,
+)
 from stn_tutorial.experiments.clutter import ARMS, PHASES, Cell
-from stn_tutorial.experiments.results import read_results, select
+from stn_tutorial.experiments.results import select
 
 __all__ = ["draw_arms", "report", "table"]
 
 Results = Mapping[Cell, Mapping[str, Any]]
-
-
-def report(folder: Path) -> tuple[str, dict[str, Callable[[], Figure]]]:
-    """Return the table of some results, and what draws their figure.
-
-    Args:
-        folder: of the results.
-
-    Returns:
-        The text, and by the name of its file what draws each figure.
-
-    Raises:
-        FileNotFoundError: if there is no such folder.
-        ValueError: if it holds no results, or a damaged one.
-    """
-    found = read_results(folder, Cell)
-    if not found:
-        raise ValueError(f"{folder} holds no results of the study on clutter")
-    return table(found), {"arms": partial(draw_arms, found)}
 
 
 def table(found: Results) -> str:
@@ -52,7 +35,7 @@ def table(found: Results) -> str:
     """
     rows = []
     for arm in ARMS:
-        runs = {p: list(select(found, arm=arm, phase=p).values()) for p in PHASES}
+        runs = {p: runs_of(found, arm=arm, phase=p) for p in PHASES}
         every = [run for each in runs.values() for run in each]
         if every:
             errors = [[run["test_error"] for run in runs[p]] for p in PHASES]
@@ -78,11 +61,18 @@ def draw_arms(found: Results) -> Figure:
     for cell, result in select(found, phase="search").items():
         errors.setdefault(cell.arm, []).append(result["test_error"])
     order = sorted(errors, key=lambda arm: sum(errors[arm]) / len(errors[arm]))
-    fig, ax = plt.subplots(figsize=(6.2, 1.1 + 0.26 * len(order)))
-    for place, arm in enumerate(order):
-        color = COLORS["ink" if ARMS[arm]["model"] == "modern" else "output"]
-        ax.plot(errors[arm], [place] * len(errors[arm]), "o", color=color)
-    ax.set_yticks(range(len(order)), order)
-    ax.invert_yaxis()
-    ax.set_xlabel("error on held-out digits (%)")
-    return fig
+    return draw_runs(
+        {arm: errors[arm] for arm in order},
+        lambda arm: ARMS[arm]["model"] != "modern",
+        "error on held-out digits (%)",
+        row=0.26,
+    )
+
+
+#: What the command prints and draws.
+report = Report(
+    Cell,
+    "the study on clutter",
+    tables=(table,),
+    figures={"arms": draw_arms},
+)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from statistics import mean
 from typing import Any
 
@@ -12,11 +10,10 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from stn_tutorial.course.plotting import COLORS
-from stn_tutorial.course.reports import markdown_table
+from stn_tutorial.course.reports import Report, interval, markdown_table, runs_of
 from stn_tutorial.data.canvases import COLUMNS
-from stn_tutorial.experiments.colocalization import ARMS, Cell, wilson
+from stn_tutorial.experiments.colocalization import ARMS, Cell
 from stn_tutorial.experiments.colocalization_baselines import BASELINES
-from stn_tutorial.experiments.results import read_results, select
 
 __all__ = ["arm_table", "class_table", "draw_classes", "report", "with_interval"]
 
@@ -30,26 +27,6 @@ STYLES = {
     "random": "gradient",
     "hundred": "sample",
 }
-
-
-def report(folder: Path) -> tuple[str, dict[str, Callable[[], Figure]]]:
-    """Return the tables of some results, and what draws their figure.
-
-    Args:
-        folder: of the results.
-
-    Returns:
-        The text, and by the name of its file what draws each figure.
-
-    Raises:
-        FileNotFoundError: if there is no such folder.
-        ValueError: if it holds no results, or a damaged one.
-    """
-    found = read_results(folder, Cell)
-    if not found:
-        raise ValueError(f"{folder} holds no results of co-localization")
-    text = "\n".join(table(found) for table in (class_table, arm_table))
-    return text, {"classes": partial(draw_classes, found)}
 
 
 def with_interval(runs: Sequence[Mapping[str, Any]], part: str = "test") -> str:
@@ -68,8 +45,9 @@ def with_interval(runs: Sequence[Mapping[str, Any]], part: str = "test") -> str:
         as one seed has.
     """
     shares = [run[part]["found"] for run in runs]
-    low, high = wilson(mean(shares) / 100, runs[0][part]["pictures"])
-    text = f"{mean(shares):.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+    count = runs[0][part]["pictures"]
+    low, high = interval(count * mean(shares) / 100, count)
+    text = f"{mean(shares):.1f} [{low:.1f}, {high:.1f}]"
     if len(shares) > 1:
         text += f", seeds {min(shares):.1f}–{max(shares):.1f}"
     return text
@@ -90,7 +68,7 @@ def class_table(found: Results) -> str:
     for digit in range(10):
         line = []
         for column, arm in measured:
-            runs = _runs(found, column=column, arm=arm, digit=digit)
+            runs = runs_of(found, column=column, arm=arm, digit=digit)
             line.append(with_interval(runs, _part(arm)) if runs else "–")
         rows.append([str(digit), *line])
     return markdown_table(["digit", *(f"{c}, {a}" for c, a in measured)], rows)
@@ -110,7 +88,7 @@ def arm_table(found: Results) -> str:
     head = ["pictures", "boxes", "found (%)", "lowest", "highest", "IoU", "side (px)"]
     rows = []
     for column, arm in _measured(found):
-        runs = _runs(found, column=column, arm=arm)
+        runs = runs_of(found, column=column, arm=arm)
         part = _part(arm)
         shares = [
             mean(run[part]["found"] for run in each)
@@ -124,7 +102,7 @@ def arm_table(found: Results) -> str:
         name = f"{arm} ({len(shares)} classes, {len(runs)} runs)"
         rows.append([column, name, *spread, f"{iou:.2f}", f"{side:.1f}"])
     for column in COLUMNS:
-        runs = _runs(found, column=column, arm="all")
+        runs = runs_of(found, column=column, arm="all")
         for name in BASELINES if runs else ():
             each = [run["baselines"][name] for run in runs]
             spread = [f"{number:.1f}" for number in (mean(each), min(each), max(each))]
@@ -146,19 +124,18 @@ def draw_classes(found: Results) -> Figure:
     arms = [arm for column, arm in _measured(found) if column == "TC"]
     for k, arm in enumerate(arms):
         part = _part(arm)
-        runs = _by_class(_runs(found, column="TC", arm=arm))
+        runs = _by_class(runs_of(found, column="TC", arm=arm))
         shares = {d: mean(r[part]["found"] for r in each) for d, each in runs.items()}
-        ends = [
-            wilson(s / 100, runs[d][0][part]["pictures"]) for d, s in shares.items()
-        ]
+        counts = [each[0][part]["pictures"] for each in runs.values()]
+        ends = [interval(n * s / 100, n) for n, s in zip(counts, shares.values())]
         errors = [
-            [s - 100 * low for s, (low, _) in zip(shares.values(), ends)],
-            [100 * high - s for s, (_, high) in zip(shares.values(), ends)],
+            [s - low for s, (low, _) in zip(shares.values(), ends)],
+            [high - s for s, (_, high) in zip(shares.values(), ends)],
         ]
         places = [digit + 0.18 * (k - (len(arms) - 1) / 2) for digit in shares]
         style = {"color": COLORS[STYLES[arm]], "fmt": "o", "ms": 4, "label": arm}
         ax.errorbar(places, list(shares.values()), yerr=errors, **style)
-    plain = _by_class(_runs(found, column="TC", arm="all"))
+    plain = _by_class(runs_of(found, column="TC", arm="all"))
     best = [max(each[0]["baselines"].values()) for each in plain.values()]
     ax.plot(list(plain), best, "_", color=COLORS["faint"], ms=22, label="no training")
     ax.set(xticks=range(10), xlabel="digit", ylabel="boxes found (%)", ylim=(-3, 103))
@@ -172,17 +149,13 @@ def _measured(found: Results) -> list[tuple[str, str]]:
         (column, arm)
         for column in COLUMNS
         for arm in ARMS
-        if _runs(found, column=column, arm=arm)
+        if runs_of(found, column=column, arm=arm)
     ]
 
 
 def _part(arm: str) -> str:
     """What an arm is judged on: the paper's hundred pictures, on themselves."""
     return "own" if arm == "hundred" else "test"
-
-
-def _runs(found: Results, **wanted: Any) -> list[Mapping[str, Any]]:
-    return list(select(found, **wanted).values())
 
 
 def _by_class(
@@ -193,3 +166,12 @@ def _by_class(
     for run in sorted(runs, key=lambda run: run["config"]["digit"]):
         classes.setdefault(run["config"]["digit"], []).append(run)
     return classes
+
+
+#: What the command prints and draws.
+report = Report(
+    Cell,
+    "co-localization",
+    tables=(class_table, arm_table),
+    figures={"classes": draw_classes},
+)

@@ -12,11 +12,11 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from stn_tutorial.course.plotting import COLORS, label_panels, make_panels
-from stn_tutorial.course.reports import markdown_table, mean_and_spread
+from stn_tutorial.course.reports import markdown_table, mean_and_spread, runs_of
 from stn_tutorial.data.not_so_clevr import SPLITS
 from stn_tutorial.experiments import not_so_clevr, scattered_digits
 from stn_tutorial.experiments.not_so_clevr import TASKS
-from stn_tutorial.experiments.results import read_results, select
+from stn_tutorial.experiments.results import read_results
 
 __all__ = [
     "detection_table",
@@ -89,7 +89,7 @@ def task_table(found: TaskResults, task: str) -> str:
     rows = []
     for split in SPLITS:
         for network in TASKS[task].networks:
-            if runs := _runs(found, task=task, split=split, network=network):
+            if runs := runs_of(found, task=task, split=split, network=network):
                 rows.append([split, network, *_task_line(runs)])
     head += ["error or IoU", "seeds that solved it"]
     return markdown_table(head, rows, names=2)
@@ -125,7 +125,7 @@ def detection_table(found: BoxResults) -> str:
     rows = []
     for boxes in scattered_digits.BOXES:
         for network in ("convolution", "coordconv"):
-            if runs := _runs(found, boxes=boxes, network=network):
+            if runs := runs_of(found, boxes=boxes, network=network):
                 count = f"{runs[0]['parameters']:,}"
                 iou = mean_and_spread([run["iou"] for run in runs], digits=3)
                 above = mean_and_spread(
@@ -146,7 +146,7 @@ def draw_learning(found: TaskResults) -> Figure:
         networks that all tasks have; orange with coordinates, black without. Seconds
         compare if the machine was equally busy.
     """
-    tasks = [task for task in TASKS if _runs(found, task=task)] or list(TASKS)
+    tasks = [task for task in TASKS if runs_of(found, task=task)] or list(TASKS)
     places = {f"{task}, {split}": (task, split) for task in tasks for split in SPLITS}
     fig, panels = make_panels(list(places), height=1.9, sharey=True)
     looks = {"convolution": COLORS["ink"], "coordconv": COLORS["output"]}
@@ -154,14 +154,9 @@ def draw_learning(found: TaskResults) -> Figure:
     for name, ax in panels.items():
         task, split = places[name]
         for network, look in looks.items():
-            for run in _runs(found, task=task, split=split, network=network):
+            for run in runs_of(found, task=task, split=split, network=network):
                 seconds = list(accumulate(e["seconds"] for e in run["history"]))
                 solved = [100 * entry["test"]["solved"] for entry in run["history"]]
                 ax.plot(seconds, solved, lw=1, marker=".", ms=4, **look)
         ax.set(xscale="log", ylim=(-4, 104))
     return label_panels(fig, "seconds of training", "solved (%)", looks)
-
-
-def _runs(found: Mapping[Any, Any], **wanted: str) -> list[Any]:
-    """The results of the cells that are as wanted, in the order of their seeds."""
-    return list(select(found, **wanted).values())

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from matplotlib.figure import Figure
 
 from stn_tutorial.course.plotting import COLORS, ERROR_FLOOR, label_panels, make_panels
-from stn_tutorial.course.reports import markdown_table, mean_and_spread
+from stn_tutorial.course.reports import (
+    Report,
+    markdown_table,
+    mean_and_spread,
+    runs_of,
+)
 from stn_tutorial.experiments.coordconv_stn import (
     ARRANGEMENTS,
     COLUMNS,
@@ -19,7 +22,6 @@ from stn_tutorial.experiments.coordconv_stn import (
     Difference,
     paired,
 )
-from stn_tutorial.experiments.results import read_results, select
 
 __all__ = [
     "difference_table",
@@ -43,29 +45,6 @@ STYLES = {
     "pooled": {"color": COLORS["ink"], "ls": "--"},
     "pooled-first": {"color": COLORS["output"], "ls": "--"},
 }
-
-
-def report(folder: Path) -> tuple[str, dict[str, Callable[[], Figure]]]:
-    """Return the tables of some results, and what draws their figures.
-
-    Args:
-        folder: of the results.
-
-    Returns:
-        The text, and by the name of its file what draws each figure.
-
-    Raises:
-        FileNotFoundError: if there is no such folder.
-        ValueError: if it holds no results, or a damaged one.
-    """
-    found = read_results(folder, Cell)
-    if not found:
-        raise ValueError(f"{folder} holds no results of CoordConv in transformers")
-    tables = (error_table, difference_table, pose_table)
-    return "\n".join(table(found) for table in tables), {
-        "differences": partial(draw_differences, found),
-        "convergence": partial(draw_convergence, found),
-    }
 
 
 def effect(change: Difference) -> str:
@@ -97,7 +76,7 @@ def error_table(found: Results) -> str:
     """
     rows = []
     for name in ARRANGEMENTS:
-        runs = [_runs(found, column=column, arrangement=name) for column in COLUMNS]
+        runs = [runs_of(found, column=column, arrangement=name) for column in COLUMNS]
         if any(runs):
             errors = [[run["test_error"] for run in each] for each in runs]
             shown = (mean_and_spread(each) if each else "–" for each in errors)
@@ -153,7 +132,7 @@ def pose_table(found: Results) -> str:
     rows = []
     for column in COLUMNS:
         for name in ARRANGEMENTS:
-            runs = _runs(found, column=column, arrangement=name)
+            runs = runs_of(found, column=column, arrangement=name)
             if not runs or not runs[0]["poses"]:
                 continue
             if not rows or rows[-1][0] != column:
@@ -211,10 +190,10 @@ def draw_convergence(found: Results) -> Figure:
         The figure: a panel for each distortion, a line for each arrangement.
     """
     fig, panels = make_panels(list(COLUMNS), height=1.8)
-    shown = [name for name in ARRANGEMENTS if _runs(found, arrangement=name)]
+    shown = [name for name in ARRANGEMENTS if runs_of(found, arrangement=name)]
     for column, ax in panels.items():
         for name in shown:
-            runs = _runs(found, column=column, arrangement=name)
+            runs = runs_of(found, column=column, arrangement=name)
             curves = [[e["test_error"] for e in run["history"]] for run in runs]
             means = [statistics.mean(errors) for errors in zip(*curves, strict=True)]
             means = [max(ERROR_FLOOR, mean) for mean in means]
@@ -225,14 +204,18 @@ def draw_convergence(found: Results) -> Figure:
     return label_panels(fig, "epoch", "test error (%)", looks)
 
 
-def _runs(found: Mapping[Any, Any], **wanted: str) -> list[Any]:
-    """The results of the cells that are as wanted, in the order of their seeds."""
-    return list(select(found, **wanted).values())
-
-
 def _pairs(found: Results) -> Iterable[tuple[str, str]]:
     """Each arrangement that was measured, and its like without coordinates."""
     for name in ARRANGEMENTS:
         against = "pooled" if name.startswith("pooled") else "plain"
-        if name != against and _runs(found, arrangement=name):
+        if name != against and runs_of(found, arrangement=name):
             yield name, against
+
+
+#: What the command prints and draws.
+report = Report(
+    Cell,
+    "CoordConv in transformers",
+    tables=(error_table, difference_table, pose_table),
+    figures={"differences": draw_differences, "convergence": draw_convergence},
+)

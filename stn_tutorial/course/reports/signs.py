@@ -5,19 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from stn_tutorial.course.plotting import COLORS
-from stn_tutorial.course.reports import markdown_table, mean_and_spread
-from stn_tutorial.course.reports.addition import interval
+from stn_tutorial.course.reports import (
+    Discordant,
+    draw_runs,
+    in_a_line,
+    interval,
+    markdown_table,
+    mcnemar,
+    mean_and_spread,
+    results_in,
+    runs_of,
+)
 from stn_tutorial.experiments.results import read_results, select
 from stn_tutorial.experiments.signs import ARMS, PHASES, Cell
 
 __all__ = [
-    "Discordant",
     "arms_of",
     "compare",
     "draw_errors",
@@ -43,9 +49,7 @@ def report(folder: Path) -> tuple[str, dict[str, Callable[[], Figure]]]:
         FileNotFoundError: if there is no such folder.
         ValueError: if it holds no results, or a damaged one.
     """
-    found = read_results(folder, Cell)
-    if not found:
-        raise ValueError(f"{folder} holds no results of traffic signs")
+    found = results_in(folder, Cell, "traffic signs")
     tables = [error_table(found), look_table(found)]
     trials = Path(folder) / "validation"
     if trials.is_dir():
@@ -66,21 +70,6 @@ def arms_of(found: Results) -> list[str]:
     return [arm for arm in ARMS if select(found, phase="final", arm=arm)]
 
 
-class Discordant(NamedTuple):
-    """Test pictures that tell two arms apart, over the seeds that both have.
-
-    Attributes:
-        worse: how many the arm alone misclassifies.
-        better: how many the other arm alone does.
-        q: of McNemar's exact test, how probable a division at least as uneven is if the
-            two are as good as one another and the pictures independent.
-    """
-
-    worse: int
-    better: int
-    q: float
-
-
 def compare(
     found: Results, arm: str, other: str = "cnn", *, seed: int = 0
 ) -> Discordant:
@@ -98,15 +87,8 @@ def compare(
     Raises:
         KeyError: if one of the two was not run.
     """
-    from scipy.stats import binomtest  # takes a second, and few need it
-
-    wrong, others = (
-        {*found[Cell("final", each, seed)]["misclassified"]} for each in (arm, other)
-    )
-    worse, better = len(wrong - others), len(others - wrong)
-    if not worse + better:
-        return Discordant(0, 0, 1.0)
-    return Discordant(worse, better, float(binomtest(worse, worse + better).pvalue))
+    runs = (found[Cell("final", each, seed)] for each in (arm, other))
+    return mcnemar(*(run["misclassified"] for run in runs))
 
 
 def error_table(found: Results) -> str:
@@ -135,7 +117,7 @@ def error_table(found: Results) -> str:
             [
                 arm,
                 f"{first['parameters']:,}",
-                _whole(mean_and_spread([run["test_error"] for run in each])),
+                in_a_line(mean_and_spread([run["test_error"] for run in each])),
                 f"{low:.1f}–{high:.1f}",
                 *(
                     ["–", "–"]
@@ -163,7 +145,7 @@ def look_table(found: Results) -> str:
     """
     rows = []
     for arm in ARMS:
-        runs = select(found, phase="final", arm=arm).values()
+        runs = runs_of(found, phase="final", arm=arm)
         seen = [run["looks"] for run in runs if "looks" in run]
         if not seen:
             continue
@@ -192,11 +174,11 @@ def trial_table(found: Results) -> str:
     arms = [arm for arm in ARMS if any(cell.arm == arm for cell in found)]
     rows = []
     for phase in PHASES:
-        runs = [select(found, phase=phase, arm=arm).values() for arm in arms]
+        runs = [runs_of(found, phase=phase, arm=arm) for arm in arms]
         errors = [[run["test_error"] for run in each] for each in runs]
         if any(errors):
             rows.append(
-                [phase, *(_whole(mean_and_spread(e)) if e else "" for e in errors)]
+                [phase, *(in_a_line(mean_and_spread(e)) if e else "" for e in errors)]
             )
     return markdown_table(["held out (%)", *arms], rows)
 
@@ -212,22 +194,8 @@ def draw_errors(found: Results) -> Figure:
         transformer, black without.
     """
     errors = {
-        arm: [
-            run["test_error"] for run in select(found, phase="final", arm=arm).values()
-        ]
-        for arm in ARMS
+        arm: [run["test_error"] for run in runs_of(found, phase="final", arm=arm)]
+        for arm in arms_of(found)
     }
-    errors = {arm: each for arm, each in errors.items() if each}
-    fig, ax = plt.subplots(figsize=(6.2, 1.1 + 0.3 * len(errors)))
-    for place, (arm, each) in enumerate(errors.items()):
-        color = COLORS["ink" if arm.startswith("cnn") else "output"]
-        ax.plot(each, [place] * len(each), "o", color=color)
-    ax.set_yticks(range(len(errors)), list(errors))
-    ax.invert_yaxis()
-    ax.set_xlabel("error on test photographs (%)")
-    return fig
-
-
-def _whole(text: str) -> str:
-    """The text, with spaces that no line ends at."""
-    return text.replace(" ", "\u00a0")
+    label = "error on test photographs (%)"
+    return draw_runs(errors, lambda arm: not arm.startswith("cnn"), label)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping
 from itertools import combinations, product
-from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -15,10 +12,14 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from stn_tutorial.course.plotting import COLORS, show_images
-from stn_tutorial.course.reports import markdown_table
-from stn_tutorial.course.reports.addition import interval
+from stn_tutorial.course.reports import (
+    Report,
+    interval,
+    markdown_table,
+    mcnemar,
+    runs_of,
+)
 from stn_tutorial.data.strings import NONE, Strings
-from stn_tutorial.experiments.results import read_results, select
 from stn_tutorial.experiments.string_readers import PLACES
 from stn_tutorial.experiments.strings import PAPER, PHASES, SIZES, Cell
 
@@ -28,7 +29,6 @@ __all__ = [
     "draw_views",
     "error_table",
     "look_table",
-    "mcnemar",
     "pair_table",
     "report",
     "written",
@@ -38,26 +38,6 @@ Results = Mapping[Cell, Mapping[str, Any]]
 
 #: The networks' names for readers, as the paper has them.
 NAMES = {"cnn": "CNN", "single": "ST-CNN Single", "multi": "ST-CNN Multi"}
-
-
-def report(folder: Path) -> tuple[str, dict[str, Callable[[], Figure]]]:
-    """Return the tables of some results, and what draws their figure.
-
-    Args:
-        folder: of the results.
-
-    Returns:
-        The text, and by the name of its file what draws each figure.
-
-    Raises:
-        FileNotFoundError: if there is no such folder.
-        ValueError: if it holds no results, or a damaged one.
-    """
-    found = read_results(folder, Cell)
-    if not found:
-        raise ValueError(f"{folder} holds no results of strings of digits")
-    tables = error_table(found), pair_table(found), look_table(found)
-    return "\n".join(tables), {"lengths": partial(draw_lengths, found)}
 
 
 def error_table(found: Results) -> str:
@@ -74,7 +54,7 @@ def error_table(found: Results) -> str:
     """
     rows = []
     for phase, size, model in product(PHASES, SIZES, PLACES):
-        for run in select(found, phase=phase, size=size, model=model).values():
+        for run in runs_of(found, phase=phase, size=size, model=model):
             count = run["data"]["test"]["digits"]
             low, high = interval(len(run["misread"]), count)
             seconds = run["processor_seconds"]
@@ -95,25 +75,6 @@ def error_table(found: Results) -> str:
     return markdown_table(head, rows, names=2)
 
 
-def mcnemar(wrong: Sequence[int], others: Sequence[int]) -> tuple[int, int, float]:
-    """Compare two networks on the same strings by McNemar's exact test.
-
-    >>> mcnemar([1, 2, 3, 4, 5, 6], [6, 7])
-    (5, 1, 0.21875)
-
-    Args:
-        wrong: which strings one network misreads.
-        others: which the other one misreads.
-
-    Returns:
-        How many the first one alone misreads, how many the second one alone, and how
-        probable a difference as large as this is if neither is better.
-    """
-    b, c = len(set(wrong) - set(others)), len(set(others) - set(wrong))
-    tail = sum(math.comb(b + c, k) for k in range(min(b, c) + 1))
-    return b, c, min(1.0, tail / 2 ** (b + c - 1)) if b + c else 1.0
-
-
 def pair_table(found: Results) -> str:
     """Return how the networks compare in pairs, string by string, as Markdown.
 
@@ -122,7 +83,7 @@ def pair_table(found: Results) -> str:
 
     Returns:
         A line for each canvas, seed and pair of networks that were both run to the
-        end: how many strings each of them alone misreads, and `mcnemar`'s probability.
+        end: how many strings each of them alone misreads, and `mcnemar`'s `q`.
     """
     rows = []
     seeds = sorted({cell.seed for cell in found})
@@ -150,7 +111,7 @@ def look_table(found: Results) -> str:
     """
     rows = []
     for size, model in product(SIZES, PLACES):
-        for run in select(found, phase="final", size=size, model=model).values():
+        for run in runs_of(found, phase="final", size=size, model=model):
             where = f"{size}×{size}"
             looks = run["looks"]
             if model == "cnn":
@@ -175,9 +136,7 @@ def draw_lengths(found: Results) -> Figure:
     fig, ax = plt.subplots(figsize=(6.2, 3.4))
     styles = {"cnn": ("ink", "o"), "single": ("input", "s"), "multi": ("output", "^")}
     for shift, (model, (color, marker)) in enumerate(styles.items(), start=-1):
-        for run in list(select(found, phase="final", size=64, model=model).values())[
-            :1
-        ]:
+        for run in runs_of(found, phase="final", size=64, model=model)[:1]:
             wrong = [each["misread"] for each in run["by_length"]]
             count = [each["strings"] for each in run["by_length"]]
             error = [100 * w / n for w, n in zip(wrong, count)]
@@ -240,3 +199,12 @@ def draw_views(strings: Strings, views: Mapping[str, Tensor]) -> Figure:
 def _spread(spread: Mapping[str, float]) -> list[str]:
     names = ("angle_deg", "height_percent", "centre_px")
     return [f"{spread[name]:.1f}" for name in names]
+
+
+#: What the command prints and draws.
+report = Report(
+    Cell,
+    "strings of digits",
+    tables=(error_table, pair_table, look_table),
+    figures={"lengths": draw_lengths},
+)

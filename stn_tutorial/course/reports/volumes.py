@@ -2,42 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from stn_tutorial.course.plotting import COLORS
-from stn_tutorial.course.reports import markdown_table, mean_and_spread
+from stn_tutorial.course.reports import (
+    Report,
+    draw_runs,
+    in_a_line,
+    markdown_table,
+    mean_and_spread,
+    runs_of,
+)
 from stn_tutorial.experiments.coordconv_stn import Difference
-from stn_tutorial.experiments.results import read_results, select
+from stn_tutorial.experiments.results import select
 from stn_tutorial.experiments.volumes import ARMS, PHASES, Cell
 
 __all__ = ["difference", "draw_arms", "report", "table"]
 
 Results = Mapping[Cell, Mapping[str, Any]]
-
-
-def report(folder: Path) -> tuple[str, dict[str, Callable[[], Figure]]]:
-    """Return the tables of some results, and what draws their figure.
-
-    Args:
-        folder: of the results.
-
-    Returns:
-        The text, and by the name of its file what draws each figure.
-
-    Raises:
-        FileNotFoundError: if there is no such folder.
-        ValueError: if it holds no results, or a damaged one.
-    """
-    found = read_results(folder, Cell)
-    if not found:
-        raise ValueError(f"{folder} holds no results of digits in volumes")
-    return table(found), {"arms": partial(draw_arms, found)}
 
 
 def table(found: Results) -> str:
@@ -57,7 +41,7 @@ def table(found: Results) -> str:
     for phase in PHASES:
         for side in sorted({cell.side for cell in found}):
             for arm in ARMS:
-                runs = list(select(found, phase=phase, side=side, arm=arm).values())
+                runs = runs_of(found, phase=phase, side=side, arm=arm)
                 if runs:
                     names = [arm if phase == "final" else f"{arm}, {phase}", f"{side}³"]
                     against = difference(found, arm, phase=phase, side=side)
@@ -104,38 +88,24 @@ def draw_arms(found: Results) -> Figure:
         The figure: a row for each arm that was measured, a mark for each seed; orange
         with a transformer, black without.
     """
+    runs = {arm: runs_of(found, phase="final", arm=arm) for arm in ARMS}
     errors = {
-        arm: [
-            run["test_error"] for run in select(found, phase="final", arm=arm).values()
-        ]
-        for arm in ARMS
+        arm: [run["test_error"] for run in each] for arm, each in runs.items() if each
     }
-    errors = {arm: each for arm, each in errors.items() if each}
-    fig, ax = plt.subplots(figsize=(6.2, 1.1 + 0.3 * len(errors)))
-    for place, (arm, each) in enumerate(errors.items()):
-        color = COLORS["output" if arm.startswith("st-") else "ink"]
-        ax.plot(each, [place] * len(each), "o", color=color)
-    ax.set_yticks(range(len(errors)), list(errors))
-    ax.invert_yaxis()
-    ax.set_xlabel("error on test digits (%)")
-    return fig
+    label = "error on test digits (%)"
+    return draw_runs(errors, lambda arm: arm.startswith("st-"), label)
 
 
 def _numbers(runs: list[Mapping[str, Any]]) -> list[str]:
     errors = [run["test_error"] for run in runs]
-    return [f"{runs[0]['parameters']:,}", _in_a_line(mean_and_spread(errors))]
+    return [f"{runs[0]['parameters']:,}", in_a_line(mean_and_spread(errors))]
 
 
 def _shown(change: Difference) -> str:
     if not any(change.each):
         return "–"
     width = f" ± {change.half_width:.2f}" if len(change.each) > 1 else ""
-    return _in_a_line(f"{change.mean:+.2f}{width}")
-
-
-def _in_a_line(text: str) -> str:
-    """The text, with spaces that no line ends at."""
-    return text.replace(" ", "\u00a0")
+    return in_a_line(f"{change.mean:+.2f}{width}")
 
 
 def _rest(runs: list[Mapping[str, Any]]) -> list[str]:
@@ -144,3 +114,12 @@ def _rest(runs: list[Mapping[str, Any]]) -> list[str]:
         angles = [run["tilt_deg"][when] for run in runs if when in run["tilt_deg"]]
         shown.append(f"{sum(angles) / len(angles):.1f}" if angles else "–")
     return [*shown, f"{sum(run['seconds'] for run in runs) / len(runs):.0f}"]
+
+
+#: What the command prints and draws.
+report = Report(
+    Cell,
+    "digits in volumes",
+    tables=(table,),
+    figures={"arms": draw_arms},
+)
