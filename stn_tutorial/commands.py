@@ -435,6 +435,48 @@ class Data:
 
 
 @dataclass
+class Work:
+    """How the work on the runs is done."""
+
+    quick: bool = False
+    """Run a miniature of each, on little data, into runs/quick-…."""
+    list: bool = False
+    """Show what is done and what is missing, and run nothing."""
+    workers: int = 1
+    """How many processes share the work; seconds compare with one alone."""
+
+    def folders(self, name: str, given: Path | None) -> tuple[Path, Path]:
+        """Where the runs and the results of a table are."""
+        if self.quick:
+            short = "" if name == "distorted_mnist" else f"-{name.replace('_', '-')}"
+            runs = Path(f"runs/quick{short}")
+            return runs, runs / "results"
+        if self.list and given and not given.is_dir():
+            raise FileNotFoundError(f"folder must hold results: there is no {given}")
+        return Path("runs") / name, given or Path("results") / name
+
+    def run_missing(
+        self, name: str, given: Path | None, wanted: dict[str, list]
+    ) -> None:
+        """Run what is missing of a table, or list it; cells by the folder below its."""
+        from stn_tutorial.experiments.results import is_done
+        from stn_tutorial.experiments.sharing import work
+
+        runs, folder = self.folders(name, given)
+        todo = {folder / below: cells for below, cells in wanted.items()}
+        for where, cells in todo.items():
+            if not self.list:
+                work(cells, where, runs, workers=self.workers, quick=self.quick)
+        every = [(where, cell) for where, cells in todo.items() for cell in cells]
+        missing = [cell for where, cell in every if not is_done(where, cell)]
+        for cell in missing if self.list else ():
+            print(f"missing: {cell.name}")
+        print(f"{len(every) - len(missing)} done, {len(missing)} missing")
+        for where, cells in todo.items():
+            _name_damaged(cells, where)
+
+
+@dataclass
 class Table:
     """Run what is missing of the table of distorted MNIST; processes share the work."""
 
@@ -466,18 +508,13 @@ class Table:
     """Which models, as the table names them, such as "ST-CNN Aff"."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Which seeds."""
-    quick: bool = False
-    """Run a miniature of every cell, on few embedded digits, into runs/quick."""
-    list: bool = False
-    """Show what is done and what is missing, and run nothing."""
     budget: int | None = None
     """How many parameters; other budgets than the table's are kept beside it."""
-    workers: int = 1
-    """How many processes share the work."""
     compiled: bool = False
     """Compile the models, with CUDA graphs on a GPU."""
     folder: Path | None = None
     """Where the results are; results/distorted_mnist by default."""
+    work: Work = field(default_factory=Work)
 
     def run(self) -> None:
         """Run what is missing, or list it."""
@@ -492,13 +529,13 @@ class Table:
             rows=self.rows,
             seeds=self.seeds,
         )
-        runs, folder = _folders("distorted_mnist", self.folder, self.quick, self.list)
+        runs, folder = self.work.folders("distorted_mnist", self.folder)
         if self.budget:
             runs, folder = (p / "budgets" / str(self.budget) for p in (runs, folder))
-        if not self.list:
-            how = {"quick": self.quick, "budget": self.budget}
-            how["compiled"] = self.compiled
-            work(wanted, folder, runs, workers=self.workers, **how)
+        if not self.work.list:
+            how = {"quick": self.work.quick, "workers": self.work.workers}
+            how |= {"budget": self.budget, "compiled": self.compiled}
+            work(wanted, folder, runs, **how)
         done = [cell for cell in wanted if is_done(folder, cell)]
         print(overview(done, wanted))
         _name_damaged(wanted, folder)
@@ -514,14 +551,9 @@ class Clutter:
     """The search, on held-out digits, or the final runs, on all digits."""
     seeds: tuple[int, ...] = (0,)
     """Which seeds."""
-    quick: bool = False
-    """Run a miniature of each, into runs/quick-clutter."""
-    list: bool = False
-    """Show what is done and what is missing, and run nothing."""
-    workers: int = 1
-    """How many processes share the work."""
     folder: Path | None = None
     """Where the results are; results/clutter by default."""
+    work: Work = field(default_factory=Work)
 
     def run(self) -> None:
         """Run what is missing, or list it."""
@@ -529,7 +561,7 @@ class Clutter:
 
         arms = self.arms or tuple(ARMS)
         wanted = cells(phases=self.phases, arms=arms, seeds=self.seeds)
-        _run_missing(self, "clutter", {"": wanted})
+        self.work.run_missing("clutter", self.folder, {"": wanted})
 
 
 Task = Literal["classification", "regression", "rendering", "detection"]
@@ -543,14 +575,9 @@ class Coordconv:
     """Which tasks."""
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     """Which seeds."""
-    quick: bool = False
-    """Run a miniature of each, into runs/quick-coordconv."""
-    list: bool = False
-    """Show what is done and what is missing, and run nothing."""
-    workers: int = 1
-    """How many processes share the work; seconds compare with one alone."""
     folder: Path | None = None
     """Where the results are; results/coordconv by default."""
+    work: Work = field(default_factory=Work)
 
     def run(self) -> None:
         """Run what is missing, or list it."""
@@ -560,7 +587,7 @@ class Coordconv:
         wanted = {"": not_so_clevr.cells(tasks=tasks, seeds=self.seeds)}
         if "detection" in self.tasks:
             wanted["detection"] = scattered_digits.cells(seeds=self.seeds)
-        _run_missing(self, "coordconv", wanted)
+        self.work.run_missing("coordconv", self.folder, wanted)
 
 
 Column = Literal["none", "R", "RTS", "P", "E", "clutter", "crop"]
@@ -579,14 +606,9 @@ class CoordconvStn:
     """Where the coordinates go."""
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     """Which seeds."""
-    quick: bool = False
-    """Run a miniature of every cell, on few embedded digits, into runs/quick-…."""
-    list: bool = False
-    """Show what is done and what is missing, and run nothing."""
-    workers: int = 1
-    """How many processes share the work."""
     folder: Path | None = None
     """Where the results are; results/coordconv_stn by default."""
+    work: Work = field(default_factory=Work)
 
     def run(self) -> None:
         """Run what is missing, or list it."""
@@ -595,7 +617,7 @@ class CoordconvStn:
         wanted = cells(
             columns=self.columns, arrangements=self.arrangements, seeds=self.seeds
         )
-        _run_missing(self, "coordconv_stn", {"": wanted})
+        self.work.run_missing("coordconv_stn", self.folder, {"": wanted})
 
 
 @dataclass
@@ -609,14 +631,9 @@ class Addition:
     default."""
     seeds: tuple[int, ...] = (0,)
     """Which seeds."""
-    quick: bool = False
-    """Run a miniature of each, into runs/quick-addition."""
-    list: bool = False
-    """Show what is done and what is missing, and run nothing."""
-    workers: int = 1
-    """How many processes share the work."""
     folder: Path | None = None
     """Where the results are; results/addition by default."""
+    work: Work = field(default_factory=Work)
 
     def run(self) -> None:
         """Run what is missing, or list it."""
@@ -624,7 +641,7 @@ class Addition:
 
         rows = self.rows or tuple(ROWS)
         wanted = cells(lengths=self.lengths, rows=rows, seeds=self.seeds)
-        _run_missing(self, "addition", {"": wanted})
+        self.work.run_missing("addition", self.folder, {"": wanted})
 
 
 @dataclass
@@ -642,14 +659,9 @@ class Strings:
     """Height and width of the canvases."""
     seeds: tuple[int, ...] = (0,)
     """Which seeds."""
-    quick: bool = False
-    """Run a miniature of each, into runs/quick-strings."""
-    list: bool = False
-    """Show what is done and what is missing, and run nothing."""
-    workers: int = 1
-    """How many processes share the work."""
     folder: Path | None = None
     """Where the results are; results/strings by default."""
+    work: Work = field(default_factory=Work)
 
     def run(self) -> None:
         """Run what is missing, or list it."""
@@ -658,7 +670,7 @@ class Strings:
         wanted = cells(
             phases=self.phases, models=self.models, sizes=self.sizes, seeds=self.seeds
         )
-        _run_missing(self, "strings", {"": wanted})
+        self.work.run_missing("strings", self.folder, {"": wanted})
 
 
 @dataclass
@@ -675,14 +687,9 @@ class Colocalization:
     train on, as in the paper."""
     seeds: tuple[int, ...] = (0,)
     """Which seeds."""
-    quick: bool = False
-    """Run a miniature of each, into runs/quick-colocalization."""
-    list: bool = False
-    """Show what is done and what is missing, and run nothing."""
-    workers: int = 1
-    """How many processes share the work."""
     folder: Path | None = None
     """Where the results are; results/colocalization by default."""
+    work: Work = field(default_factory=Work)
 
     def run(self) -> None:
         """Run what is missing, or list it."""
@@ -691,7 +698,7 @@ class Colocalization:
         wanted = cells(
             columns=self.columns, digits=self.digits, arms=self.arms, seeds=self.seeds
         )
-        _run_missing(self, "colocalization", {"": wanted})
+        self.work.run_missing("colocalization", self.folder, {"": wanted})
 
 
 Arm = Literal["flat", "st-affine", "conv3d", "st-rigid"]
@@ -710,14 +717,9 @@ class Volumes:
     """Sides of the volumes, in voxels; the paper's are 60."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Which seeds."""
-    quick: bool = False
-    """Run a miniature of every cell, on few embedded digits, into runs/quick-…."""
-    list: bool = False
-    """Show what is done and what is missing, and run nothing."""
-    workers: int = 1
-    """How many processes share the work."""
     folder: Path | None = None
     """Where the results are; results/volumes by default."""
+    work: Work = field(default_factory=Work)
 
     def run(self) -> None:
         """Run what is missing, or list it."""
@@ -726,7 +728,7 @@ class Volumes:
         wanted = cells(
             phases=self.phases, arms=self.arms, sides=self.sides, seeds=self.seeds
         )
-        _run_missing(self, "volumes", {"": wanted})
+        self.work.run_missing("volumes", self.folder, {"": wanted})
 
 
 Method = Literal[
@@ -746,14 +748,9 @@ class Successors:
     """Which distortions."""
     seeds: tuple[int, ...] = (0,)
     """Which seeds."""
-    quick: bool = False
-    """Run a miniature of every cell, on few embedded digits, into runs/quick-…."""
-    list: bool = False
-    """Show what is done and what is missing, and run nothing."""
-    workers: int = 1
-    """How many processes share the work."""
     folder: Path | None = None
     """Where the results are; results/after_2015 by default."""
+    work: Work = field(default_factory=Work)
 
     def run(self) -> None:
         """Run what is missing, or list it."""
@@ -765,7 +762,7 @@ class Successors:
             methods=self.methods,
             seeds=self.seeds,
         )
-        _run_missing(self, "after_2015", {"": wanted})
+        self.work.run_missing("after_2015", self.folder, {"": wanted})
 
 
 SignsArm = Literal[
@@ -795,7 +792,8 @@ SignsPhase = Literal[
 @dataclass
 class Signs:
     """Run what is missing of traffic signs: photographs, which STN_TUTORIAL_GTSRB names
-    (a folder that torchvision has filled, or an archive .npz)."""
+    (a folder that torchvision has filled, or an archive .npz). Those of --quick are
+    drawn."""
 
     arms: tuple[SignsArm, ...] = get_args(SignsArm)
     """Which networks, and what they see."""
@@ -804,28 +802,21 @@ class Signs:
     frames held out, which flatters."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Which seeds."""
-    quick: bool = False
-    """Run a miniature of each, on signs that are drawn, into runs/quick-signs."""
-    list: bool = False
-    """Show what is done and what is missing, and run nothing."""
-    workers: int = 1
-    """How many processes share the work."""
     folder: Path | None = None
     """Where the results are; results/signs by default."""
+    work: Work = field(default_factory=Work)
 
     def run(self) -> None:
         """Run what is missing, or list it."""
         from stn_tutorial.experiments.signs import cells
 
-        wanted = {
-            "" if phase == "final" else "validation": cells(
-                phases=[p for p in self.phases if (p == "final") == (phase == "final")],
-                arms=self.arms,
-                seeds=self.seeds,
-            )
-            for phase in self.phases
-        }
-        _run_missing(self, "signs", wanted)
+        some = {"arms": self.arms, "seeds": self.seeds}
+        wanted = {}
+        if "final" in self.phases:
+            wanted[""] = cells(phases=["final"], **some)
+        if trials := [phase for phase in self.phases if phase != "final"]:
+            wanted["validation"] = cells(phases=trials, **some)
+        self.work.run_missing("signs", self.folder, wanted)
 
 
 Recording = Literal["films", "failures", "failures_at_scale", "renderings", "teachers"]
@@ -837,14 +828,9 @@ class Recordings:
 
     which: tuple[Recording, ...] = get_args(Recording)
     """Which recordings."""
-    quick: bool = False
-    """Record a miniature of each, into runs/quick-recordings."""
-    list: bool = False
-    """Show what is done and what is missing, and run nothing."""
-    workers: int = 1
-    """How many processes share the work."""
     folder: Path | None = None
     """Where the results are; results/recordings by default."""
+    work: Work = field(default_factory=Work)
 
     def run(self) -> None:
         """Record what is missing, or list it."""
@@ -852,7 +838,7 @@ class Recordings:
         for name in self.which:
             module = import_module(f"stn_tutorial.experiments.{name}")
             wanted[name] = getattr(module, name)()
-        _run_missing(self, "recordings", wanted)
+        self.work.run_missing("recordings", self.folder, wanted)
 
 
 @dataclass
@@ -1044,51 +1030,6 @@ def _stop(line: str, code: int) -> NoReturn:
 def _is_main_process() -> bool:
     """Whether this is the only process, or the first of those that torchrun started."""
     return os.environ.get("RANK", "0") == "0"
-
-
-def _folders(
-    name: str, given: Path | None, quick: bool, listed: bool
-) -> tuple[Path, Path]:
-    """Where the runs and the results of a table are."""
-    if quick:
-        short = "" if name == "distorted_mnist" else f"-{name.replace('_', '-')}"
-        runs = Path(f"runs/quick{short}")
-        return runs, runs / "results"
-    if listed and given and not given.is_dir():
-        raise FileNotFoundError(f"folder must hold results: there is no {given}")
-    return Path("runs") / name, given or Path("results") / name
-
-
-def _run_missing(
-    command: Addition
-    | Strings
-    | Clutter
-    | Coordconv
-    | CoordconvStn
-    | Colocalization
-    | Volumes
-    | Successors
-    | Signs
-    | Recordings,
-    name: str,
-    wanted: dict[str, list],
-) -> None:
-    """Run what is missing of a table, or list it; the cells by the folder below its."""
-    from stn_tutorial.experiments.results import is_done
-    from stn_tutorial.experiments.sharing import work
-
-    runs, folder = _folders(name, command.folder, command.quick, command.list)
-    todo = {folder / below: cells for below, cells in wanted.items()}
-    for where, cells in todo.items():
-        if not command.list:
-            work(cells, where, runs, workers=command.workers, quick=command.quick)
-    every = [(where, cell) for where, cells in todo.items() for cell in cells]
-    missing = [cell for where, cell in every if not is_done(where, cell)]
-    for cell in missing if command.list else ():
-        print(f"missing: {cell.name}")
-    print(f"{len(every) - len(missing)} done, {len(missing)} missing")
-    for where, cells in todo.items():
-        _name_damaged(cells, where)
 
 
 def _name_damaged(cells: list, folder: Path) -> None:
