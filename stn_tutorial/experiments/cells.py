@@ -7,7 +7,7 @@ What every cell is, trained or not, is in `stn_tutorial.experiments.results`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -18,12 +18,11 @@ from torch import nn
 
 from stn_tutorial._validate import check_choice
 from stn_tutorial.experiments.results import Cell
-from stn_tutorial.experiments.training import Run
 
 __all__ = ["TrainedCell", "known_names", "miniature", "with_weights"]
 
-Config = TypeVar("Config")
-Model = TypeVar("Model", bound=nn.Module)
+AnyConfig = TypeVar("AnyConfig")
+AnyModel = TypeVar("AnyModel", bound=nn.Module)
 
 
 class TrainedCell:
@@ -36,12 +35,12 @@ class TrainedCell:
     (True, 'search-crop-3')
     """
 
-    #: Trains a configuration in a folder: ``run(config, folder, progress=…)``.
-    RUN: ClassVar[Callable[..., Run]]
+    #: What trains a configuration in a folder, as ``run(config, folder, progress=…)``.
+    RUN: ClassVar[Any]
 
     @property
     def name(self) -> str:
-        """The name of the cell's file: its attributes with hyphens between them."""
+        """The name of the cell's file, its attributes with hyphens between them."""
         return "-".join(str(getattr(self, field.name)) for field in fields(self))
 
     def config(self, *, quick: bool = False) -> Any:
@@ -72,7 +71,7 @@ class TrainedCell:
         return self.RUN(config, checkpoints, progress=progress).result
 
 
-def miniature(config: Config, *, batch_size: int = 32, **few: Any) -> Config:
+def miniature(config: AnyConfig, *, batch_size: int = 32, **few: Any) -> AnyConfig:
     """Return the configuration of a miniature, which is run in a second or two.
 
     >>> from stn_tutorial.experiments.distorted_digits import Config
@@ -120,7 +119,7 @@ def known_names(
     return names
 
 
-def with_weights(model: Model, cell: Cell, folder: Path) -> Model:
+def with_weights(model: AnyModel, cell: Cell, folder: Path) -> AnyModel:
     """Give a model the weights that the run of a cell ended with.
 
     Args:
