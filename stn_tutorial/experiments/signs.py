@@ -88,7 +88,7 @@ PHASES: dict[str, tuple[dict[str, float], str]] = {
     "frames": ({}, "frames"),
     "final": ({}, "test"),
 }
-#: The rates were chosen on tracks held out; see `PHASES`.
+#: The rates are those of other studies, and were not chosen by trials; see `PHASES`.
 RECIPE = Recipe(epochs=10, batch_size=64, lr=0.01, localization_lr_ratio=0.3)
 
 

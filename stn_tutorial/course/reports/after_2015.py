@@ -35,14 +35,15 @@ from stn_tutorial.families import Affine
 
 __all__ = [
     "IDEAS",
+    "cost_table",
     "curve",
     "draw_map",
     "draw_samples",
     "draw_unseen",
+    "error_table",
     "rate_table",
     "report",
     "shown",
-    "table",
 ]
 
 Results = Mapping[Cell, Mapping[str, Any]]
@@ -94,18 +95,18 @@ def draw_map() -> Figure:
     Returns:
         The figure: a row for each of `IDEAS`, a mark for each paper.
     """
-    fig, ax = plt.subplots(figsize=(WIDEST, 8.2))
+    fig, ax = plt.subplots(figsize=(WIDEST, 6.6))
     for row, papers in enumerate(IDEAS.values()):
         years = list(papers.values())
         ax.axhline(row, color=COLORS["faint"], lw=0.6, zorder=0)
         ax.plot(years, [row] * len(years), "o-", color=COLORS["output"], ms=7)
-        for index, (name, year) in enumerate(papers.items()):
-            below = index % 2  # neighbours' names would touch
+        for name, year in papers.items():
+            below = year - 1 in years  # the names of neighbouring years would touch
             look = {"ha": "center", "va": "top" if below else "bottom", "fontsize": 12}
-            place = row + (0.2 if below else -0.17)
+            place = row + (0.14 if below else -0.14)
             ax.text(year, place, name, color=COLORS["ink"], linespacing=0.95, **look)
     ax.set_yticks(range(len(IDEAS)), list(IDEAS))
-    ax.set(xlim=(2014.3, 2021.9), ylim=(len(IDEAS) - 0.25, -0.8))
+    ax.set(xlim=(2014.3, 2021.9), ylim=(len(IDEAS) - 0.6, -0.8))
     ax.set_xticks(range(2015, 2022))
     ax.spines[["left", "right", "top"]].set_visible(False)
     ax.tick_params(axis="y", length=0)
@@ -119,38 +120,64 @@ def draw_samples(digit: Tensor) -> Figure:
         digit: ``(1, 28, 28)``.
 
     Returns:
-        The figure: a panel for each, with the points over the digit.
+        The figure: a panel for each, with the points over the digit. Lines join the
+        points of a grid; blue are a box and its bins, the taps before they moved, and
+        the four pixels of one sample, which is seen from closer.
     """
     size = digit.shape[1:]
     fig, axes = plt.subplots(2, 3, figsize=(WIDEST, 4.5))
-    for ax, (name, grid) in zip(axes.flat, _samples().items(), strict=True):
+    panels = dict(zip(_samples(), axes.flat, strict=True))
+    blue = {"color": COLORS["input"], "lw": 1.2}
+    for name, grid in _samples().items():
+        ax = panels[name]
         ax.imshow(digit[0].numpy(), vmin=0, vmax=1, cmap="gray")
         points = to_pixels(grid, size)
+        if name == "RoI align":
+            low, high = to_pixels(_BOX, size)
+            x, y = (torch.linspace(low[k], high[k], n) for k, n in enumerate((5, 4)))
+            ax.vlines(x, low[1], high[1], **blue)
+            ax.hlines(y, low[0], high[0], **blue)
+        elif name == "deformable":
+            taps = to_pixels(_taps(), size)
+            ax.plot(*torch.stack([taps, points]).unbind(dim=-1), **blue)
+        elif name == "attention":
+            corners = points.floor() + torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]])
+            draw_points(ax, corners, color=COLORS["input"], size=7)
         if grid.ndim == 3:
             draw_grid(ax, points, linewidth=0.8)
-        draw_points(ax, points, size=2.5 if grid.ndim == 3 else 3)
+        draw_points(ax, points, size=7 if name == "attention" else 3)
         ax.set(title=name, xlim=(-0.5, size[1] - 0.5), ylim=(size[0] - 0.5, -0.5))
         ax.axis("off")
-    query = to_pixels(_samples()["attention"], size)[0]
-    corners = query.floor() + torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]])
-    draw_points(axes[1, 2], corners, color=COLORS["input"], size=3)
+    x, y = to_pixels(_samples()["attention"], size)[0].floor().tolist()
+    closer = panels["attention"]
+    closer.set(
+        title="attention, closer", xlim=(x - 2.5, x + 3.5), ylim=(y + 3.5, y - 2.5)
+    )
     return fig
+
+
+#: Two corners of a box that a detector has found.
+_BOX = torch.tensor([[-0.45, -0.7], [0.55, 0.5]])
+
+
+def _taps() -> Tensor:
+    """Normalized points ``(27, 2)``: the taps of a convolution at three places."""
+    places = torch.tensor([[-0.45, -0.45], [0.4, -0.15], [-0.1, 0.55]])
+    return (places[:, None] + 0.3 * base_grid((3, 3)).view(-1, 2)).reshape(-1, 2)
 
 
 def _samples() -> dict[str, Tensor]:
     """By method, normalized points: a grid ``(H, W, 2)``, or ``(P, 2)``."""
     draw = torch.Generator().manual_seed(1)
     theta = rotation(torch.tensor([0.4]), 0.75, (0.05, 0.0)).flatten(1)
-    box = base_grid((6, 8)) * torch.tensor([0.5, 0.6]) + torch.tensor([0.05, -0.1])
-    taps = base_grid((3, 3)).view(-1, 2) * 0.35
-    places = torch.tensor([[-0.35, -0.4], [0.35, -0.1], [0.0, 0.55]])
-    moved = 0.1 * torch.randn(3, 9, 2, generator=draw)
+    low, high = _BOX
+    box = low + (high - low) * (base_grid((6, 8)) + 1) / 2
     whole = base_grid((9, 9))
     bend = 0.12 * torch.sin(4 * whole.flip(-1))
     return {
         "spatial transformer": Affine().grid(theta, (9, 9))[0],
         "RoI align": box.reshape(-1, 2),
-        "deformable": (places[:, None] + taps + moved).reshape(-1, 2),
+        "deformable": _taps() + 0.1 * torch.randn(27, 2, generator=draw),
         "log-polar": LogPolar(0.1, 0.9).grid(torch.zeros(1, 2), (7, 16))[0],
         "flow": whole + bend,
         "attention": torch.tensor([[0.13, -0.2]]),
@@ -172,7 +199,7 @@ def shown(method: str) -> str:
     return NAMES[method]
 
 
-def table(found: Results) -> str:
+def error_table(found: Results) -> str:
     """Return the errors of all methods as Markdown.
 
     Args:
@@ -181,26 +208,43 @@ def table(found: Results) -> str:
     Returns:
         A line for each method that was measured: its error in percent on each task, the
         mean over seeds with the standard deviation and their number, or of one seed
-        with the 95% interval for other test digits; and on R its parameters, the
+        with the 95% interval for other test digits.
+    """
+    rows = []
+    for method in METHODS:
+        line = [_error(found, task, method) for task in TASKS]
+        if any(cell != "–" for cell in line):
+            rows.append([shown(method), *line])
+    return markdown_table(["error (%)", *TASKS], rows)
+
+
+def cost_table(found: Results) -> str:
+    """Return what all methods cost on R as Markdown.
+
+    Args:
+        found: of `read_results`, for the cells of `after_2015`.
+
+    Returns:
+        A line for each method that was measured on R: its parameters, the
         multiplications of one picture's scores in millions, the pictures it was trained
         on in thousands, and seconds of a processor for their gradients.
     """
     rows = []
     for method in METHODS:
-        line = [_error(found, task, method) for task in TASKS]
         runs = _finals(found, "R", method)
-        costs = ["–"] * 4
         if runs:
             first = runs[0]
-            costs = [
-                f"{first['parameters']:,}",
-                f"{first['multiplications'] / 1e6:.1f}",
-                f"{first['pictures'] / 1e3:.0f}",
-                f"{statistics.mean(run['processor_seconds'] for run in runs):.0f}",
-            ]
-        if any(cell != "–" for cell in line):
-            rows.append([shown(method), *line, *costs])
-    head = ["method", *TASKS, "parameters", "million ×", "thousand pictures", "s"]
+            seconds = statistics.mean(run["processor_seconds"] for run in runs)
+            rows.append(
+                [
+                    shown(method),
+                    f"{first['parameters']:,}",
+                    f"{first['multiplications'] / 1e6:.1f}",
+                    f"{first['pictures'] / 1e3:.0f}",
+                    f"{seconds:.0f}",
+                ]
+            )
+    head = ["on R", "parameters", "10⁶ multiplications", "10³ pictures", "seconds"]
     return markdown_table(head, rows)
 
 
@@ -269,8 +313,8 @@ def draw_unseen(found: Results) -> Figure:
         found: of `read_results`, for the cells of `after_2015`.
 
     Returns:
-        The figure: a panel for rotations, in which grey marks those that were trained
-        on, and one for scales; a line for each method.
+        The figure: a panel for rotations and one for scales, in which grey marks those
+        that were trained on; a line for each method.
     """
     fig, panels = make_panels(["rotations", "scales"], height=3.0, sharey=True)
     names = [m for m in METHODS if _finals(found, "R", m)]
@@ -281,7 +325,8 @@ def draw_unseen(found: Results) -> Figure:
     looks = {shown(name): STYLES[name] for name in names}
     label_panels(fig, "", "test error (%)", looks)
     panels["rotations"].set_xlabel("angle (°)")
-    panels["scales"].set_xlabel("scale")
+    panels["scales"].axvspan(0.985, 1.015, color=COLORS["faint"], alpha=0.25, lw=0)
+    panels["scales"].set(xlabel="scale", xticks=(0.6, 0.8, 1.0, 1.2, 1.4))
     return fig
 
 
@@ -294,6 +339,6 @@ def _finals(found: Results, task: str, method: str) -> list[Mapping[str, Any]]:
 report = Report(
     Cell,
     "what came after 2015",
-    tables=(table, rate_table),
+    tables=(error_table, cost_table, rate_table),
     figures={"unseen": draw_unseen},
 )

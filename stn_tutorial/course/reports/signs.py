@@ -99,9 +99,8 @@ def error_table(found: Results) -> str:
 
     Returns:
         A line for each arm that was run: parameters; the error in percent, the mean
-        over seeds with its standard deviation; the 95% interval of the first seed's,
-        for other test pictures; and how many pictures the arm alone, and *cnn* alone,
-        misclassifies, summed over the seeds that both have.
+        over seeds with its standard deviation; and the 95% interval of the first
+        seed's, for other test pictures, if they were independent.
     """
     rows = []
     for arm in ARMS:
@@ -111,24 +110,15 @@ def error_table(found: Results) -> str:
         first, *_ = each = list(runs.values())
         count = first["data"]["test"]["pictures"]
         low, high = interval(len(first["misclassified"]), count)
-        shared = [c.seed for c in runs if Cell("final", "cnn", c.seed) in found]
-        alone = [compare(found, arm, seed=seed) for seed in shared]
         rows.append(
             [
                 arm,
                 f"{first['parameters']:,}",
                 in_a_line(mean_and_spread([run["test_error"] for run in each])),
                 f"{low:.1f}–{high:.1f}",
-                *(
-                    ["–", "–"]
-                    if arm == "cnn" or not alone
-                    else [str(sum(a.worse for a in alone))]
-                    + [str(sum(a.better for a in alone))]
-                ),
             ]
         )
-    head = ["network", "parameters", "error (%)", "first seed, 95%"]
-    return markdown_table(head + ["alone wrong", "cnn alone wrong"], rows)
+    return markdown_table(["network", "parameters", "error (%)", "first, 95%"], rows)
 
 
 def look_table(found: Results) -> str:
@@ -138,12 +128,12 @@ def look_table(found: Results) -> str:
         found: of `read_results`, for the cells of `signs`.
 
     Returns:
-        A line for each arm with a transformer in front, the mean over its seeds: the
+        A column for each arm with a transformer in front, the mean over its seeds: the
         IoU with the sign's box of theta's, of theta's mean box and of the whole
         picture; and the correlations over the pictures of x, y and size. Nothing if
         there is no such arm.
     """
-    rows = []
+    columns = {}
     for arm in ARMS:
         runs = runs_of(found, phase="final", arm=arm)
         seen = [run["looks"] for run in runs if "looks" in run]
@@ -151,15 +141,24 @@ def look_table(found: Results) -> str:
             continue
         values = [
             *([look[name] for look in seen] for name in _OVERLAPS),
-            *([look["follows"][name] for look in seen] for name in ("x", "y", "size")),
+            *([look["follows"][name] for look in seen] for name in _FOLLOWED),
         ]
-        rows.append([arm, *(f"{sum(v) / len(v):.2f}" for v in values)])
-    head = ["network", "IoU of theta's box", "of the mean box", "of the picture"]
-    head += ["follows x", "y", "size"]
-    return markdown_table(head, rows) if rows else ""
+        columns[arm] = [f"{sum(v) / len(v):.2f}" for v in values]
+    names = [*_OVERLAPS.values(), *_FOLLOWED.values()]
+    rows = [list(line) for line in zip(names, *columns.values(), strict=True)]
+    return markdown_table(["mean over seeds", *columns], rows) if columns else ""
 
 
-_OVERLAPS = ("iou", "iou_of_the_mean_box", "iou_of_the_picture")
+_OVERLAPS = {
+    "iou": "IoU of theta's box",
+    "iou_of_the_mean_box": "IoU of the mean box",
+    "iou_of_the_picture": "IoU of the whole picture",
+}
+_FOLLOWED = {
+    "x": "theta follows x",
+    "y": "theta follows y",
+    "size": "theta follows the size",
+}
 
 
 def trial_table(found: Results) -> str:
