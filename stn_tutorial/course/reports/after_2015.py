@@ -244,7 +244,7 @@ def cost_table(found: Results) -> str:
                     f"{seconds:.0f}",
                 ]
             )
-    head = ["on R", "parameters", "10⁶ multiplications", "10³ pictures", "seconds"]
+    head = ["on R", "parameters", "10⁶ ×", "10³ pictures", "seconds"]
     return markdown_table(head, rows)
 
 
