@@ -819,6 +819,58 @@ class Signs:
         self.work.run_missing("signs", self.folder, wanted)
 
 
+BirdsArm = Literal[
+    "whole",
+    "whole-large",
+    "middle",
+    "fixed",
+    "random",
+    "st",
+    "told",
+    "parts",
+    "box",
+    "parts-and-whole",
+]
+BirdsPhase = Literal[
+    "rate-0.001",
+    "rate-0.003",
+    "rate-0.01",
+    "looking-0.03",
+    "looking-0.1",
+    "looking-0.3",
+    "final",
+]
+
+
+@dataclass
+class Birds:
+    """Run what is missing of birds: photographs, which STN_TUTORIAL_CUB names (the
+    folder of CUB-200-2011), in front of a trained network that a package ships. Those
+    of --quick are drawn."""
+
+    arms: tuple[BirdsArm, ...] = get_args(BirdsArm)
+    """Where the windows are; see stn_tutorial.experiments.birds."""
+    phases: tuple[BirdsPhase, ...] = ("final",)
+    """The final runs, on the test set, or a rate tried on pictures held out."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Which seeds."""
+    folder: Path | None = None
+    """Where the results are; results/birds by default."""
+    work: Work = field(default_factory=Work)
+
+    def run(self) -> None:
+        """Run what is missing, or list it."""
+        from stn_tutorial.experiments.birds import cells
+
+        some = {"arms": self.arms, "seeds": self.seeds}
+        wanted = {}
+        if "final" in self.phases:
+            wanted[""] = cells(phases=["final"], **some)
+        if trials := [phase for phase in self.phases if phase != "final"]:
+            wanted["validation"] = cells(phases=trials, **some)
+        self.work.run_missing("birds", self.folder, wanted)
+
+
 Recording = Literal["films", "failures", "failures_at_scale", "renderings", "teachers"]
 
 
@@ -857,6 +909,7 @@ class Report:
             "volumes",
             "successors",
             "signs",
+            "birds",
         ]
     ] = "table"
     """Which table, as the command is called that runs it."""
@@ -906,6 +959,7 @@ COMMANDS = {
     "volumes": Volumes,
     "successors": Successors,
     "signs": Signs,
+    "birds": Birds,
     "recordings": Recordings,
     "report": Report,
 }

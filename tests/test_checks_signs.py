@@ -21,10 +21,15 @@ def right_mirror(labels):
     return torch.tensor([0, -1, 2, 3, -1, -1, -1, 7, 9, 8, 10, 11])[labels]
 
 
+def right_chance(points):
+    return (1 - points.abs()).prod(dim=-1)
+
+
 class TestAnswers(Answers):
     right = [
         (signs.theta_of_boxes, right_theta),
         (signs.kind_in_the_mirror, right_mirror),
+        (signs.held_by_chance, right_chance),
     ]
     wrong = [
         (signs.theta_of_boxes, lambda b, size: right_theta(b + 0.5, size)),
@@ -32,6 +37,9 @@ class TestAnswers(Answers):
         (signs.theta_of_boxes, lambda b, size: 2 * right_theta(b, size)),
         (signs.kind_in_the_mirror, lambda labels: labels),
         (signs.kind_in_the_mirror, lambda labels: right_mirror(labels).clamp(min=0)),
+        (signs.held_by_chance, lambda points: (1 - points).prod(dim=-1)),
+        (signs.held_by_chance, lambda points: 1 - points.abs().amax(dim=-1)),
+        (signs.held_by_chance, lambda points: 0.5 * right_chance(points)),
     ]
     choices = [
         (signs.a_frame_with_a_sibling, 0.96),

@@ -313,7 +313,7 @@ WRONG = {
     "trian": "Unrecognized options: trian",
     "": "Expected one of {train, evaluate, export, show, data, table, clutter, "
     "coordconv, coordconv-stn, addition, strings, colocalization, volumes, "
-    "successors, signs, recordings, report}.",
+    "successors, signs, birds, recordings, report}.",
     "train --data embedded --budget 10": "budget of 10 is out of reach for st-cnn: "
     "the closest has 17478 parameters",
 }

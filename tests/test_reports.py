@@ -32,6 +32,7 @@ FOLDERS = {
     "addition": "addition",
     "colocalization": "colocalization",
     "signs": "signs",
+    "birds": "birds",
     "successors": "after_2015",
 }
 

@@ -47,6 +47,7 @@ OTHERS = {
         "volumes",
         "after_2015",
         "signs",
+        "birds",
     ),
     *("failures", "failures_at_scale", "renderings", "teachers"),
 }

@@ -13,6 +13,7 @@ from stn_tutorial.sampling import warp
 
 __all__ = [
     "a_frame_with_a_sibling",
+    "held_by_chance",
     "how_much_wider",
     "kind_in_the_mirror",
     "larger_picture",
@@ -86,6 +87,27 @@ def how_much_wider(answer: float) -> None:
     right = min(options, key=lambda option: abs(option - spread.item()))
     hint = "the variance is multiplied by 1 + (m - 1) ρ, with m = 30 and ρ = 1."
     choose(answer, right, options, hint)
+
+
+def held_by_chance(attempt: Callable[[Tensor], Tensor]) -> None:
+    """Check ``attempt(points)``: (N, 2) in a picture -> (N,) probabilities."""
+
+    def reference(points: Tensor) -> Tensor:
+        # Of 200 windows along an axis, and pairs of them, those that hold the point.
+        middles = (torch.arange(200, dtype=points.dtype) + 0.5) / 200 - 0.5
+        holds = (points[..., None] - middles).abs() <= 0.5
+        return holds.to(points.dtype).mean(dim=-1).prod(dim=-1)
+
+    def cases(draw: Generator) -> Cases:
+        yield (torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.5, 0.5], [-0.5, 0.0]]),)
+        yield (2 * torch.randint(-99, 100, (20, 2), generator=draw) / 200,)
+
+    hint = (
+        "along x the middle has a range of length 1, from -0.5 to 0.5, and the window "
+        "holds the point if they are at most 0.5 apart. Which part of the range is "
+        "that? x and y are independent."
+    )
+    compare(attempt, reference, cases, hint)
 
 
 def larger_picture(answer: str) -> None:
