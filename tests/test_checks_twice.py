@@ -38,16 +38,32 @@ def channel_by_channel(x, thetas):
     return heads.transpose(1, 2).flatten(1, 2)
 
 
+def right_sequence(p):
+    """From many strings, whose digits are wrong at random."""
+    draw = torch.Generator().manual_seed(0)
+    wrong = torch.rand(400_000, 5, generator=draw) < p
+    lengths = torch.arange(400_000) % 5 + 1
+    counted = (wrong & (torch.arange(5) < lengths[:, None])).any(dim=1)
+    measured = counted.double().mean()
+    exact = torch.tensor(1 - sum((1 - p) ** n for n in range(1, 6)) / 5)
+    assert abs(measured - exact) < 0.005
+    return exact
+
+
 class TestAnswers(Answers):
     right = [
         (twice.share_left, right_share),
         (twice.side_by_side, right_heads),
+        (twice.sequence_error, right_sequence),
     ]
     wrong = [
         (twice.share_left, lambda k: 1 / k),
         (twice.share_left, lambda k: 0.5),  # right for two alone
         (twice.side_by_side, channel_by_channel),
         (twice.side_by_side, lambda x, thetas: x.repeat(1, thetas.shape[1], 1, 1)),
+        (twice.sequence_error, lambda p: 1 - (1 - p) ** 3),  # of the mean length
+        (twice.sequence_error, lambda p: 3 * p),
+        (twice.sequence_error, lambda p: sum((1 - p) ** n for n in range(1, 6)) / 5),
     ]
     choices = [
         (twice.twin_heads, "nothing"),

@@ -14,6 +14,7 @@ from stn_tutorial.sampling import warp
 
 __all__ = [
     "round_filter",
+    "sequence_error",
     "share_left",
     "side_by_side",
     "twin_heads",
@@ -103,3 +104,21 @@ def round_filter(answer: str) -> None:
     hint = "a filter that looks the same after a quarter turn answers the same."
     options = ("nothing is left", "the edges are left", "the channels are exchanged")
     choose(answer, right, options, hint)
+
+
+def sequence_error(attempt: Callable[[float], Tensor]) -> None:
+    """Check ``attempt(p)``: the share of strings with at least one wrong digit."""
+
+    def reference(p: float) -> Tensor:
+        right = [(1 - p) ** length for length in range(1, 6)]
+        return torch.tensor(1 - sum(right) / 5)
+
+    def as_tensor(p: float) -> Tensor | None:
+        share = attempt(p)
+        return share if share is None or share is ... else torch.as_tensor(share)
+
+    hint = (
+        "a string of n digits is right if all n are, with probability (1 - p)^n. Take "
+        "the mean over the five lengths, not the power of the mean length."
+    )
+    compare(as_tensor, reference, [(p,) for p in (0.0, 0.02, 0.1, 0.5, 1.0)], hint)
