@@ -21,6 +21,7 @@ from stn_tutorial.course.reports.strings import (
     error_table,
     look_table,
     pair_table,
+    rate_table,
     written,
 )
 from stn_tutorial.data.archives import DataError
@@ -227,12 +228,9 @@ def test_a_perfect_look_shows_the_frame_upright_and_whole(strings):
 def test_the_spread_as_they_come_is_that_of_the_truth_within_lengths(strings):
     found = looks(StringReader(64, 2), strings)
     angle, length = strings.truth["angle"].numpy(), strings.lengths.numpy()
-    total = sum(
-        np.var(np.degrees(angle[length == n])) * (length == n).sum()
-        for n in np.unique(length)
-    )
-    expected = math.sqrt(total / len(strings))
-    assert found["as_they_come"]["angle_deg"] == pytest.approx(expected, rel=1e-4)
+    expected = [np.degrees(angle[length == n]).std() for n in range(1, 6)]
+    seen = [each["angle_deg"] for each in found["as_they_come"]]
+    assert seen == pytest.approx(expected, rel=1e-4)
     assert found["passed_on"] == []
 
 
@@ -277,7 +275,7 @@ def test_a_rate_is_tried_on_held_out_digits():
 
 
 def test_what_is_measured_is_written_read_and_reported(tmp_path):
-    few = [Cell("final", "cnn"), Cell("final", "multi")]
+    few = [Cell("final", "cnn"), Cell("final", "multi"), Cell("rate-0.005", "single")]
     work(few, tmp_path, tmp_path / "runs", quick=True, progress=False)
     found = read_results(tmp_path, Cell)
     assert set(found) == set(few)
@@ -288,6 +286,8 @@ def test_what_is_measured_is_written_read_and_reported(tmp_path):
     assert "\n| ST-CNN Multi | 64×64 | " in error_table(found)
     assert pair_table(found).count("\n") == 3
     assert look_table(found).count("\n") == 2 + 1 + 3
+    tried = found[few[2]]["test_error"]
+    assert f"\n| ST-CNN Single | 64×64 | – | {tried:.1f} | – |" in rate_table(found)
     assert len(draw_lengths(found).axes[0].containers) == 2
 
 

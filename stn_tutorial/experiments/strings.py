@@ -122,7 +122,8 @@ class Config:
         _check_size(self.size)
 
 
-_SPREAD = {"angle_deg": float, "height_percent": float, "centre_px": float}
+# Of the strings of each length.
+_SPREAD = [{"angle_deg": float, "height_percent": float, "centre_px": float}]
 #: What the result of a run looks like; see `stn_tutorial.experiments.results`.
 RESULT = {
     "config": Config,
@@ -279,22 +280,25 @@ def looks(model: nn.Module, strings: Strings) -> dict[str, Any]:
         strings: such as `fixed_strings`, with a truth.
 
     Returns:
-        ``as_they_come``, and ``passed_on`` for each transformer: standard deviations
-        among strings of one length, of the angle in degrees, of the height in percent
-        and of the centre in pixels of the canvas, along an axis.
+        ``as_they_come``, and ``passed_on`` for each transformer: for each length, from
+        one digit up, standard deviations among its strings, of the angle in degrees, of
+        the height in percent and of the centre in pixels of the canvas, along an axis.
     """
     still = Affine().identity().expand(len(strings), -1)
     passed_on = predict(_Params(model), strings.images, batch_size=250)
     half = strings.images.shape[-1] / 2
 
-    def spread(params: Tensor) -> dict[str, float]:
+    def spread(params: Tensor) -> list[dict[str, float]]:
         seen = poses(params, strings)
-        within = {
+        values = {
             "angle_deg": seen["angle"].rad2deg()[:, None],
             "height_percent": 100 * seen["height"].clamp(min=1e-6).log()[:, None],
             "centre_px": half * seen["centre"],
         }
-        return {name: _spread_within(v, strings.lengths) for name, v in within.items()}
+        return [
+            {name: _deviation(v[strings.lengths == n]) for name, v in values.items()}
+            for n in strings.lengths.unique().tolist()
+        ]
 
     return {
         "as_they_come": spread(still),
@@ -449,13 +453,9 @@ def _is_wrong(scores: Tensor, labels: Tensor) -> Tensor:
     return (scores.argmax(dim=1) != labels).any(dim=1)
 
 
-def _spread_within(values: Tensor, labels: Tensor) -> float:
-    """The standard deviation of (N, D) values about the means of their labels."""
-    away = [
-        values[labels == label] - values[labels == label].mean(dim=0)
-        for label in labels.unique()
-    ]
-    return torch.cat(away).square().mean().sqrt().item()
+def _deviation(values: Tensor) -> float:
+    """The standard deviation of (N, D) values along an axis."""
+    return values.var(dim=0, correction=0).mean().sqrt().item()
 
 
 _kept: dict[tuple, Strings] = {}
