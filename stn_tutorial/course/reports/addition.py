@@ -46,9 +46,9 @@ def error_table(found: Results) -> str:
         found: of `read_results`, for the cells of `addition`.
 
     Returns:
-        A line for each network that was run, and each length of its runs: parameters,
-        epochs, the error in percent, the mean over seeds; the 95% interval of the first
-        seed's, for other test pairs; and the paper's error.
+        A line for each network that was run, and each length of its runs: epochs, the
+        error in percent, the mean over seeds; the 95% interval of the first seed's, for
+        other test pairs; the paper's error; and parameters.
     """
     rows = []
     for length, row in product(LENGTHS, ROWS):
@@ -61,15 +61,15 @@ def error_table(found: Results) -> str:
         rows.append(
             [
                 shown(row),
-                f"{first['parameters']:,}",
                 str(len(first["history"])),
                 mean_and_spread([run["test_error"] for run in runs]),
                 f"{low:.1f}–{high:.1f}",
                 PAPER.get(row.replace("BN-", ""), ""),
+                f"{first['parameters']:,}",
             ]
         )
-    head = ["network", "parameters", "epochs", "error (%)", "95% interval"]
-    head.append("paper (RTS)")
+    head = ["network", "epochs", "error (%)", "95% interval", "paper (RTS)"]
+    head.append("parameters")
     return markdown_table(head, rows)
 
 

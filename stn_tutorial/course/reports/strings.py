@@ -49,11 +49,11 @@ def error_table(found: Results) -> str:
         found: of `read_results`, for the cells of `strings`.
 
     Returns:
-        A line for each network that was run to the end, and each canvas: parameters,
-        the mean error on training strings during the last epoch, the error in percent
-        with the 95% interval for other strings, a seed after the other; seconds of
-        processor time for 1,000 pictures, in reading and in training; and the paper's
-        error, on house numbers.
+        A line for each network that was run to the end, and each canvas and seed: the
+        error in percent with the 95% interval for other strings; the mean error on
+        training strings during the last epoch; the paper's error, on house numbers;
+        seconds of processor time for 1,000 pictures, in reading and in training; and
+        the parameters.
     """
     rows = []
     for size, model in product(SIZES, PLACES):
@@ -64,19 +64,19 @@ def error_table(found: Results) -> str:
             rows.append(
                 [
                     NAMES[model],
-                    f"{size}×{size}",
-                    f"{run['parameters']:,}",
-                    f"{run['history'][-1]['train_error']:.1f}",
                     f"{run['test_error']:.2f}",
                     f"{low:.1f}–{high:.1f}",
+                    f"{run['history'][-1]['train_error']:.1f}",
+                    f"{PAPER[model][size]}",
                     f"{seconds['reading']:.1f}",
                     f"{seconds['training']:.1f}",
-                    f"{PAPER[model][size]}",
+                    f"{run['parameters']:,}",
+                    f"{size}×{size}",
                 ]
             )
-    head = ["network", "canvas", "parameters", "last epoch (%)", "error (%)"]
-    head += ["95% interval", "s to read 1,000", "s to learn", "paper (houses)"]
-    return markdown_table(head, rows, names=2)
+    head = ["network", "error (%)", "95% interval", "last epoch (%)", "paper (houses)"]
+    head += ["s to read 1,000", "s to learn", "parameters", "canvas"]
+    return markdown_table(head, rows)
 
 
 def pair_table(found: Results) -> str:
@@ -97,9 +97,9 @@ def pair_table(found: Results) -> str:
             one, other, chance = mcnemar(*(run["misread"] for run in pair))
             shown = f"{chance:.2g}" if chance >= 1e-4 else "below 0.0001"
             names = f"{NAMES[a]} or {NAMES[b]}"
-            rows.append([names, f"{size}×{size}", f"{one}", f"{other}", shown])
-    head = ["pair", "canvas", "the first alone", "the second alone", "by chance"]
-    return markdown_table(head, rows, names=2)
+            rows.append([names, f"{one}", f"{other}", shown, f"{size}×{size}"])
+    head = ["pair", "the first alone", "the second alone", "by chance", "canvas"]
+    return markdown_table(head, rows)
 
 
 def look_table(found: Results) -> str:
@@ -120,13 +120,13 @@ def look_table(found: Results) -> str:
             where = f"{size}×{size}"
             looks = run["looks"]
             if model == "cnn":
-                rows.append(["as they come", where, *_spread(looks["as_they_come"])])
+                rows.append(["as they come", *_spread(looks["as_they_come"]), where])
             for place, each in zip(PLACES[model], looks["passed_on"], strict=True):
                 name = f"{NAMES[model]}, before convolution {place + 1}"
-                rows.append([name, where, *_spread(each)])
-    head = ["strings", "canvas", "angle of 1 (°)", f"angle of {MOST} (°)"]
-    head += ["height (%)", "centre (px)"]
-    return markdown_table(head, rows, names=2)
+                rows.append([name, *_spread(each), where])
+    head = ["strings", "angle of 1 (°)", f"angle of {MOST} (°)"]
+    head += ["height (%)", "centre (px)", "canvas"]
+    return markdown_table(head, rows)
 
 
 def rate_table(found: Results) -> str:
@@ -152,9 +152,9 @@ def rate_table(found: Results) -> str:
         ]
         if any(errors):
             said = [", ".join(each) or "–" for each in errors]
-            rows.append([NAMES[model], f"{size}×{size}", *said])
-    head = ["network", "canvas", *(f"rate {rate:g} (%)" for rate in phases.values())]
-    return markdown_table(head, rows, names=2)
+            rows.append([NAMES[model], *said, f"{size}×{size}"])
+    head = ["network", *(f"rate {rate:g} (%)" for rate in phases.values()), "canvas"]
+    return markdown_table(head, rows)
 
 
 def draw_lengths(found: Results) -> Figure:
