@@ -2,10 +2,10 @@
 
 Each row of the matrix is an environment of its own, made under _build/matrix: Python,
 torch and NumPy as old as the package allows, as they are pinned, and as new as they can
-be had. The tests of the method (``--whole``: all of the package) and the first chapters
-run in it. What came of a row goes into a file under book/runs_on, with versions, dates
-and failures, and the book's page *Runs on* shows it. A row whose versions can't be had
-says that it was not run, and why.
+be had. The tests of the method (``--whole``: all of the package, in their long forms)
+and the first chapters run in it. What came of a row goes into a file under
+book/runs_on, with versions, dates and failures, and the book's page *Runs on* shows it.
+A row whose versions can't be had says that it was not run, and why.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def run_row(row: str, *, whole: bool, chapters: tuple[str, ...], jobs: int) -> d
         python = environment_of(row)
     except LookupError as error:
         return about | {"not_run": str(error), "finished": rooms.now()}
-    what = OF_THE_PACKAGE if whole else tests_of_the_method()
+    what = OF_THE_PACKAGE if whole else [*tests_of_the_method(), "-m", "not long"]
     about["tests"] = {"which": "the package" if whole else "the method"}
     about["tests"] |= run_tests(python, what)
     paths = [p for p in stamps.notebook_paths() if p.name.startswith(chapters)]
@@ -148,7 +148,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=ROWS, help="one row")
     parser.add_argument(
-        "--whole", action="store_true", help="all of the package's tests"
+        "--whole", action="store_true", help="all tests of the package, and long forms"
     )
     parser.add_argument("--jobs", type=int, default=1, help="chapters at once")
     options = parser.parse_args()

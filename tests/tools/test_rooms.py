@@ -198,6 +198,15 @@ def test_the_tests_of_the_method_are_there():
     assert "tests/test_training.py" not in found
 
 
+@pytest.mark.parametrize("whole", [False, True])
+def test_long_forms_run_with_the_whole_package_alone(monkeypatch, whole):
+    asked = []
+    monkeypatch.setattr(matrix, "environment_of", lambda row: Path(sys.executable))
+    monkeypatch.setattr(matrix, "run_tests", lambda _, what: asked.extend(what) or {})
+    matrix.run_row("newest", whole=whole, chapters=("99",), jobs=1)
+    assert ("not long" in asked) == (not whole)
+
+
 def test_a_room_that_cannot_be_had_is_told_of(monkeypatch):
     monkeypatch.setitem(matrix.ROWS, "newest", ("9.9", ["torch"]))
     told = matrix.run_row("newest", whole=False, chapters=("00",), jobs=1)
