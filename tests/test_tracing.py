@@ -496,8 +496,9 @@ def test_exported_and_in_onnx_runtime_it_has_the_same_values_for_every_size(
         close(module(*inputs), expected)
     if not subject.onnx:
         return
-    if subject is SUBJECTS["sample volumes"] and torch.__version__.startswith("2.6."):
-        pytest.xfail("torch 2.6 writes no torch.lerp of open sizes as ONNX")
+    sampled = subject is SUBJECTS["sample"] or subject is SUBJECTS["sample volumes"]
+    if sampled and torch.__version__.startswith("2.6."):
+        pytest.xfail("torch 2.6 writes no lerp or sym_float of open sizes as ONNX")
     pytest.importorskip("onnxscript")
     onnxruntime = pytest.importorskip("onnxruntime")
     options = {"opset_version": 20, "external_data": False, "verbose": False}
