@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from itertools import combinations, product
 from typing import Any
@@ -21,6 +22,7 @@ from stn_tutorial.course.reports import (
     runs_of,
 )
 from stn_tutorial.data.strings import MOST, NONE, Strings
+from stn_tutorial.experiments.results import select
 from stn_tutorial.experiments.string_readers import PLACES
 from stn_tutorial.experiments.strings import PAPER, PHASES, SIZES, Cell
 
@@ -57,7 +59,8 @@ def error_table(found: Results) -> str:
     """
     rows = []
     for size, model in product(SIZES, PLACES):
-        for run in runs_of(found, phase="final", size=size, model=model):
+        final = select(found, phase="final", size=size, model=model)
+        for cell, run in final.items():
             count = run["data"]["test"]["digits"]
             low, high = interval(len(run["misread"]), count)
             seconds = run["processor_seconds"]
@@ -71,11 +74,11 @@ def error_table(found: Results) -> str:
                     f"{seconds['reading']:.1f}",
                     f"{seconds['training']:.1f}",
                     f"{run['parameters']:,}",
-                    f"{size}×{size}",
+                    f"{size}×{size}, {cell.seed}",
                 ]
             )
     head = ["network", "error (%)", "95% interval", "last epoch (%)", "paper (houses)"]
-    head += ["s to read 1,000", "s to learn", "parameters", "canvas"]
+    head += ["s to read 1,000", "s to learn", "parameters", "canvas, seed"]
     return markdown_table(head, rows)
 
 
@@ -97,8 +100,10 @@ def pair_table(found: Results) -> str:
             one, other, chance = mcnemar(*(run["misread"] for run in pair))
             shown = f"{chance:.2g}" if chance >= 1e-4 else "below 0.0001"
             names = f"{NAMES[a]} or {NAMES[b]}"
-            rows.append([names, f"{one}", f"{other}", shown, f"{size}×{size}"])
-    head = ["pair", "the first alone", "the second alone", "by chance", "canvas"]
+            where = f"{size}×{size}, {seed}"
+            rows.append([names, f"{one}", f"{other}", shown, where])
+    head = ["pair", "the first alone", "the second alone", "by chance"]
+    head.append("canvas, seed")
     return markdown_table(head, rows)
 
 
@@ -112,18 +117,20 @@ def look_table(found: Results) -> str:
         A line for each transformer of each network that was run to the end, and one a
         canvas for the strings as they come: standard deviations, of the angle in
         degrees among the shortest strings and among the longest, of the height in
-        percent and of the centre in pixels among strings of one length.
+        percent and of the centre in pixels among strings of one length; the mean over
+        seeds.
     """
     rows = []
     for size, model in product(SIZES, PLACES):
-        for run in runs_of(found, phase="final", size=size, model=model):
-            where = f"{size}×{size}"
-            looks = run["looks"]
-            if model == "cnn":
-                rows.append(["as they come", *_spread(looks["as_they_come"]), where])
-            for place, each in zip(PLACES[model], looks["passed_on"], strict=True):
-                name = f"{NAMES[model]}, before convolution {place + 1}"
-                rows.append([name, *_spread(each), where])
+        runs = runs_of(found, phase="final", size=size, model=model)
+        looks = [run["looks"] for run in runs]
+        where = f"{size}×{size}"
+        if looks and model == "cnn":
+            rows.append(["as they come", *_spread([looks[0]["as_they_come"]]), where])
+        for k, place in enumerate(PLACES[model] if looks else ()):
+            name = f"{NAMES[model]}, before convolution {place + 1}"
+            each = [look["passed_on"][k] for look in looks]
+            rows.append([name, *_spread(each), where])
     head = ["strings", "angle of 1 (°)", f"angle of {MOST} (°)"]
     head += ["height (%)", "centre (px)", "canvas"]
     return markdown_table(head, rows)
@@ -233,17 +240,18 @@ def draw_views(strings: Strings, views: Mapping[str, Tensor]) -> Figure:
     return fig
 
 
-def _spread(by_length: Sequence[Mapping[str, float]]) -> list[str]:
-    """What a line of the table says of strings: two angles, height and centre."""
+def _spread(runs: Sequence[Sequence[Mapping[str, float]]]) -> list[str]:
+    """What a line of the table says of runs: two angles, height and centre."""
 
-    def within(name: str) -> float:
+    def within(by_length: Sequence[Mapping[str, float]], name: str) -> float:
         squares = [each[name] ** 2 for each in by_length]
-        return math.sqrt(sum(squares) / len(squares))
+        return math.sqrt(statistics.mean(squares))
 
-    angles = [by_length[k]["angle_deg"] for k in (0, -1)]
-    return [
-        f"{v:.1f}" for v in (*angles, within("height_percent"), within("centre_px"))
+    columns = [[run[k]["angle_deg"] for run in runs] for k in (0, -1)]
+    columns += [
+        [within(run, name) for run in runs] for name in ("height_percent", "centre_px")
     ]
+    return [f"{statistics.mean(column):.1f}" for column in columns]
 
 
 #: What the command prints and draws.
