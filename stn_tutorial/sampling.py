@@ -464,7 +464,8 @@ def _fill_for(fill: Any, image: Tensor, values: Tensor) -> float | Tensor:
     """
     shape = tuple(fill.shape) if isinstance(fill, Tensor) else np.shape(fill)
     channels, *size = values.shape[1:]
-    if shape not in ((), (channels,)):
+    # One number after the other: torch 2.6 doesn't know whether a tuple has a symbol.
+    if len(shape) > 1 or any(n != channels for n in shape):
         raise ValueError(
             f"fill must be one number or {channels}, one a channel, got shape {shape}"
         )

@@ -23,8 +23,7 @@ __all__ = ["Player"]
 STYLE = """
 .stn-player { margin: 0 0 1rem; max-width: 44rem; }
 .stn-player [hidden] { display: none !important; }
-.stn-player img { display: block; width: 100%; height: auto; margin: 0;
-  background: none; }
+.stn-player img { display: block; width: 100%; height: auto; margin: 0; }
 .stn-player div { display: flex; gap: 0.75rem; align-items: center; margin: 0.5rem 0; }
 .stn-player button { min-width: 4.5rem; padding: 0.3rem 0.6rem; font: inherit;
   color: inherit; background: rgb(128 128 128 / 18%); cursor: pointer;

@@ -77,8 +77,9 @@ class Aliasing(Explorable):
             "bilinear sampling, with false sets of rings outside a circle"
         )
         self.hint = (
-            "Make the output smaller, pixel by pixel. At which size do false rings "
-            "come up, and where first? What does antialiasing show there instead?"
+            "Make the output smaller, pixel by pixel. When does the circle come in at "
+            "the corners, and when does it touch the edges? What appears outside it, "
+            "and what does antialiasing show there instead?"
         )
 
     def picture(self) -> Figure:
