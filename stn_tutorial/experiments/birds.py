@@ -76,7 +76,7 @@ SCALE = 0.5
 #: How many pictures are described at once: what is computed on the way to it stays in a
 #: processor's cache, which saves a third of the time.
 FEW = 8
-#: Where the two windows start: x and y of their middles, in normalized coordinates.
+#: The places at which the two windows start, x and y of their middles, normalized.
 STARTS = ((-0.25, 0.0), (0.25, 0.0))
 #: What is run, as options of `Config`. The first is the baseline.
 ARMS: dict[str, dict[str, Any]] = {
