@@ -360,12 +360,16 @@ def test_a_checkpoint_has_the_mode_that_the_user_wants_of_files(tmp_path):
 
 
 def test_nothing_in_the_package_pickles():
-    """Pickled files can run code; the package neither reads nor writes any."""
+    """Pickled files can run code; the package writes none, and reads one, the weights
+    that another package ships, in the way that runs none."""
     for path in Path(stn_tutorial.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            name = ast.unparse(node) if isinstance(node, ast.Attribute) else ""
-            assert name not in ("torch.load", "torch.save"), path
+            if isinstance(node, ast.Attribute) and ast.unparse(node) == "torch.load":
+                assert path.name == "birds.py", path
+            assert ast.unparse(node) != "torch.save", path
             call = ast.unparse(node) if isinstance(node, ast.Call) else ""
+            if call.startswith("torch.load("):
+                assert call.endswith("weights_only=True)"), path
             if call.startswith("np.load("):
                 assert call.endswith("allow_pickle=False)"), path
             if isinstance(node, (ast.Import, ast.ImportFrom)):
