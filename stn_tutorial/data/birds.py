@@ -77,8 +77,9 @@ PARTS = (
     "tail",
     "throat",
 )
-#: The parts that belong to the head, and those to the body.
+#: The parts that belong to the head.
 HEAD = ("beak", "crown", "forehead", "left eye", "nape", "right eye", "throat")
+#: The parts that belong to the body.
 BODY = ("back", "belly", "breast", "left wing", "right wing")
 
 
