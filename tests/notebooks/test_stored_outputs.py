@@ -122,6 +122,17 @@ def test_other_slashes_are_no_paths_of_machines(text):
     assert not MACHINE_PATH.search(text)
 
 
+def test_what_is_displayed_as_markdown_is_set_with_its_tables(notebook):
+    """Without the option, the book shows a table's bars and dashes."""
+    plain = [
+        index
+        for index, cell in code_cells(notebook)
+        if any("text/markdown" in output.get("data", {}) for output in cell.outputs)
+        and cell.metadata.get("mystnb", {}).get("markdown_format") != "myst"
+    ]
+    assert not plain
+
+
 def test_every_picture_has_alt_text_caption_and_name(notebook):
     lacking = []
     for index, cell in pictures(notebook):
