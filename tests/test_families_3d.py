@@ -374,7 +374,9 @@ def test_a_matrix_of_voxels_warps_as_scipy_does(align_corners):
     close(theta_to_pixels(theta, **options), outward[:3])
     close(theta_to_pixels(theta.flatten()[None], **options)[0], outward[:3])
     square = theta_from_pixels(outward.expand(2, 4, 4), **options)
-    assert square.shape == (2, 4, 4) and torch.equal(square[1, :3], theta)
+    assert square.shape == (2, 4, 4)
+    # Some versions multiply a batch in another order than one matrix.
+    close(square[1, :3], theta, rtol=0, atol=1e-12)
 
 
 def test_points_go_to_voxels_and_back():
