@@ -262,8 +262,9 @@ def draw_bird(ax: plt.Axes) -> None:
     ink = COLORS["ink"]
     style = {"fc": "none", "ec": ink, "lw": 1.5}
     ax.add_patch(Polygon([(-0.3, 0.1), (-0.52, 0.42), (-0.14, 0.3)], **style))
-    ax.add_patch(Ellipse((0, 0.06), 0.8, 0.46, angle=-30, **{**style, "fc": "white"}))
-    ax.add_patch(Circle((0.24, -0.3), 0.15, **{**style, "fc": "white"}))
+    hiding = {**style, "fc": COLORS["paper"]}
+    ax.add_patch(Ellipse((0, 0.06), 0.8, 0.46, angle=-30, **hiding))
+    ax.add_patch(Circle((0.24, -0.3), 0.15, **hiding))
     ax.add_patch(Polygon([(0.37, -0.36), (0.52, -0.28), (0.37, -0.23)], **style))
     ax.plot(0.28, -0.34, "o", color=ink, ms=3)
     for x in (-0.02, 0.08):
