@@ -631,17 +631,22 @@ class Addition:
     default."""
     seeds: tuple[int, ...] = (0,)
     """Which seeds."""
+    rates: tuple[float, ...] = ()
+    """Try these learning rates on held-out digits instead, in five epochs of half of
+    the digits."""
     folder: Path | None = None
     """Where the results are; results/addition by default."""
     work: Work = field(default_factory=Work)
 
     def run(self) -> None:
         """Run what is missing, or list it."""
-        from stn_tutorial.experiments.addition import ROWS, cells
+        from stn_tutorial.experiments.addition import ROWS, cells, trials
 
         rows = self.rows or tuple(ROWS)
-        wanted = cells(lengths=self.lengths, rows=rows, seeds=self.seeds)
-        self.work.run_missing("addition", self.folder, {"": wanted})
+        wanted: dict[str, list] = {"validation": trials(rows, self.rates)}
+        if not self.rates:
+            wanted = {"": cells(lengths=self.lengths, rows=rows, seeds=self.seeds)}
+        self.work.run_missing("addition", self.folder, wanted)
 
 
 @dataclass
