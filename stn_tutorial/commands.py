@@ -476,6 +476,15 @@ class Work:
             _name_damaged(cells, where)
 
 
+def _apart(cells: Sequence[Any]) -> dict[str, list]:
+    """The trials of a table apart from its final runs, by the folder below its."""
+    wanted: dict[str, list] = {}
+    for cell in cells:
+        below = "" if cell.phase == "final" else "validation"
+        wanted.setdefault(below, []).append(cell)
+    return wanted
+
+
 @dataclass
 class Table:
     """Run what is missing of the table of distorted MNIST; processes share the work."""
@@ -815,13 +824,8 @@ class Signs:
         """Run what is missing, or list it."""
         from stn_tutorial.experiments.signs import cells
 
-        some = {"arms": self.arms, "seeds": self.seeds}
-        wanted = {}
-        if "final" in self.phases:
-            wanted[""] = cells(phases=["final"], **some)
-        if trials := [phase for phase in self.phases if phase != "final"]:
-            wanted["validation"] = cells(phases=trials, **some)
-        self.work.run_missing("signs", self.folder, wanted)
+        every = cells(phases=self.phases, arms=self.arms, seeds=self.seeds)
+        self.work.run_missing("signs", self.folder, _apart(every))
 
 
 BirdsArm = Literal[
@@ -867,13 +871,8 @@ class Birds:
         """Run what is missing, or list it."""
         from stn_tutorial.experiments.birds import cells
 
-        some = {"arms": self.arms, "seeds": self.seeds}
-        wanted = {}
-        if "final" in self.phases:
-            wanted[""] = cells(phases=["final"], **some)
-        if trials := [phase for phase in self.phases if phase != "final"]:
-            wanted["validation"] = cells(phases=trials, **some)
-        self.work.run_missing("birds", self.folder, wanted)
+        every = cells(phases=self.phases, arms=self.arms, seeds=self.seeds)
+        self.work.run_missing("birds", self.folder, _apart(every))
 
 
 Recording = Literal["films", "failures", "failures_at_scale", "renderings", "teachers"]

@@ -20,14 +20,13 @@ For trying things out there are birds that are drawn, `draw_birds`.
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import os
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -37,10 +36,11 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from stn_tutorial._validate import check_choice, check_tensor
+from stn_tutorial._validate import check_choice
 from stn_tutorial.coordinates import base_grid, to_pixels
 from stn_tutorial.data._checks import check_whole
 from stn_tutorial.data.archives import DataError
+from stn_tutorial.data.photographs import Photographs
 from stn_tutorial.data.pictures import Preparation, open_picture
 
 __all__ = [
@@ -84,16 +84,15 @@ BODY = ("back", "belly", "breast", "left wing", "right wing")
 
 
 @dataclass(frozen=True, eq=False)
-class Birds:
+class Birds(Photographs):
     """Pictures of birds, in colour.
 
     Attributes:
         images: ``(N, 3, H, W)`` uint8.
         labels: ``(N,)`` int64: the kinds of birds.
-        boxes: ``(N, 4)``: left, top, right and bottom of each bird, in pixels, of which
-            the first one's centre is (0, 0).
-        parts: ``(N, 15, 2)``: the places of `PARTS`, x and y in pixels likewise; NaN of
-            a part that can't be seen.
+        boxes: ``(N, 4)`` of the birds; see `Photographs`.
+        parts: ``(N, 15, 2)``: the places of `PARTS`, x and y in pixels, of which the
+            first one's centre is (0, 0); NaN of a part that can't be seen.
         source: where they are from.
 
     Raises:
@@ -101,44 +100,8 @@ class Birds:
         ValueError: if they are not as long as one another.
     """
 
-    images: Tensor
-    labels: Tensor
-    boxes: Tensor
     parts: Tensor
     source: str
-
-    def __post_init__(self) -> None:
-        for name in ("images", "labels", "boxes", "parts"):
-            check_tensor(getattr(self, name), name)
-            if len(getattr(self, name)) != len(self.labels):
-                raise ValueError(
-                    f"{name} must be as many as labels, {len(self.labels)}, "
-                    f"got {len(getattr(self, name))}"
-                )
-
-    def __len__(self) -> int:
-        """Return the number of pictures."""
-        return len(self.labels)
-
-    def __getitem__(self, which: Tensor | slice) -> Birds:
-        """Return some of the pictures.
-
-        Args:
-            which: a slice, indices, or for each picture whether it is wanted.
-
-        Returns:
-            These, in their order.
-        """
-        parts = self.images, self.labels, self.boxes, self.parts
-        return Birds(*(part[which] for part in parts), self.source)
-
-    @cached_property
-    def checksum(self) -> str:
-        """SHA-256 of the images' and the labels' bytes, in hexadecimal."""
-        digest = hashlib.sha256()
-        for content in (self.images, self.labels):
-            digest.update(content.cpu().contiguous().numpy())
-        return digest.hexdigest()
 
     def middle_of(self, names: Sequence[str]) -> Tensor:
         """Return where some parts of each bird are, in the mean over those seen.

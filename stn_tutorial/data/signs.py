@@ -7,19 +7,18 @@ the book is about, with a rotation, a scale and a perspective of its own.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cache, cached_property
+from dataclasses import dataclass, replace
+from functools import cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stn_tutorial._validate import check_tensor
 from stn_tutorial.coordinates import base_grid
 from stn_tutorial.data._checks import check_whole
+from stn_tutorial.data.photographs import Photographs
 from stn_tutorial.data.scattered_digits import boxes_around
 from stn_tutorial.families import Attention, Projective, Similarity
 from stn_tutorial.sampling import warp
@@ -67,14 +66,13 @@ _LETTERS |= {"0": "abcdef", "3": "abgcd", "5": "afgcd", "8": "abcdefg"}
 
 
 @dataclass(frozen=True, eq=False)
-class Signs:
+class Signs(Photographs):
     """Pictures of signs, in colour.
 
     Attributes:
         images: ``(N, 3, H, W)`` uint8, or ``(N, 1, H, W)`` if they are `grey`.
         labels: ``(N,)`` int64: the kinds of signs.
-        boxes: ``(N, 4)``: left, top, right and bottom of each sign, in pixels, of which
-            the first one's centre is (0, 0).
+        boxes: ``(N, 4)`` of the signs; see `Photographs`.
         tracks: ``(N,)`` int64: pictures of one track show the same sign in front of the
             same scene.
         source: where they are from.
@@ -84,36 +82,8 @@ class Signs:
         ValueError: if they are not as long as one another.
     """
 
-    images: Tensor
-    labels: Tensor
-    boxes: Tensor
     tracks: Tensor
     source: str
-
-    def __post_init__(self) -> None:
-        for name in ("images", "labels", "boxes", "tracks"):
-            check_tensor(getattr(self, name), name)
-            if len(getattr(self, name)) != len(self.labels):
-                raise ValueError(
-                    f"{name} must be as many as labels, {len(self.labels)}, "
-                    f"got {len(getattr(self, name))}"
-                )
-
-    def __len__(self) -> int:
-        """Return the number of pictures."""
-        return len(self.labels)
-
-    def __getitem__(self, which: Tensor | slice) -> Signs:
-        """Return some of the pictures.
-
-        Args:
-            which: a slice, indices, or for each picture whether it is wanted.
-
-        Returns:
-            These, in their order.
-        """
-        parts = self.images, self.labels, self.boxes, self.tracks
-        return Signs(*(part[which] for part in parts), self.source)
 
     def grey(self) -> Signs:
         """Return the same pictures without their colours: the mean of the three.
@@ -122,15 +92,7 @@ class Signs:
             The pictures, with images of ``(N, 1, H, W)``.
         """
         mean = self.images.float().mean(dim=1, keepdim=True).round().to(torch.uint8)
-        return Signs(mean, self.labels, self.boxes, self.tracks, self.source)
-
-    @cached_property
-    def checksum(self) -> str:
-        """SHA-256 of the images' and the labels' bytes, in hexadecimal."""
-        digest = hashlib.sha256()
-        for content in (self.images, self.labels):
-            digest.update(content.cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()
+        return replace(self, images=mean)
 
     def hold_out(self, by: str = "tracks") -> tuple[Signs, Signs]:
         """Divide the pictures in two: every fifth track, or every fifth picture.

@@ -45,6 +45,7 @@ from stn_tutorial.experiments.training import (
     misclassified,
     predict,
 )
+from stn_tutorial.experiments.views import correlation
 from stn_tutorial.families import Attention, Crop
 from stn_tutorial.sampling import warp
 
@@ -53,6 +54,7 @@ __all__ = [
     "LOOKING",
     "PACKAGES",
     "PHASES",
+    "Prepared",
     "RECIPE",
     "SCALE",
     "STARTS",
@@ -455,7 +457,7 @@ def pull(
 # ------------------------------------------------------------------------- measuring
 
 
-class _Seen:
+class Prepared:
     """Some pictures, and what the frozen network says of them, asked for once.
 
     Args:
@@ -481,8 +483,30 @@ class _Seen:
         with torch.no_grad():
             return torch.cat([ask(*part) for part in parts])
 
+    def described(self, how: str, params: Tensor | None = None) -> Tensor:
+        """Describe the pictures.
+
+        Args:
+            how: the whole pictures, as `Config.whole` says.
+            params: ``(N, K, 3)`` of `Attention`: the windows; None is none.
+
+        Returns:
+            ``(N, F)``: of the whole and of the windows, side by side.
+        """
+        whole = self.whole(how)
+        if params is None:
+            return whole
+        return torch.cat([whole, self.windows(params)], dim=1)
+
     def whole(self, how: str) -> Tensor:
-        """Descriptions of the whole pictures, as `Config.whole` says."""
+        """Describe the whole pictures.
+
+        Args:
+            how: as `Config.whole` says.
+
+        Returns:
+            ``(N, F)``; F is 0 for none.
+        """
         if how == "none":
             return self.coarse.new_zeros(len(self.birds), 0)
         if how not in self._wholes:
@@ -493,7 +517,14 @@ class _Seen:
         return self._wholes[how]
 
     def windows(self, params: Tensor) -> Tensor:
-        """Descriptions of what windows show, ``(N, K, 3)`` of `Attention`."""
+        """Describe what windows show.
+
+        Args:
+            params: ``(N, K, 3)`` of `Attention`.
+
+        Returns:
+            ``(N, K F)``.
+        """
         key = hashlib.sha256(params.contiguous().numpy()).hexdigest()
         if key not in self._windows:
             self._windows[key] = self._through(params)
@@ -510,11 +541,23 @@ class _Seen:
         return self._each(ask, params)
 
     def target(self, names: Sequence[str]) -> Tensor:
-        """The middle of some parts, normalized; NaN where none can be seen."""
+        """Return where some parts are.
+
+        Args:
+            names: of `stn_tutorial.data.birds.PARTS`.
+
+        Returns:
+            ``(N, 2)`` their middles, normalized; NaN where none can be seen.
+        """
         return to_normalized(self.birds.middle_of(names), self.size)
 
     def told(self) -> Tensor:
-        """Middles on head and body, or on the bird where these are hidden."""
+        """Return where windows belong.
+
+        Returns:
+            ``(N, 2, 2)`` middles, on head and body, or on the bird where these are
+            hidden.
+        """
         ends = to_normalized(self.birds.boxes.unflatten(1, (2, 2)), self.size)
         middle = ends.mean(dim=1)
         found = [self.target(names) for names in (HEAD, BODY)]
@@ -522,7 +565,11 @@ class _Seen:
         return places.clamp(SCALE - 1, 1 - SCALE)
 
     def boxes(self) -> Tensor:
-        """A square window around each bird, ``(N, 1, 3)``."""
+        """Return a square window around each bird.
+
+        Returns:
+            ``(N, 1, 3)`` of `Attention`.
+        """
         ends = to_normalized(self.birds.boxes.unflatten(1, (2, 2)), self.size)
         scale = (ends[:, 1] - ends[:, 0]).amax(dim=1, keepdim=True) / 2
         return torch.cat([scale, ends.mean(dim=1)], dim=1)[:, None]
@@ -541,7 +588,7 @@ def _crops(places: Tensor) -> Tensor:
 @cache
 def _sets(
     data: str, tested: str, classes: int, limit: int, side: int
-) -> tuple[_Seen, _Seen]:
+) -> tuple[Prepared, Prepared]:
     """The pictures to train on and to test on; kept, as many runs ask for them."""
     if data == "drawn":
         birds = draw_birds(limit, seed=1, side=side)
@@ -555,7 +602,7 @@ def _sets(
         backbone, _ = pretrained()
     if tested != "test":
         birds, test = birds.hold_out()
-    return _Seen(birds, backbone), _Seen(test, backbone)
+    return Prepared(birds, backbone), Prepared(test, backbone)
 
 
 def _classifier(n_features: int, n_classes: int, recipe: Recipe) -> nn.Module:
@@ -584,7 +631,7 @@ def _classified(
 
 
 def _looked(
-    config: Config, sets: tuple[_Seen, _Seen], folder: Path | None, progress: bool
+    config: Config, sets: tuple[Prepared, Prepared], folder: Path | None, progress: bool
 ) -> tuple[list[Tensor], dict[str, Any], nn.Module]:
     """Learn where to look from the labels of the birds alone."""
     train, test = sets
@@ -618,8 +665,7 @@ def _looked(
         return places, about, model.localization
     still = [places[0].mean(dim=0).expand(len(seen.birds), 2, 2) for seen in sets]
     described = [
-        torch.cat([whole, seen.windows(_crops(where))], dim=1)
-        for whole, seen, where in zip(wholes, sets, still)
+        seen.described(config.whole, _crops(where)) for seen, where in zip(sets, still)
     ]
     stays = _classified(described, labels, config.recipe)
     about["still"] = {
@@ -630,20 +676,14 @@ def _looked(
 
 
 def _pull_at_the_start(
-    config: Config, sets: tuple[_Seen, _Seen], localization: nn.Module
+    config: Config, sets: tuple[Prepared, Prepared], localization: nn.Module
 ) -> dict[str, float]:
     """What `pull` says of a quarter of the test pictures, before anything is learned of
     looking; the classifier has learned what the windows show where they start."""
     train, test = sets
     start = torch.tensor(STARTS)
     described = [
-        torch.cat(
-            [
-                seen.whole(config.whole),
-                seen.windows(_crops(start.expand(len(seen.birds), 2, 2))),
-            ],
-            dim=1,
-        )
+        seen.described(config.whole, _crops(start.expand(len(seen.birds), 2, 2)))
         for seen in sets
     ]
     labels = [seen.birds.labels for seen in sets]
@@ -657,13 +697,13 @@ def _pull_at_the_start(
     return dict(zip(("head", "body"), pull(model, examples, targets)))
 
 
-def _localization(config: Config, seen: _Seen) -> WindowLocalization:
+def _localization(config: Config, seen: Prepared) -> WindowLocalization:
     with seeded(config.looking.seed):
         return WindowLocalization(seen.coarse.shape[1:])
 
 
 def _told(
-    config: Config, sets: tuple[_Seen, _Seen]
+    config: Config, sets: tuple[Prepared, Prepared]
 ) -> tuple[list[Tensor], dict[str, Any], nn.Module]:
     """Learn where to look from where head and body are: what labels alone may teach."""
     network = _localization(config, sets[0])
@@ -696,7 +736,7 @@ def run(config: Config, folder: Path | None = None, *, progress: bool = False) -
     sets = _sets(c.data, c.tested, c.classes, c.limit, c.side)
     about: dict[str, Any] = {}
     network: nn.Module = nn.Identity()
-    params = None
+    params: Sequence[Tensor | None] = (None, None)
     if config.windows in ("st", "told"):
         if config.windows == "st":
             places, about, network = _looked(config, sets, folder, progress)
@@ -706,12 +746,9 @@ def run(config: Config, folder: Path | None = None, *, progress: bool = False) -
         params = [_crops(where) for where in places]
     elif config.windows != "none":
         params = [_placed(config, seen, k) for k, seen in enumerate(sets)]
-    described = [seen.whole(config.whole) for seen in sets]
-    if params:
-        described = [
-            torch.cat([whole, seen.windows(where)], dim=1)
-            for whole, seen, where in zip(described, sets, params)
-        ]
+    described = [
+        seen.described(config.whole, where) for seen, where in zip(sets, params)
+    ]
     labels = [seen.birds.labels for seen in sets]
     done = _classified(described, labels, config.recipe)
     if (c.data, c.windows, c.whole) == ("cub", "none", "large"):
@@ -736,7 +773,7 @@ def run(config: Config, folder: Path | None = None, *, progress: bool = False) -
     return done
 
 
-def _placed(config: Config, seen: _Seen, k: int) -> Tensor:
+def _placed(config: Config, seen: Prepared, k: int) -> Tensor:
     """Windows whose places are not learned."""
     n = len(seen.birds)
     if config.windows == "box":
@@ -763,7 +800,7 @@ def _birds_of_imagenet(described: Tensor) -> float:
     return 100 * torch.isin(best, torch.tensor(_BIRDS)).double().mean().item()
 
 
-def looks(places: Sequence[Tensor], sets: Sequence[_Seen]) -> dict[str, Any]:
+def looks(places: Sequence[Tensor], sets: Sequence[Prepared]) -> dict[str, Any]:
     """Compare where windows are with where head and body are.
 
     Args:
@@ -803,7 +840,7 @@ def looks(places: Sequence[Tensor], sets: Sequence[_Seen]) -> dict[str, Any]:
             "distance_still": _distance(means[window], target),
             "distance_middle": _distance(torch.zeros(2), target),
             "follows": {
-                axis: _correlation(here[:, k], target[:, k])
+                axis: correlation(here[:, k], target[:, k])
                 for k, axis in enumerate("xy")
             },
             "offsets": _histogram(target - here),
@@ -838,14 +875,6 @@ def _histogram(offsets: Tensor, bins: int = 20) -> list[list[int]]:
     cells = ((offsets + 1) / 2 * bins).long().clamp(0, bins - 1)
     counts = torch.bincount(bins * cells[:, 1] + cells[:, 0], minlength=bins**2)
     return counts.view(bins, bins).tolist()
-
-
-def _correlation(ours: Tensor, theirs: Tensor) -> float:
-    """Pearson's; 0 if one of the two is constant, and follows nothing."""
-    both = torch.stack([ours, theirs])
-    if both.std(dim=1, correction=0).min() < 1e-6:
-        return 0.0
-    return torch.corrcoef(both)[0, 1].item()
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ from stn_tutorial.experiments.training import (
     predict,
     train,
 )
-from stn_tutorial.experiments.views import bounding_boxes
+from stn_tutorial.experiments.views import bounding_boxes, correlation
 from stn_tutorial.families import Affine, Attention
 from stn_tutorial.localization import ModernLocalization
 from stn_tutorial.sampling import warp
@@ -335,7 +335,7 @@ def looks(localization: nn.Module, images: Tensor, boxes: Tensor) -> dict[str, A
         "iou_of_the_picture": whole.expand_as(found),
     }
     pairs = zip(_measures(found), _measures(boxes))
-    follows = [_correlation(ours, theirs) for ours, theirs in pairs]
+    follows = [correlation(ours, theirs) for ours, theirs in pairs]
     return {
         **{name: boxes_iou(b, boxes).mean().item() for name, b in overlaps.items()},
         "mean_box": mean_box.tolist(),
@@ -369,14 +369,6 @@ def _measures(boxes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     low, high = boxes[:, :2].double(), boxes[:, 2:].double()
     x, y = ((low + high) / 2).unbind(dim=1)
     return x, y, (high - low).prod(dim=1).sqrt()
-
-
-def _correlation(ours: Tensor, theirs: Tensor) -> float:
-    """Pearson's; 0 if one of the two is constant, and follows nothing."""
-    both = torch.stack([ours, theirs])
-    if both.std(dim=1, correction=0).min() < 1e-9:
-        return 0.0
-    return torch.corrcoef(both)[0, 1].item()
 
 
 @dataclass(frozen=True)

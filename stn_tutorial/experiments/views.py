@@ -28,7 +28,7 @@ from stn_tutorial.families import Family, MatrixFamily
 from stn_tutorial.sampling import sample
 from stn_tutorial.thin_plate_spline import ThinPlateSpline
 
-__all__ = ["Look", "Looker", "as_tensor", "bounding_boxes", "outline"]
+__all__ = ["Look", "Looker", "as_tensor", "bounding_boxes", "correlation", "outline"]
 
 #: Points on each side of an outline.
 SIDE = 16
@@ -257,6 +257,26 @@ def bounding_boxes(
         points = family.grid(params, (2, 2), align_corners=True).flatten(1, 2)
     points = to_pixels(points, size, align_corners=align_corners)
     return torch.cat([points.amin(dim=1), points.amax(dim=1)], dim=1)
+
+
+def correlation(ours: Tensor, theirs: Tensor) -> float:
+    """Return how one measure of many pictures follows another, by Pearson.
+
+    >>> x = torch.arange(5)
+    >>> round(correlation(x, 3 - 2 * x), 2), correlation(x, torch.ones(5))
+    (-1.0, 0.0)
+
+    Args:
+        ours: ``(N,)``, such as the x of the middles of windows.
+        theirs: ``(N,)``, such as the x of what should be in them.
+
+    Returns:
+        From -1 to 1; 0 if one of the two is constant, and follows nothing.
+    """
+    both = torch.stack([ours, theirs]).double()
+    if both.std(dim=1, correction=0).min() < 1e-6:
+        return 0.0
+    return torch.corrcoef(both)[0, 1].item()
 
 
 def as_tensor(picture: Image.Image, most: int | None = None) -> Tensor:

@@ -31,6 +31,7 @@ __all__ = [
     "mean_and_spread",
     "results_in",
     "runs_of",
+    "tables_of",
 ]
 
 Results = Mapping[Any, Mapping[str, Any]]
@@ -91,6 +92,28 @@ class Report:
         found = results_in(folder, self.cell, self.what)
         text = "\n".join(table(found) for table in self.tables)
         return text, {name: partial(draw, found) for name, draw in self.figures.items()}
+
+
+def tables_of(
+    folder: Path,
+    cell: type[AnyCell],
+    tables: Iterable[str],
+    trial_table: Callable[[Mapping[AnyCell, Mapping[str, Any]]], str],
+) -> str:
+    """Return the tables of some results, and that of the trials beside them.
+
+    Args:
+        folder: of the results; those of trials are in ``validation`` below it.
+        cell: the class of the cells.
+        tables: of the final runs, as Markdown; empty ones are left out.
+        trial_table: from the trials to a table, likewise.
+
+    Returns:
+        The tables, one below the other.
+    """
+    trials = Path(folder) / "validation"
+    tried = trial_table(read_results(trials, cell)) if trials.is_dir() else ""
+    return "\n".join(table for table in (*tables, tried) if table)
 
 
 def runs_of(found: Results, **wanted: Any) -> list[Mapping[str, Any]]:

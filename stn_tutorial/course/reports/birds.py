@@ -22,9 +22,10 @@ from stn_tutorial.course.reports import (
     mean_and_spread,
     results_in,
     runs_of,
+    tables_of,
 )
 from stn_tutorial.experiments.birds import ARMS, PHASES, SCALE, Cell
-from stn_tutorial.experiments.results import read_results, select
+from stn_tutorial.experiments.results import select
 
 __all__ = [
     "compare",
@@ -54,16 +55,13 @@ def report(folder: Path) -> tuple[str, dict[str, Callable[[], Figure]]]:
         ValueError: if it holds no results, or a damaged one.
     """
     found = results_in(folder, Cell, "birds")
-    tables = [error_table(found), look_table(found)]
-    trials = Path(folder) / "validation"
-    if trials.is_dir():
-        tables.append(trial_table(read_results(trials, Cell)))
+    tables = error_table(found), look_table(found)
     drawings = {"accuracies": partial(draw_accuracies, found)}
     if "looks" in found.get(Cell("final", "st"), {}):
         drawings["offsets"] = partial(draw_offsets, found[Cell("final", "st")])
         means = found[Cell("final", "st")]["looks"]["means"]
         drawings["windows"] = partial(draw_windows, means)
-    return "\n".join(table for table in tables if table), drawings
+    return tables_of(folder, Cell, tables, trial_table), drawings
 
 
 def compare(found: Results, arm: str, other: str, *, seed: int = 0) -> Discordant:

@@ -19,8 +19,9 @@ from stn_tutorial.course.reports import (
     mean_and_spread,
     results_in,
     runs_of,
+    tables_of,
 )
-from stn_tutorial.experiments.results import read_results, select
+from stn_tutorial.experiments.results import select
 from stn_tutorial.experiments.signs import ARMS, PHASES, Cell
 
 __all__ = [
@@ -50,11 +51,8 @@ def report(folder: Path) -> tuple[str, dict[str, Callable[[], Figure]]]:
         ValueError: if it holds no results, or a damaged one.
     """
     found = results_in(folder, Cell, "traffic signs")
-    tables = [error_table(found), look_table(found)]
-    trials = Path(folder) / "validation"
-    if trials.is_dir():
-        tables.append(trial_table(read_results(trials, Cell)))
-    text = "\n".join(table for table in tables if table)
+    tables = error_table(found), look_table(found)
+    text = tables_of(folder, Cell, tables, trial_table)
     return text, {"errors": partial(draw_errors, found)}
 
 
