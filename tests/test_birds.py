@@ -405,7 +405,7 @@ def test_committed_results_are_of_these_cells():
         for cell, result in read_results(folder, Cell).items():
             assert options_from(Config, result["config"], cell.name) == cell.config()
             assert result["data"]["source"] == "cub"
-            assert result["data"]["classes"] == 25
+            assert result["data"]["classes"] == 50
             assert (cell.phase == "final") == (folder == COMMITTED)
 
 

@@ -1,6 +1,6 @@
 """Birds: two spatial transformers in front of a network that is trained already.
 
-The paper's last experiment (Jaderberg et al. 2015, §4.3), made small: the first 25
+The paper's last experiment (Jaderberg et al. 2015, §4.3), made small: the first 50
 kinds of CUB-200-2011, and a network that a package ships with its weights,
 EfficientNet-Lite0, trained on ImageNet. It is frozen. A picture has 192×192 pixels. The
 whole of it is seen at 96×96, and two windows of half its height and width are seen at
@@ -138,7 +138,7 @@ class Config:
     whole: Literal["none", "small", "large"] = "none"
     side: Annotated[int, Range(least=64)] = 192
     data: Literal["cub", "drawn"] = "cub"
-    classes: Annotated[int, Range(least=2)] = 25
+    classes: Annotated[int, Range(least=2)] = 50
     tested: Literal["test", "held-out"] = "test"
     limit: Annotated[int, Range(least=12)] = 300
     recipe: Recipe = field(default_factory=lambda: RECIPE)
