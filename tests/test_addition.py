@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -21,6 +22,7 @@ from stn_tutorial.data.addition import fixed_pairs, make_pairs
 from stn_tutorial.data.digits import load_digits
 from stn_tutorial.experiments._options import options_from
 from stn_tutorial.experiments.addition import (
+    CONVOLUTIONAL,
     RECIPE,
     RESULT,
     ROWS,
@@ -32,6 +34,7 @@ from stn_tutorial.experiments.addition import (
     make_model,
     nearest_affine,
     run,
+    trials,
 )
 from stn_tutorial.experiments.models import (
     SideBySide,
@@ -217,6 +220,31 @@ def test_cells_differ_in_their_networks_alone():
     assert Trial("2ST-FCN Aff", 0.01, 0.3).config().validation == 10_000
     with pytest.raises(ValueError, match="^row must be"):
         Cell("short", "3ST-FCN Aff")
+    moved = {row for row in ROWS if Cell("long", row).config().distortion == "RTS"}
+    assert moved == {row for row in ROWS if "CNN" in row}
+
+
+def test_trials_are_of_all_rates_and_networks():
+    tried = trials(["BN-CNN", "2ST-FCN TPS"], [0.1, 0.2])
+    assert [(t.row, t.lr) for t in tried][:3] == [
+        ("BN-CNN", 0.1),
+        ("2ST-FCN TPS", 0.1),
+        ("BN-CNN", 0.2),
+    ]
+    with pytest.raises(ValueError, match="^lr must be"):
+        trials(["BN-CNN"], [0.0])
+
+
+def test_places_are_reported_of_digits_that_were_moved(tmp_path):
+    few = [Cell("short", "ST-BN-CNN Aff"), Cell("short", "ST-BN-FCN Aff")]
+    work(few, tmp_path, tmp_path / "runs", quick=True, progress=False)
+    found = read_results(tmp_path, Cell)
+    table = look_table(found)
+    assert "(as they come, R)" in table and "(as they come, RTS)" in table
+    angle, place = draw_looks(found).axes
+    still, moved = (line.get_xdata() for line in place.get_lines()[1:])
+    assert np.isnan(still).tolist() == np.isnan(moved).tolist() == [True, False]
+    assert not np.isnan(angle.get_lines()[1].get_xdata()).any()
 
 
 def test_what_is_measured_is_written_read_and_reported(tmp_path):
@@ -275,9 +303,16 @@ def test_the_committed_runs_are_those_of_their_cells():
 
 def test_the_rates_are_the_best_on_held_out_digits():
     tried = read_files(COMMITTED / "validation", {"cell": Trial, **RESULT}).values()
-    assert tried and all(trial["config"]["validation"] == 10_000 for trial in tried)
+    assert all(trial["config"]["validation"] == 10_000 for trial in tried)
     before = read_files(COMMITTED / "validation" / "before", RESULT).values()
     assert all(run["config"]["validation"] == 10_000 for run in before)
-    best = min(tried, key=lambda trial: trial["test_error"])["config"]["recipe"]
-    assert best["lr"] == RECIPE.lr
-    assert best["localization_lr_ratio"] == RECIPE.localization_lr_ratio
+    for kind, recipe in (("FCN", RECIPE), ("CNN", CONVOLUTIONAL["recipe"])):
+        errors = defaultdict(list)
+        for trial in tried:
+            if kind in trial["cell"]["row"]:
+                rates = trial["config"]["recipe"]
+                key = rates["lr"], rates["localization_lr_ratio"]
+                errors[key].append(trial["test_error"])
+        assert len({len(each) for each in errors.values()}) == 1  # of the same networks
+        best = min(errors, key=lambda key: sum(errors[key]))
+        assert best == (recipe.lr, recipe.localization_lr_ratio)

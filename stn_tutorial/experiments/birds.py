@@ -96,7 +96,7 @@ ARMS: dict[str, dict[str, Any]] = {
 #: How the linear classifiers are trained; see `PHASES`.
 RECIPE = Recipe(epochs=40, batch_size=64, lr=3e-3, weight_decay=0.1)
 #: How looking is learned, together with a classifier that is new.
-LOOKING = Recipe(epochs=4, batch_size=16, lr=3e-3, localization_lr_ratio=0.1)
+LOOKING = Recipe(epochs=4, batch_size=16, lr=3e-3, localization_lr_ratio=0.03)
 #: By phase, what is changed of `RECIPE` and of `LOOKING`, and what is tested on.
 PHASES: dict[str, tuple[dict[str, float], dict[str, float], str]] = {
     "rate-0.001": ({"lr": 1e-3}, {}, "held-out"),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.figure import Figure
 
 from stn_tutorial.course.plotting import COLORS
@@ -46,9 +48,10 @@ def error_table(found: Results) -> str:
         found: of `read_results`, for the cells of `addition`.
 
     Returns:
-        A line for each network that was run, and each length of its runs: epochs, the
-        error in percent, the mean over seeds; the 95% interval of the first seed's, for
-        other test pairs; the paper's error; and parameters.
+        A line for each network that was run, and each length of its runs: what was done
+        to its digits; epochs; the error in percent, the mean over seeds; the 95%
+        interval of the first seed's, for other test pairs; the paper's error; and
+        parameters.
     """
     rows = []
     for length, row in product(LENGTHS, ROWS):
@@ -61,6 +64,7 @@ def error_table(found: Results) -> str:
         rows.append(
             [
                 shown(row),
+                first["config"]["distortion"],
                 str(len(first["history"])),
                 mean_and_spread([run["test_error"] for run in runs]),
                 f"{low:.1f}–{high:.1f}",
@@ -68,9 +72,9 @@ def error_table(found: Results) -> str:
                 f"{first['parameters']:,}",
             ]
         )
-    head = ["network", "epochs", "error (%)", "95% interval", "paper (RTS)"]
+    head = ["network", "digits", "epochs", "error (%)", "95% interval", "paper (RTS)"]
     head.append("parameters")
-    return markdown_table(head, rows)
+    return markdown_table(head, rows, names=2)
 
 
 def look_table(found: Results) -> str:
@@ -81,58 +85,89 @@ def look_table(found: Results) -> str:
 
     Returns:
         A line for each transformer of each network, for the first seed, and one for the
-        pictures as they come: the spread of the angle within a class, in degrees, in
-        the first and in the second channel.
+        pictures as they come: the spread within a class of the angle, in degrees, and
+        of the place, in pixels, in the first and in the second channel.
     """
-    rows = []
-    for name, looks in _looks(found):
-        if not rows:
-            rows.append(["(as they come)", "", *_spread(looks["as_they_come"])])
+    rows: list[list[str]] = []
+    for name, run in _looking(found):
+        came = [f"(as they come, {run['config']['distortion']})", ""]
+        looks = run["looks"]
+        if came not in [row[:2] for row in rows]:
+            rows.append([*came, *_spreads(looks["as_they_come"])])
         for k, channels in enumerate(looks["passed_on"], start=1):
-            rows.append([name, str(k), *_spread(channels)])
-    head = ["network", "transformer", "first channel (°)", "second channel (°)"]
+            rows.append([name, str(k), *_spreads(channels)])
+    head = ["network", "transformer", "angle 1 (°)", "angle 2 (°)"]
+    head += ["place 1 (px)", "place 2 (px)"]
     return markdown_table(head, rows, names=2)
 
 
 def draw_looks(found: Results) -> Figure:
-    """Draw how much of each channel's rotation each transformer leaves.
+    """Draw how much of each channel's distortion each transformer leaves.
 
     Args:
         found: of `read_results`, for the cells of `addition`.
 
     Returns:
         The figure: a row for each transformer of each network, for the first seed; a
-        mark for each channel, and a line where the pictures come in.
+        mark for each channel, and a line where the pictures come in; the angle on the
+        left, and on the right the place, of digits that were moved.
     """
-    names, spreads, came = [], [], 0.0
-    for name, looks in _looks(found):
-        came = looks["as_they_come"][0]["angle_deg"]
+    names: list[str] = []
+    left: dict[str, list[list[float]]] = {part: [] for part in _PARTS}
+    for name, run in _looking(found):
+        looks = run["looks"]
         for k, channels in enumerate(looks["passed_on"], start=1):
             names.append(f"{name}: {k}" if len(looks["passed_on"]) > 1 else name)
-            spreads.append([channel["angle_deg"] for channel in channels])
-    fig, ax = plt.subplots(figsize=(6.2, 1.5 + 0.32 * len(names)))
-    ax.axvline(came, color=COLORS["faint"], label="as they come")
-    for k, (color, marker) in enumerate((("input", "o"), ("output", "s"))):
-        left = [each[k] for each in spreads]
-        style = {"ls": "", "marker": marker, "ms": 8, "color": COLORS[color]}
-        ax.plot(left, range(len(names)), label=f"channel {k + 1}", **style)
-    ax.set_yticks(range(len(names)), names)
-    ax.set(xlabel="spread of the angle that is left (°)", xlim=(0, None))
-    ax.set_ylim(len(names) - 0.5, -0.5)
-    fig.legend(loc="outside upper center", ncols=3)
+            for part, shares in left.items():
+                shares.append(_shares(channels, looks["as_they_come"], part))
+    moved = {k: shares for k, shares in left.items() if not np.isnan(shares).all()}
+    size = (6.2, 1.5 + 0.32 * len(names))
+    grid = {"squeeze": False, "sharex": True, "sharey": True}
+    fig, ((*axes,),) = plt.subplots(1, len(moved), figsize=size, **grid)
+    for ax, (part, shares) in zip(axes, moved.items(), strict=True):
+        ax.axvline(100, color=COLORS["faint"], label="as they come")
+        for k, (color, marker) in enumerate((("input", "o"), ("output", "s"))):
+            style = {"ls": "", "marker": marker, "ms": 8, "color": COLORS[color]}
+            each = [share[k] for share in shares]
+            ax.plot(each, range(len(names)), label=f"channel {k + 1}", **style)
+        ax.set_xlabel(f"spread of the {_PARTS[part]} (%)")
+    axes[0].set_xlim(0, None)
+    axes[0].set_yticks(range(len(names)), names)
+    axes[0].set_ylim(len(names) - 0.5, -0.5)
+    handles, labels = axes[0].get_legend_handles_labels()
+    fig.legend(handles, labels, loc="outside upper center", ncols=3)
     return fig
 
 
-def _looks(found: Results) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The name of each network with transformers, and where these look."""
+#: What is said of a pose, as `looks` calls it, and to readers.
+_PARTS = {"angle_deg": "angle", "shift_px": "place"}
+
+
+def _looking(found: Results) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The name of each network with transformers, and its first run."""
+    several = len({cell.length for cell in found}) > 1
     for length, row in product(LENGTHS, ROWS):
         for run in runs_of(found, length=length, row=row)[:1]:
             if "looks" in run:
-                yield f"{shown(row)}, {len(run['history'])} epochs", run["looks"]
+                epochs = f", {len(run['history'])} epochs" if several else ""
+                yield shown(row) + epochs, run
 
 
-def _spread(channels: Sequence[Mapping[str, float]]) -> list[str]:
-    return [f"{channel['angle_deg']:.1f}" for channel in channels]
+def _spreads(channels: Sequence[Mapping[str, float]]) -> list[str]:
+    return [f"{channel[part]:.1f}" for part in _PARTS for channel in channels]
+
+
+def _shares(
+    channels: Sequence[Mapping[str, float]],
+    came: Sequence[Mapping[str, float]],
+    part: str,
+) -> list[float]:
+    """What is left of a part of the pose, in percent; NaN if there was nothing."""
+    pairs = zip(channels, came, strict=True)
+    return [
+        100 * left[part] / whole[part] if whole[part] > 1e-3 else math.nan
+        for left, whole in pairs
+    ]
 
 
 #: What the command prints and draws.
