@@ -53,6 +53,7 @@ from stn_tutorial.families import fit as fit_warp
 __all__ = [
     "BUDGET",
     "CONVOLUTIONAL",
+    "CONVOLUTIONAL_LR",
     "LENGTHS",
     "PAPER",
     "RECIPE",
@@ -114,12 +115,14 @@ RECIPE = Recipe(batch_size=64, lr=5e-3, localization_lr_ratio=0.3)
 #: The plain networks bear a fifth of the rate; likewise.
 PLAIN_LR = 1e-3
 #: What is different for convolutional networks: they use each parameter many times, and
-#: learn from the paper's distortion. Their rate was chosen likewise.
+#: learn from the paper's distortion.
 CONVOLUTIONAL: dict[str, Any] = {
     "budget": 150_000,
     "distortion": "RTS",
-    "recipe": replace(RECIPE, lr=1e-2, precision="bfloat16"),
+    "recipe": replace(RECIPE, precision="bfloat16"),
 }
+#: Their rates by how many transformers there are; likewise.
+CONVOLUTIONAL_LR = {0: 5e-3, 1: 1e-2, 2: 1e-2}
 
 
 @dataclass(frozen=True)
@@ -314,10 +317,11 @@ class Cell(TrainedCell):
         model, family, heads = ROWS[self.row]
         epochs, copies = LENGTHS[self.length]
         lr = RECIPE.lr if "BN" in self.row else PLAIN_LR
-        options: dict[str, Any] = {"recipe": replace(RECIPE, lr=lr)}
+        options: dict[str, Any] = {"recipe": RECIPE}
         if "CNN" in self.row:
             options = dict(CONVOLUTIONAL)
-        recipe = replace(options.pop("recipe"), epochs=epochs, seed=self.seed)
+            lr = CONVOLUTIONAL_LR[heads]
+        recipe = replace(options.pop("recipe"), lr=lr, epochs=epochs, seed=self.seed)
         config = Config(
             model=model,
             family=family,

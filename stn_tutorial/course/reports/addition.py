@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -13,15 +15,23 @@ from matplotlib.figure import Figure
 
 from stn_tutorial.course.plotting import COLORS
 from stn_tutorial.course.reports import (
-    Report,
     interval,
     markdown_table,
     mean_and_spread,
+    results_in,
     runs_of,
+    tables_of,
 )
-from stn_tutorial.experiments.addition import LENGTHS, PAPER, ROWS, Cell
+from stn_tutorial.experiments.addition import LENGTHS, PAPER, ROWS, Cell, Trial
 
-__all__ = ["draw_looks", "error_table", "look_table", "report", "shown"]
+__all__ = [
+    "draw_looks",
+    "error_table",
+    "look_table",
+    "report",
+    "shown",
+    "trial_table",
+]
 
 Results = Mapping[Cell, Mapping[str, Any]]
 
@@ -75,6 +85,27 @@ def error_table(found: Results) -> str:
     head = ["network", "digits", "epochs", "error (%)", "95% interval", "paper (RTS)"]
     head.append("parameters")
     return markdown_table(head, rows, names=2)
+
+
+def trial_table(tried: Mapping[Trial, Mapping[str, Any]]) -> str:
+    """Return what the learning rates were chosen by, as Markdown.
+
+    Args:
+        tried: of `read_results`, for the trials of `addition`.
+
+    Returns:
+        A line for each network and each ratio of its localization network's rate to the
+        rest's; a column for each learning rate: the error on held-out pairs, in
+        percent.
+    """
+    rates = sorted({trial.lr for trial in tried})
+    rows = []
+    for row, ratio in dict.fromkeys((trial.row, trial.ratio) for trial in tried):
+        runs = [runs_of(tried, row=row, ratio=ratio, lr=rate) for rate in rates]
+        errors = [f"{each[0]['test_error']:.1f}" if each else "–" for each in runs]
+        rows.append([shown(row), f"{ratio:g}", *errors])
+    head = ["held out (%)", "ratio", *(f"rate {rate:g}" for rate in rates)]
+    return markdown_table(head, rows)
 
 
 def look_table(found: Results) -> str:
@@ -170,10 +201,20 @@ def _shares(
     ]
 
 
-#: What the command prints and draws.
-report = Report(
-    Cell,
-    "MNIST addition",
-    tables=(error_table, look_table),
-    figures={"looks": draw_looks},
-)
+def report(folder: Path) -> tuple[str, dict[str, Callable[[], Figure]]]:
+    """Return the tables of some results, and what draws their figure.
+
+    Args:
+        folder: of the results; those of trials are in ``validation`` below it.
+
+    Returns:
+        The text, and by the name of its file what draws the figure.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+        ValueError: if it holds no results, or a damaged one.
+    """
+    found = results_in(folder, Cell, "MNIST addition")
+    tables = error_table(found), look_table(found)
+    text = tables_of(folder, Trial, tables, trial_table)
+    return text, {"looks": partial(draw_looks, found)}
