@@ -715,7 +715,7 @@ class Colocalization:
         self.work.run_missing("colocalization", self.folder, {"": wanted})
 
 
-Arm = Literal["flat", "st-affine", "conv3d", "st-rigid"]
+Arm = Literal["flat", "conv3d", "st-affine", "st-rigid", "untilted"]
 Phase = Literal["rate-0.003", "rate-0.01", "rate-0.03", "final"]
 
 

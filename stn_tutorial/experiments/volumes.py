@@ -4,7 +4,8 @@ The paper extrudes MNIST's digits into volumes of 60³, rotates them, and lets a
 transformer with a 3-D affine warp turn each so that the sum along one axis, a picture,
 can be classified. It shows such pictures and gives no numbers. Here that network is
 compared with two of the same number of parameters: one that sees the sum along z of
-the volume as it comes, and one with convolutions in three dimensions.
+the volume as it comes, and one with convolutions in three dimensions. What looking can
+win is told by a third, which gets sums of volumes that are not tilted.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stn_tutorial.data.digits import DigitSet
@@ -52,10 +54,11 @@ __all__ = [
     "make_model",
     "run",
     "tilts",
+    "twists",
 ]
 
 #: What looks at the volume. The first is the baseline.
-ARMS = ("flat", "st-affine", "conv3d", "st-rigid")
+ARMS = ("flat", "conv3d", "st-affine", "st-rigid", "untilted")
 #: By phase, the learning rate that is tried on held-out digits; the final runs, on the
 #: test digits, have that of the `RECIPE`.
 PHASES: dict[str, float | None] = {
@@ -77,7 +80,9 @@ class Config:
 
     Attributes:
         arm: what looks at the volume: the sum along z (flat), the same behind a
-            transformer (st-…), or convolutions in three dimensions (conv3d).
+            transformer (st-…), convolutions in three dimensions (conv3d), or the sum
+            along z of digits that are rotated about z alone (untilted), as a
+            transformer would pass them on that has undone the tilt and nothing else.
         side: of the volumes, in voxels; the paper's are 60.
         most_deg: the largest angle of the rotations.
         budget: how many parameters the model may have, about.
@@ -88,7 +93,7 @@ class Config:
         recipe: how to train.
     """
 
-    arm: Literal["flat", "st-affine", "st-rigid", "conv3d"] = "st-affine"
+    arm: Literal["flat", "conv3d", "st-affine", "st-rigid", "untilted"] = "st-affine"
     side: Annotated[int, Range(least=16)] = 24
     most_deg: Annotated[float, Range(least=0)] = 90.0
     budget: Annotated[int, Range(least=1)] = 60_000
@@ -176,7 +181,7 @@ def make_model(config: Config) -> nn.Module:
             width = closest_width((VolumeCNN, volume, 10, False), config.budget)
             return VolumeCNN(volume, width)
         transformer, rest = None, config.budget
-        if config.arm != "flat":
+        if config.arm in ("st-affine", "st-rigid"):
             family = {"st-affine": Affine3d, "st-rigid": Rigid3d}[config.arm]()
             network = ModernLocalization(volume, family, channels=(8, 16, 16))
             transformer = SpatialTransformer(network, family)
@@ -206,13 +211,13 @@ def run(config: Config, folder: Path | None = None, *, progress: bool = False) -
     digits, test = digits_of(config)
     test = test.first(min(config.tested, len(test)))
     draw = torch.Generator().manual_seed(TEST_SEED)
-    truth = random_rotations(len(test), config.most_deg, draw)
+    truth = _rotations(config, len(test), draw)
     volumes = rotate(extrude(test.images, config.side), truth)
     straight = DigitSet(extrude(digits.images, config.side), digits.labels, "volumes")
     model = make_model(config)
 
     def anew(batch: Tensor, draw: torch.Generator) -> Tensor:
-        return rotate(batch, random_rotations(len(batch), config.most_deg, draw))
+        return rotate(batch, _rotations(config, len(batch), draw))
 
     done = train(
         model,
@@ -231,6 +236,36 @@ def run(config: Config, folder: Path | None = None, *, progress: bool = False) -
         "tilt_deg": _tilts_of(done.model, volumes, truth),
     }
     return done
+
+
+def _rotations(config: Config, count: int, draw: torch.Generator) -> Tensor:
+    params = random_rotations(count, config.most_deg, draw)
+    return twists(params) if config.arm == "untilted" else params
+
+
+def twists(params: Tensor) -> Tensor:
+    """Return the rotations about z that are left of rotations without their tilts.
+
+    Every rotation is one about z, its *twist*, and then one about an axis at right
+    angles to z, its tilt.
+
+    >>> about_z = torch.tensor([[0.0, 0.0, 0.5, 0.0, 0.0, 0.0]])
+    >>> bool(torch.allclose(twists(about_z), about_z))
+    True
+    >>> twists(torch.tensor([[0.5, -0.2, 0.0, 0.0, 0.0, 0.0]])).abs().max().item()
+    0.0
+
+    Args:
+        params: ``(N, 6)`` of `Rigid3d`, without shifts, with angles below a whole
+            rotation.
+
+    Returns:
+        ``(N, 6)``, likewise.
+    """
+    half = params[:, :3].norm(dim=1) / 2
+    along = params[:, 2] / 2 * torch.sinc(half / torch.pi)  # sin(half) n_z
+    angle = 2 * torch.atan2(along, half.cos())
+    return F.pad(angle[:, None], (2, 3))
 
 
 def tilts(truth: Tensor, params: Tensor, family: Affine3d | Rigid3d) -> Tensor:

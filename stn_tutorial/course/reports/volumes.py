@@ -33,9 +33,9 @@ def table(found: Results) -> str:
     Returns:
         A line for each phase, side and arm that was measured: parameters, the mean
         error in percent with the standard deviation and the number of seeds, how much
-        more that is than the error of *flat* on the same seeds, with half the width of
-        the 95% interval, the mean tilt of the digits in degrees, as they come and as
-        the transformer passes them on, and seconds of training.
+        more that is than the error of *flat* on the same seeds, in points, with half
+        the width of the 95% interval, and the mean tilt of the digits in degrees, as
+        they come and as the transformer passes them on.
     """
     rows = []
     for phase in PHASES:
@@ -46,21 +46,27 @@ def table(found: Results) -> str:
                     names = [arm if phase == "final" else f"{arm}, {phase}", f"{side}³"]
                     against = difference(found, arm, phase=phase, side=side)
                     rows.append(
-                        [*names, *_numbers(runs), _shown(against), *_rest(runs)]
+                        [*names, *_numbers(runs), _shown(against), *_tilts(runs)]
                     )
-    head = ["arm", "voxels", "parameters", "error", "more than flat"]
-    head += ["tilt before", "and after", "seconds"]
+    head = ["arm", "voxels", "parameters", "error (%), ± s.d."]
+    head += ["minus flat, ± 95%", "tilt before (°)", "and after"]
     return markdown_table(head, rows, names=2)
 
 
 def difference(
-    found: Results, arm: str, *, phase: str = "final", side: int = 24
+    found: Results,
+    arm: str,
+    other: str = "flat",
+    *,
+    phase: str = "final",
+    side: int = 24,
 ) -> Difference:
-    """Return how much larger an arm's error is than that of *flat*, seed by seed.
+    """Return how much larger an arm's error is than that of another, seed by seed.
 
     Args:
         found: of `read_results`, for the cells of `volumes`.
         arm: one of `ARMS`.
+        other: likewise.
         phase: one of `PHASES`.
         side: of the volumes.
 
@@ -72,7 +78,7 @@ def difference(
             cell.seed: result["test_error"]
             for cell, result in select(found, phase=phase, side=side, arm=each).items()
         }
-        for each in (arm, "flat")
+        for each in (arm, other)
     ]
     shared = sorted(errors[0].keys() & errors[1].keys())
     return Difference(tuple(errors[0][seed] - errors[1][seed] for seed in shared))
@@ -108,12 +114,12 @@ def _shown(change: Difference) -> str:
     return in_a_line(f"{change.mean:+.2f}{width}")
 
 
-def _rest(runs: list[Mapping[str, Any]]) -> list[str]:
+def _tilts(runs: list[Mapping[str, Any]]) -> list[str]:
     shown = []
     for when in ("as_they_come", "passed_on"):
         angles = [run["tilt_deg"][when] for run in runs if when in run["tilt_deg"]]
         shown.append(f"{sum(angles) / len(angles):.1f}" if angles else "–")
-    return [*shown, f"{sum(run['seconds'] for run in runs) / len(runs):.0f}"]
+    return shown
 
 
 #: What the command prints and draws.
