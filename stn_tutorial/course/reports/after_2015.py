@@ -295,15 +295,21 @@ def curve(found: Results, method: str, what: str) -> tuple[list[float], list[flo
 
     Returns:
         The angles in degrees or the scales, in their order, and the mean error of the
-        seeds in percent at each; both are empty if nothing was measured.
+        seeds in percent at each; both are empty if nothing was measured. At a scale of
+        1 it is that of an angle of 0°.
     """
-    key = {"rotations": "angle_deg", "scales": "scale"}[what]
-    runs = [run["unseen"][what] for run in _finals(found, "R", method)]
     errors: dict[float, list[float]] = {}
-    for point in (point for run in runs for point in run):
-        errors.setdefault(point[key], []).append(point["error"])
-    at = sorted(errors)
-    return at, [statistics.mean(errors[x]) for x in at]
+    for unseen in (run["unseen"] for run in _finals(found, "R", method)):
+        if what == "rotations":
+            points = [(p["angle_deg"], p["error"]) for p in unseen["rotations"]]
+        else:
+            points = [(p["scale"], p["error"]) for p in unseen["scales"]]
+            still = [p for p in unseen["rotations"] if p["angle_deg"] == 0]
+            points += [(1.0, p["error"]) for p in still]
+        for at, error in points:
+            errors.setdefault(at, []).append(error)
+    places = sorted(errors)
+    return places, [statistics.mean(errors[x]) for x in places]
 
 
 def draw_unseen(found: Results) -> Figure:
