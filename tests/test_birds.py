@@ -409,6 +409,17 @@ def test_committed_results_are_of_these_cells():
             assert (cell.phase == "final") == (folder == COMMITTED)
 
 
+def test_the_rate_of_looking_is_the_best_on_pictures_held_out():
+    tried = read_results(COMMITTED / "validation", Cell)
+    errors = {
+        cell.config().looking.localization_lr_ratio: result["test_error"]
+        for cell, result in tried.items()
+        if cell.phase.startswith("looking-")
+    }
+    assert len(errors) == 3
+    assert min(errors, key=errors.get) == study.LOOKING.localization_lr_ratio
+
+
 def test_no_photograph_of_a_bird_is_among_the_results():
     if COMMITTED.is_dir():
         kinds = {path.suffix for path in COMMITTED.rglob("*") if path.is_file()}

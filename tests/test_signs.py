@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import doctest
 import math
+from collections import defaultdict
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -377,6 +378,17 @@ def test_committed_results_are_of_these_cells():
             assert config == cell.config()
             assert result["data"]["source"] == "gtsrb"
             assert (cell.phase == "final") == (folder == COMMITTED)
+
+
+def test_the_rate_is_the_best_of_three_for_each_network_on_tracks_held_out():
+    tried = read_results(COMMITTED / "validation", Cell)
+    errors = defaultdict(dict)
+    for cell, result in tried.items():
+        if cell.seed == 0:
+            errors[cell.arm][cell.config().recipe.lr] = result["test_error"]
+    assert {*errors} == {"cnn", "st", "st-inside", "two"}
+    for each in errors.values():
+        assert len(each) == 3 and min(each, key=each.get) == study.RECIPE.lr
 
 
 def test_the_drawn_signs_are_an_option_of_a_run():
