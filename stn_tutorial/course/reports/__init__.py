@@ -243,7 +243,7 @@ def mcnemar(wrong: Collection[int], others: Collection[int]) -> Discordant:
 
 def draw_runs(
     errors: Mapping[str, Sequence[float]],
-    colored: Callable[[str], bool],
+    color_of: Callable[[str], str],
     label: str,
     *,
     row: float = 0.3,
@@ -251,8 +251,9 @@ def draw_runs(
     """Draw the errors of all runs, those of an arm in a row.
 
     Args:
-        errors: in percent, of the runs of each arm.
-        colored: whether an arm is orange, as those with a transformer are, or black.
+        errors: in percent, of the runs of each arm; or accuracies.
+        color_of: from an arm to the name of its color in `plotting.COLORS`: output for
+            those with a transformer, ink for the others.
         label: of the axis of errors.
         row: height of a row, in inches.
 
@@ -261,8 +262,7 @@ def draw_runs(
     """
     fig, ax = plt.subplots(figsize=(6.2, 1.1 + row * len(errors)))
     for place, (arm, each) in enumerate(errors.items()):
-        color = COLORS["output" if colored(arm) else "ink"]
-        ax.plot(each, [place] * len(each), "o", color=color)
+        ax.plot(each, [place] * len(each), "o", color=COLORS[color_of(arm)])
     ax.set_yticks(range(len(errors)), list(errors))
     ax.invert_yaxis()
     ax.set_xlabel(label)

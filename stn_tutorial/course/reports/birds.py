@@ -15,6 +15,7 @@ from matplotlib.patches import Circle, Ellipse, Polygon, Rectangle
 from stn_tutorial.course.plotting import COLORS
 from stn_tutorial.course.reports import (
     Discordant,
+    draw_runs,
     in_a_line,
     interval,
     markdown_table,
@@ -190,17 +191,17 @@ def draw_accuracies(found: Results) -> Figure:
         The figure: a row for each arm that was run, a mark for each seed; orange where
         windows are learned, blue where they are told the truth, black otherwise.
     """
-    runs = _runs(found)
-    fig, ax = plt.subplots(figsize=(6.2, 1.1 + 0.3 * len(runs)))
-    for place, (arm, each) in enumerate(runs.items()):
-        color = {"st": "output", "told": "input", "box": "input"}
-        color |= {"parts": "input", "parts-and-whole": "input"}
-        right = [100 - run["test_error"] for run in each.values()]
-        ax.plot(right, [place] * len(right), "o", color=COLORS[color.get(arm, "ink")])
-    ax.set_yticks(range(len(runs)), list(runs))
-    ax.invert_yaxis()
-    ax.set_xlabel("test photographs named rightly (%)")
-    return fig
+    right = {
+        arm: [100 - run["test_error"] for run in each.values()]
+        for arm, each in _runs(found).items()
+    }
+    colors = {"st": "output"} | dict.fromkeys(_TOLD, "input")
+    label = "test photographs named rightly (%)"
+    return draw_runs(right, lambda arm: colors.get(arm, "ink"), label)
+
+
+#: The arms whose windows are where the truth has them, or were told it.
+_TOLD = ("told", "box", "parts", "parts-and-whole")
 
 
 def draw_offsets(result: Mapping[str, Any]) -> Figure:

@@ -63,7 +63,7 @@ def draw_arms(found: Results) -> Figure:
     order = sorted(errors, key=lambda arm: sum(errors[arm]) / len(errors[arm]))
     return draw_runs(
         {arm: errors[arm] for arm in order},
-        lambda arm: ARMS[arm]["model"] != "modern",
+        lambda arm: "ink" if ARMS[arm]["model"] == "modern" else "output",
         "error on held-out digits (%)",
         row=0.26,
     )

@@ -195,4 +195,4 @@ def draw_errors(found: Results) -> Figure:
         for arm in arms_of(found)
     }
     label = "error on test photographs (%)"
-    return draw_runs(errors, lambda arm: not arm.startswith("cnn"), label)
+    return draw_runs(errors, lambda arm: "ink" if arm[:3] == "cnn" else "output", label)

@@ -99,7 +99,7 @@ def draw_arms(found: Results) -> Figure:
         arm: [run["test_error"] for run in each] for arm, each in runs.items() if each
     }
     label = "error on test digits (%)"
-    return draw_runs(errors, lambda arm: arm.startswith("st-"), label)
+    return draw_runs(errors, lambda arm: "output" if arm[:3] == "st-" else "ink", label)
 
 
 def _numbers(runs: list[Mapping[str, Any]]) -> list[str]:
