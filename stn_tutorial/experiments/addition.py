@@ -122,7 +122,7 @@ CONVOLUTIONAL: dict[str, Any] = {
     "recipe": replace(RECIPE, precision="bfloat16"),
 }
 #: Their rates by how many transformers there are; likewise.
-CONVOLUTIONAL_LR = {0: 5e-3, 1: 1e-2, 2: 1e-2}
+CONVOLUTIONAL_LR = {0: 5e-3, 1: 5e-3, 2: 1e-2}
 
 
 @dataclass(frozen=True)
