@@ -29,6 +29,7 @@ from stn_tutorial.experiments._options import Range, check_options
 from stn_tutorial.experiments.cells import TrainedCell, miniature
 from stn_tutorial.experiments.classification import about, digits_of, label_of
 from stn_tutorial.experiments.coordconv_stn import pose_spread
+from stn_tutorial.experiments.environment import autocast
 from stn_tutorial.experiments.models import (
     FamilyName,
     ModelName,
@@ -262,10 +263,13 @@ def run(
         evaluate_every=evaluate_every,
         progress=progress,
     )
+    # In the run's own precision, in which its error was measured.
+    with autocast(test.images.device, config.recipe.precision):
+        wrong = misclassified(model, test.images, test.labels)
     done.about = {
         **about(config, digits, held_out),
         "test_error": done.test_error,
-        "misclassified": misclassified(model, test.images, test.labels),
+        "misclassified": wrong,
     }
     if isinstance(model, TransformedClassifier):
         done.about["looks"] = looks(model, test)

@@ -154,7 +154,7 @@ def look_table(found: Results) -> str:
             shares = [f"{mean:.1f}" for mean in means[:4]]
             rows.append([arm, part, *shares, *(f"{mean:.2f}" for mean in means[4:])])
     head = ["windows", "part", "held (%)", "still", "middle", "random"]
-    head += ["distance", "still", "follows x", "y"]
+    head += ["distance", "distance, still", "follows x", "y"]
     return markdown_table(head, rows) if rows else ""
 
 
@@ -178,7 +178,7 @@ def trial_table(found: Results) -> str:
         if any(right):
             said = [mean_and_spread(r, digits=1) if r else "" for r in right]
             rows.append([phase, *map(in_a_line, said)])
-    return markdown_table(["held out (%)", *arms], rows)
+    return markdown_table(["held-out accuracy (%)", *arms], rows)
 
 
 def draw_accuracies(found: Results) -> Figure:

@@ -177,7 +177,7 @@ def trial_table(found: Results) -> str:
             rows.append(
                 [phase, *(in_a_line(mean_and_spread(e)) if e else "" for e in errors)]
             )
-    return markdown_table(["held out (%)", *arms], rows)
+    return markdown_table(["held-out error (%)", *arms], rows)
 
 
 def draw_errors(found: Results) -> Figure:
