@@ -115,7 +115,7 @@ LENGTHS = {"short": (5, 4), "long": (20, 8)}
 RECIPE = Recipe(batch_size=64, lr=5e-3, localization_lr_ratio=0.3)
 #: The plain networks bear a fifth of the rate; likewise.
 PLAIN_LR = 1e-3
-#: What is different for convolutional networks: they use each parameter many times, and
+#: What differs for convolutional networks, which use each parameter many times, and
 #: learn from the paper's distortion.
 CONVOLUTIONAL: dict[str, Any] = {
     "budget": 150_000,
