@@ -175,7 +175,9 @@ def result(error: float, **more: object) -> dict:
 
 
 def test_the_tables_show_what_was_measured():
-    turns = [{"angle_deg": a, "error": e} for a, e in ((90.0, 8.0), (0.0, 5.0))]
+    turns = [
+        {"angle_deg": a, "error": e} for a, e in ((90.0, 8.0), (0.0, 5.0), (-90.0, 6.0))
+    ]
     unseen = {"rotations": turns, "scales": [{"scale": 0.5, "error": 40.0}]}
     found = {
         Cell("final", "R", "cnn"): result(5.8, unseen=unseen),
@@ -187,7 +189,10 @@ def test_the_tables_show_what_was_measured():
     assert lines[2:] == ["| CNN | 5.8 (4.5–7.4) | 11.00 ± 1.41 (2) | – |"]
     assert cost_table(found).splitlines()[2:] == ["| CNN | 20,000 | 1.0 | 50 | 12 |"]
     assert rate_table(found).splitlines()[2:] == ["| ST-CNN | – | 7.00 | – |"]
-    assert curve(found, "cnn", "rotations") == ([0.0, 90.0], [5.0, 8.0])
+    assert curve(found, "cnn", "rotations") == (
+        [-90.0, 0.0, 90.0],
+        [6.0, 5.0, 8.0],
+    )
     assert curve(found, "cnn", "scales") == ([0.5, 1.0], [40.0, 5.0])
     assert curve(found, "st", "scales") == ([], [])
     fig = draw_unseen(found)

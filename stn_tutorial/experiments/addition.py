@@ -122,7 +122,7 @@ CONVOLUTIONAL: dict[str, Any] = {
     "distortion": "RTS",
     "recipe": replace(RECIPE, precision="bfloat16"),
 }
-#: Their rates by how many transformers there are; likewise.
+#: Their rates by how many transformers there are, chosen likewise; see `Trial`.
 CONVOLUTIONAL_LR = {0: 5e-3, 1: 5e-3, 2: 1e-2}
 
 
