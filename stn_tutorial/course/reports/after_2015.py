@@ -72,19 +72,19 @@ STYLES = {
 }
 #: By who decides where to sample, the ideas and their years; names have two lines.
 IDEAS = {
-    "a network, for\nthe whole picture": {
+    "a network,\nthe whole picture": {
         "spatial\ntransformer": 2015,
         "inverse\ncompositional": 2017,
         "diffeo-\nmorphic": 2018,
     },
-    "each pixel": {"flow without\ntrue flow": 2016},
-    "geometry alone": {
+    "a network,\neach pixel": {"flow without\ntrue flow": 2016},
+    "symmetry": {
         "group\nconvolution": 2016,
         "polar\ntransformer": 2018,
         "steerable\nfilters": 2019,
     },
-    "a detector": {"RoI align": 2017},
-    "each tap": {"deformable\nconvolution": 2017},
+    "a detector,\neach box": {"RoI align": 2017},
+    "each place,\neach tap": {"deformable\nconvolution": 2017},
     "each query": {"attention": 2017, "deformable\nattention": 2021},
 }
 
@@ -225,9 +225,10 @@ def cost_table(found: Results) -> str:
         found: of `read_results`, for the cells of `after_2015`.
 
     Returns:
-        A line for each method that was measured on R: its parameters, the
-        multiplications of one picture's scores in millions, the pictures it was trained
-        on in thousands, and seconds of a processor for their gradients.
+        A line for each method that was measured on R: its parameters there, the
+        multiplications of one picture's scores in millions, and seconds of a processor
+        for all gradients; and for each task the pictures seen in training, in
+        thousands.
     """
     rows = []
     for method in METHODS:
@@ -240,12 +241,19 @@ def cost_table(found: Results) -> str:
                     shown(method),
                     f"{first['parameters']:,}",
                     f"{first['multiplications'] / 1e6:.1f}",
-                    f"{first['pictures'] / 1e3:.0f}",
                     f"{seconds:.0f}",
+                    *(_pictures(found, task, method) for task in TASKS),
                 ]
             )
-    head = ["on R", "parameters", "10⁶ ×", "10³ pictures", "seconds"]
+    head = ["on R", "parameters", "10⁶ ×", "seconds"]
+    head += [f"10³ pictures, {task}" for task in TASKS]
     return markdown_table(head, rows)
+
+
+def _pictures(found: Results, task: str, method: str) -> str:
+    """How many pictures a training saw, in thousands, or a dash."""
+    runs = _finals(found, task, method)
+    return f"{runs[0]['pictures'] / 1e3:.0f}" if runs else "–"
 
 
 def _error(found: Results, task: str, method: str) -> str:
@@ -325,7 +333,10 @@ def draw_unseen(found: Results) -> Figure:
     fig, panels = make_panels(["rotations", "scales"], height=3.0, sharey=True)
     names = [m for m in METHODS if _finals(found, "R", m)]
     for (what, ax), method in product(panels.items(), names):
-        ax.plot(*curve(found, method, what), lw=1.4, **STYLES[method])
+        places, errors = curve(found, method, what)
+        if what == "rotations" and places:  # half a turn is one way round as the other
+            places, errors = [-places[-1], *places], [errors[-1], *errors]
+        ax.plot(places, errors, lw=1.4, marker=".", ms=4, **STYLES[method])
     panels["rotations"].axvspan(-90, 90, color=COLORS["faint"], alpha=0.25, lw=0)
     panels["rotations"].set(xticks=range(-180, 181, 90), ylim=(0, None))
     looks = {shown(name): STYLES[name] for name in names}
