@@ -687,6 +687,9 @@ class Strings:
         self.work.run_missing("strings", self.folder, {"": wanted})
 
 
+CropsArm = Literal["all", "others", "whole", "closed", "random", "push", "hundred"]
+
+
 @dataclass
 class Colocalization:
     """Run what is missing of finding digits without labels of place."""
@@ -695,9 +698,10 @@ class Colocalization:
     """Which pictures: translated digits, or translated and cluttered ones."""
     digits: tuple[int, ...] = tuple(range(10))
     """Which classes."""
-    arms: tuple[Literal["all", "others", "closed", "random", "hundred"], ...] = ("all",)
+    arms: tuple[CropsArm, ...] = ("all",)
     """What the encoder has seen: all classes and fragments, all classes but the one to
-    be found, all but fragments (closed), or nothing; or all, with a hundred pictures to
+    be found, all but fragments (whole), digits as they come (closed), or nothing; or
+    all, without the pull of one crop on another (push), or with a hundred pictures to
     train on, as in the paper."""
     seeds: tuple[int, ...] = (0,)
     """Which seeds."""
@@ -715,7 +719,7 @@ class Colocalization:
         self.work.run_missing("colocalization", self.folder, {"": wanted})
 
 
-Arm = Literal["flat", "conv3d", "st-affine", "st-rigid", "untilted"]
+Arm = Literal["flat", "st-plane", "conv3d", "st-affine", "st-rigid", "untilted"]
 Phase = Literal["rate-0.003", "rate-0.01", "rate-0.03", "final"]
 
 
@@ -783,6 +787,7 @@ SignsArm = Literal[
     "cnn",
     "st",
     "cnn-crop",
+    "cnn-box",
     "st-inside",
     "two",
     "cnn-jitter",
@@ -837,6 +842,7 @@ BirdsArm = Literal[
     "st",
     "told",
     "parts",
+    "parts-still",
     "box",
     "parts-and-whole",
 ]

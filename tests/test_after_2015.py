@@ -13,6 +13,7 @@ import torch
 from command_line import call
 from torch import nn
 
+from stn_tutorial import Affine3d, sample
 from stn_tutorial.course.reports import after_2015 as reports
 from stn_tutorial.course.reports.after_2015 import (
     cost_table,
@@ -86,6 +87,26 @@ def test_operations_are_those_of_a_formula():
     # A gradient for the weights and one for what comes in, which pictures do not need.
     assert trained == 2 * first + 3 * second
     assert all(p.grad is None for p in model.parameters())
+
+
+class Warped(nn.Module):
+    """An affine warp of volumes, or its grid alone."""
+
+    def __init__(self, sampled: bool) -> None:
+        super().__init__()
+        self.params, self.sampled = nn.Parameter(torch.eye(3, 4).view(1, 12)), sampled
+
+    def forward(self, x):
+        grid = Affine3d().grid(self.params.expand(len(x), -1), x.shape[2:])
+        return sample(x, grid) if self.sampled else grid
+
+
+def test_a_sample_of_a_volume_counts_twice_one_of_a_picture():
+    done, grid = (
+        operations(Warped(sampled), (1, 6, 6, 6)) for sampled in (True, False)
+    )
+    assert done[0] - grid[0] == 16 * 6**3
+    assert done[1] - grid[1] == 3 * 16 * 6**3
 
 
 def test_the_sampler_counts_too_and_running_means_stay():

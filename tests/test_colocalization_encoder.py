@@ -48,6 +48,7 @@ def test_fragments_are_none_of_the_classes_and_whole_digits_keep_theirs():
     off = torch.stack([x, y]).div(ink.clamp(min=1e-6)).sub(13.5).abs().amax(dim=0)
     assert off[~fragment].max() < 3 / 0.9 + 0.5
     assert off[fragment & (ink > 0.5)].min() > 9 / 1.6 - 0.5
+    assert torch.equal(shaken(digits, labels, seeded(), fragments=0.0)[1], labels)
 
 
 def test_an_encoder_is_frozen_and_digits_have_the_length_one():

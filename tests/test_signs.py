@@ -18,7 +18,7 @@ from command_line import call
 from PIL import Image
 from torch import nn
 
-from stn_tutorial import Affine, Attention, SpatialTransformer
+from stn_tutorial import Affine, Attention, SpatialTransformer, warp
 from stn_tutorial.course.reports import signs as report
 from stn_tutorial.data import gtsrb
 from stn_tutorial.data import signs as drawn
@@ -396,3 +396,20 @@ def test_the_drawn_signs_are_an_option_of_a_run():
     train, test = study.load(config)
     assert train.images.shape[1:] == test.images.shape[1:] == (1, 48, 48)
     assert not set(train.tracks.tolist()) & set(test.tracks.tolist())
+
+
+def test_signs_in_their_boxes_fill_the_picture_but_for_the_margin():
+    config = study.Cell("final", "cnn-box").config(quick=True)
+    whole = study.load(replace(config, crop=1.0))[0]
+    cropped = study.load(config)[0]
+    assert cropped.images.shape == whole.images.shape
+    size = whole.images.shape[-2], whole.images.shape[-1]
+    params = square_crops(whole.boxes[:5], size)
+    seen = warp(
+        whole.images[:5] / 255, params, size, family=Attention(), padding="border"
+    )
+    assert (255 * seen - cropped.images[:5]).abs().max() <= 0.5 + 1e-3
+    # Nothing is cropped once more in front of the network.
+    assert isinstance(
+        make_model(config, size, 43), type(make_model(Config(), size, 43))
+    )

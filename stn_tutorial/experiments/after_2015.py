@@ -362,15 +362,15 @@ def operations(
     """Count the operations for one picture: of its scores, and of a step of training.
 
     Counted are those of convolutions, matrix products and the bilinear sampler: a
-    multiplication is one, and so is an addition. A sample takes four of each, and its
-    gradients twice as many.
+    multiplication is one, and so is an addition. A sample takes four of each, of a
+    volume eight, and its gradients twice as many.
 
     >>> operations(nn.Sequential(nn.Flatten(), nn.Linear(6, 10)), (1, 2, 3))
     (120, 240)
 
     Args:
         model: from pictures to scores; its running means are left as they are.
-        in_shape: ``(C, H, W)`` of a picture.
+        in_shape: ``(C, H, W)`` of a picture, or ``(C, D, H, W)`` of a volume.
         batch_size: of the batch over which the operations are shared out: what is done
             once a step, such as the rotation of filters, counts to its share.
 
@@ -379,15 +379,17 @@ def operations(
     """
 
     def forwards(x: Any, grid: Any, *args: Any, out_shape: Any, **kw: Any) -> int:
-        return 8 * math.prod(out_shape)
+        return 2 * 2 ** grid[-1] * math.prod(out_shape)
 
-    def backwards(above: Any, *args: Any, **kw: Any) -> int:
-        return 16 * math.prod(above)
+    def backwards(above: Any, x: Any, grid: Any, *args: Any, **kw: Any) -> int:
+        return 4 * 2 ** grid[-1] * math.prod(above)
 
     aten = torch.ops.aten
     counted = {
         aten.grid_sampler_2d: forwards,
         aten.grid_sampler_2d_backward: backwards,
+        aten.grid_sampler_3d: forwards,
+        aten.grid_sampler_3d_backward: backwards,
     }
     was_training, counts = model.training, []
     x = torch.zeros(batch_size, *in_shape)

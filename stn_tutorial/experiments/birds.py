@@ -90,6 +90,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "st": {"windows": "st"},
     "told": {"windows": "told"},
     "parts": {"windows": "parts"},
+    "parts-still": {"windows": "parts-still"},
     "box": {"windows": "box"},
     "parts-and-whole": {"windows": "parts", "whole": "small"},
 }
@@ -117,7 +118,9 @@ class Config:
         windows: where they are: none; one in the middle; two where the transformers
             start (fixed), or anywhere (random); where the transformers have learned to
             look (st), or a localization network that was told the parts (told); on the
-            middles of head and body (parts); or one that is as large as the bird (box).
+            middles of head and body (parts), or for all pictures where these are in the
+            mean of the training pictures (parts-still); or one that is as large as the
+            bird (box).
         whole: whether the whole picture is described as well: not at all (none), as in
             the paper; with as many pixels as a window (small); or with as many as two
             windows and the look that localization takes (large).
@@ -133,7 +136,15 @@ class Config:
     """
 
     windows: Literal[
-        "none", "middle", "fixed", "random", "st", "told", "parts", "box"
+        "none",
+        "middle",
+        "fixed",
+        "random",
+        "st",
+        "told",
+        "parts",
+        "parts-still",
+        "box",
     ] = "none"
     whole: Literal["none", "small", "large"] = "none"
     side: Annotated[int, Range(least=64)] = 192
@@ -745,7 +756,7 @@ def run(config: Config, folder: Path | None = None, *, progress: bool = False) -
         about["looks"] = looks(places, sets)
         params = [_crops(where) for where in places]
     elif config.windows != "none":
-        params = [_placed(config, seen, k) for k, seen in enumerate(sets)]
+        params = [_placed(config, sets, k) for k in range(len(sets))]
     described = [
         seen.described(config.whole, where) for seen, where in zip(sets, params)
     ]
@@ -773,13 +784,16 @@ def run(config: Config, folder: Path | None = None, *, progress: bool = False) -
     return done
 
 
-def _placed(config: Config, seen: Prepared, k: int) -> Tensor:
+def _placed(config: Config, sets: tuple[Prepared, Prepared], k: int) -> Tensor:
     """Windows whose places are not learned."""
+    train, seen = sets[0], sets[k]
     n = len(seen.birds)
     if config.windows == "box":
         return seen.boxes()
     if config.windows == "parts":
         return _crops(seen.told())
+    if config.windows == "parts-still":
+        return _crops(train.told().mean(dim=0).expand(n, 2, 2))
     if config.windows == "random":
         draw = torch.Generator().manual_seed(2 * config.recipe.seed + k)
         return _crops((1 - SCALE) * (2 * torch.rand(n, 2, 2, generator=draw) - 1))

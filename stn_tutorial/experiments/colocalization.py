@@ -64,6 +64,7 @@ class Config:
             third, 28 pixels.
         coarse: share of the training that goes from coarse to fine; see `Colocalizer`.
         margin: by how much a crop's random patch should be farther than its like.
+        pull: weight, at the end, of how far the crops are from their likes.
         data: of the pictures.
         encoder_data: of the encoder.
         validation: judge on the digits held out, and not on the test digits.
@@ -72,11 +73,12 @@ class Config:
 
     column: Literal["T", "TC"] = "TC"
     digit: Annotated[int, Range(least=0, below=10)] = 3
-    encoder: Literal["all", "others", "closed", "random"] = "all"
+    encoder: Literal["all", "others", "whole", "closed", "random"] = "all"
     count: Annotated[int, Range(least=0)] = 0
     start: Annotated[float, Range(above=0)] = 0.5
     coarse: Annotated[float, Range(above=0)] = 0.5
     margin: Annotated[float, Range(least=0)] = 1.0
+    pull: Annotated[float, Range(least=0)] = 1.0
     data: Literal["mnist", "embedded"] = "mnist"
     encoder_data: Literal["mnist", "embedded"] = "mnist"
     validation: bool = False
@@ -222,7 +224,9 @@ def run(
     problem = Problem(
         examples=(pictures.images,),
         prepare=prepare,
-        loss=lambda e, _: triplet_loss(e, config.margin, weight=model.along),
+        loss=lambda e, _: triplet_loss(
+            e, config.margin, weight=config.pull * model.along
+        ),
         evaluate=evaluate,
     )
     label = {"colocalization": asdict(config), "encoder": about}
@@ -279,13 +283,17 @@ def run(
 
 #: What each arm changes of a configuration. The first has an encoder that knows all ten
 #: classes and fragments; then one that has never seen the class, one that has never
-#: seen a fragment, as the paper's, and one that has never seen anything. The last has
-#: as many pictures as the paper, a hundred, and is judged on them.
+#: seen a fragment (whole), one that has seen digits as they come alone (closed), as the
+#: paper's, and one that has never seen anything. The next leaves out the pull of one
+#: crop on another; the last has as many pictures as the paper, a hundred, and is judged
+#: on them.
 ARMS: dict[str, dict[str, Any]] = {
     "all": {},
     "others": {"encoder": "others"},
+    "whole": {"encoder": "whole"},
     "closed": {"encoder": "closed"},
     "random": {"encoder": "random"},
+    "push": {"pull": 0.0},
     "hundred": {"count": 100},
 }
 

@@ -7,7 +7,7 @@ what had to be chosen was chosen on the last sixth.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
@@ -21,10 +21,20 @@ from stn_tutorial.experiments.training import Problem, Recipe, error_rate, fit
 from stn_tutorial.families import Attention
 from stn_tutorial.sampling import sample
 
-__all__ = ["NOTHING", "Encoder", "digits_for", "shaken", "train_encoder", "without"]
+__all__ = [
+    "FRAGMENTS",
+    "NOTHING",
+    "Encoder",
+    "digits_for",
+    "shaken",
+    "train_encoder",
+    "without",
+]
 
 #: What an encoder calls what is no digit.
 NOTHING = 10
+#: The share of fragments among the crops that it is trained on.
+FRAGMENTS = 0.4
 
 
 def digits_for(split: str, source: str) -> DigitSet:
@@ -94,7 +104,11 @@ class Encoder(nn.Module):
 
 
 def shaken(
-    digits: Tensor, labels: Tensor, generator: torch.Generator
+    digits: Tensor,
+    labels: Tensor,
+    generator: torch.Generator,
+    *,
+    fragments: float = FRAGMENTS,
 ) -> tuple[Tensor, Tensor]:
     """Return crops around digits, and of fragments of them, which get the label 10.
 
@@ -111,17 +125,18 @@ def shaken(
         digits: ``(N, 1, 28, 28)``, each in the middle of its frame.
         labels: ``(N,)``.
         generator: all that is random is drawn from it.
+        fragments: the share of crops that are fragments.
 
     Returns:
-        Crops of 0.9 to 1.6 times the frame: three in five are off by 3 pixels at most
-        along either axis, and keep their label; two in five are off by 9 to 22.
+        Crops of 0.9 to 1.6 times the frame: those of digits are off by 3 pixels at most
+        along either axis, and keep their label; those of fragments are off by 9 to 22.
     """
     n = len(digits)
     unit = torch.rand(n, 5, generator=generator, device=generator.device)
     unit = unit.to(digits.device)
     side, away = 0.9 + 0.7 * unit[:, :1], 2 * unit[:, 1:3] - 1
     far = away / away.abs().amax(dim=1, keepdim=True) * (9 + 13 * unit[:, 3:4])
-    is_fragment = unit[:, 4] < 0.4
+    is_fragment = unit[:, 4] < fragments
     off_px = torch.where(is_fragment[:, None], far, 3 * away)
     params = torch.cat([side, off_px / (FRAME / 2)], dim=1)
     crops = sample(digits, Attention().grid(params, (FRAME, FRAME)))
@@ -141,7 +156,8 @@ def train_encoder(
 
     Args:
         kind: all ten classes and fragments, all `others` than `digit` and fragments,
-            all ten as they come (closed), or random: not trained.
+            all ten, moved and scaled but `whole`, all ten as they come (closed), or
+            random: not trained.
         digit: the class that is left out.
         data: mnist or embedded.
         seed: of the weights and the order.
@@ -152,7 +168,8 @@ def train_encoder(
         digits that it was trained on, with their checksum, and its error on the test
         digits of these classes, as they come, in percent.
     """
-    n_classes = 10 if kind == "closed" else 11
+    n_classes = 10 if kind in ("closed", "whole") else 11
+    fragments = 0.0 if kind == "whole" else FRAGMENTS
     with seeded(seed):
         classifier = CNN((1, FRAME, FRAME), n_classes=n_classes)
     said = {"kind": kind, "classes": [], "digits": 0, "sha256": "", "test_error": 90.0}
@@ -165,7 +182,7 @@ def train_encoder(
     judged = test.images, test.labels
     problem = Problem(
         examples=(digits.images, digits.labels),
-        prepare=None if kind == "closed" else shaken,
+        prepare=None if kind == "closed" else partial(shaken, fragments=fragments),
         loss=F.cross_entropy,
         evaluate=lambda model: {"test_error": error_rate(model, *judged)},
     )

@@ -69,6 +69,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "cnn": {},
     "st": {"front": True},
     "cnn-crop": {"crop": 0.8},
+    "cnn-box": {"crop": 0.0},
     "st-inside": {"inside": True},
     "two": {"front": True, "inside": True},
     "cnn-jitter": {"jitter": True},
@@ -104,7 +105,8 @@ class Config:
         grey: take the colours away.
         jitter: jitter the training pictures, anew in every epoch.
         crop: without a transformer in front, show the network the middle of each
-            picture, so much of its height and width.
+            picture, so much of its height and width; or, if it is 0, each sign's own
+            box and a quarter of its side, which only the truth can tell.
         budget: how many parameters the model may have, about.
         data: gtsrb, or drawn.
         tested: on the test set, or on every fifth of the training set's tracks or
@@ -119,7 +121,7 @@ class Config:
     side: Annotated[int, Range(least=0)] = 0
     grey: bool = False
     jitter: bool = False
-    crop: Annotated[float, Range(above=0)] = 1.0
+    crop: Annotated[float, Range(least=0)] = 1.0
     budget: Annotated[int, Range(least=1)] = 60_000
     data: Literal["gtsrb", "drawn"] = "gtsrb"
     tested: Literal["test", "tracks", "frames"] = "test"
@@ -233,7 +235,7 @@ def make_model(config: Config, size: tuple[int, int], n_classes: int) -> nn.Modu
         model: nn.Module = kind(shape, width, n_classes)
     if front is not None:
         model = TransformedClassifier(front, model)
-    elif seen != size or config.crop != 1:
+    elif seen != size or config.crop not in (0, 1):
         model = nn.Sequential(MiddleCrop(config.crop, seen), model)
     return model.to(memory_format=torch.channels_last)
 
@@ -258,7 +260,17 @@ def load(config: Config) -> tuple[Signs, Signs]:
         test = load_gtsrb("test") if config.tested == "test" else signs
     if config.tested != "test":
         signs, test = signs.hold_out(by=config.tested)
+    if config.crop == 0:
+        signs, test = _in_their_boxes(signs), _in_their_boxes(test)
     return (signs.grey(), test.grey()) if config.grey else (signs, test)
+
+
+def _in_their_boxes(signs: Signs) -> Signs:
+    """The same signs, each cropped to its box with a margin, with as many pixels."""
+    size = signs.images.shape[-2], signs.images.shape[-1]
+    params = square_crops(signs.boxes, size)
+    crops = warp(signs.images / 255, params, size, family=Attention(), padding="border")
+    return replace(signs, images=(255 * crops).round().to(torch.uint8))
 
 
 def run(config: Config, folder: Path | None = None, *, progress: bool = False) -> Run:

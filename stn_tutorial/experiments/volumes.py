@@ -3,9 +3,10 @@
 The paper extrudes MNIST's digits into volumes of 60³, rotates them, and lets a
 transformer with a 3-D affine warp turn each so that the sum along one axis, a picture,
 can be classified. It shows such pictures and gives no numbers. Here that network is
-compared with two of the same number of parameters: one that sees the sum along z of
-the volume as it comes, and one with convolutions in three dimensions. What looking can
-win is told by a third, which gets sums of volumes that are not tilted.
+compared with three of the same number of parameters: one that sees the sum along z of
+the volume as it comes, the same with a transformer in the plane behind the sum, and one
+with convolutions in three dimensions. What looking can win is told by a fourth, which
+gets sums of volumes that are not tilted.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from stn_tutorial.experiments.models import (
 )
 from stn_tutorial.experiments.results import Seed, check_cell
 from stn_tutorial.experiments.training import Recipe, Run, predict, train
+from stn_tutorial.families import Affine
 from stn_tutorial.families_3d import Affine3d, Rigid3d, rotation_matrix
 from stn_tutorial.localization import (
     ModernLocalization,
@@ -45,6 +47,7 @@ from stn_tutorial.transformer import SpatialTransformer
 
 __all__ = [
     "ARMS",
+    "FAMILIES",
     "PHASES",
     "Cell",
     "Config",
@@ -58,7 +61,9 @@ __all__ = [
 ]
 
 #: What looks at the volume. The first is the baseline.
-ARMS = ("flat", "conv3d", "st-affine", "st-rigid", "untilted")
+ARMS = ("flat", "st-plane", "conv3d", "st-affine", "st-rigid", "untilted")
+#: The families of those that have a transformer.
+FAMILIES = {"st-plane": Affine, "st-affine": Affine3d, "st-rigid": Rigid3d}
 #: By phase, the learning rate that is tried on held-out digits; the final runs, on the
 #: test digits, have that of the `RECIPE`.
 PHASES: dict[str, float | None] = {
@@ -79,10 +84,11 @@ class Config:
     """Everything that decides what a run gives.
 
     Attributes:
-        arm: what looks at the volume: the sum along z (flat), the same behind a
-            transformer (st-…), convolutions in three dimensions (conv3d), or the sum
-            along z of digits that are rotated about z alone (untilted), as a
-            transformer would pass them on that has undone the tilt and nothing else.
+        arm: what looks at the volume: the sum along z (flat), the same with a planar
+            transformer behind it (st-plane) or one in space before it (other st-…),
+            convolutions in three dimensions (conv3d), or the sum along z of digits
+            that are rotated about z alone (untilted), as a transformer would pass them
+            on that has undone the tilt and nothing else.
         side: of the volumes, in voxels; the paper's are 60.
         most_deg: the largest angle of the rotations.
         budget: how many parameters the model may have, about.
@@ -93,7 +99,9 @@ class Config:
         recipe: how to train.
     """
 
-    arm: Literal["flat", "conv3d", "st-affine", "st-rigid", "untilted"] = "st-affine"
+    arm: Literal["flat", "st-plane", "conv3d", "st-affine", "st-rigid", "untilted"] = (
+        "st-affine"
+    )
     side: Annotated[int, Range(least=16)] = 24
     most_deg: Annotated[float, Range(least=0)] = 90.0
     budget: Annotated[int, Range(least=1)] = 60_000
@@ -181,16 +189,19 @@ def make_model(config: Config) -> nn.Module:
             width = closest_width((VolumeCNN, volume, 10, False), config.budget)
             return VolumeCNN(volume, width)
         transformer, rest = None, config.budget
-        if config.arm in ("st-affine", "st-rigid"):
-            family = {"st-affine": Affine3d, "st-rigid": Rigid3d}[config.arm]()
-            network = ModernLocalization(volume, family, channels=(8, 16, 16))
+        if config.arm in FAMILIES:
+            family = FAMILIES[config.arm]()
+            seen = picture if isinstance(family, Affine) else volume
+            network = ModernLocalization(seen, family, channels=(8, 16, 16))
             transformer = SpatialTransformer(network, family)
             rest -= count_parameters(transformer)
         width = closest_width((ModernCNN, picture, 10, False), rest)
-        classifier = nn.Sequential(Flatten(), ModernCNN(picture, width))
+        classifier = ModernCNN(picture, width)
     if transformer is None:
-        return classifier
-    return TransformedClassifier(transformer, classifier)
+        return nn.Sequential(Flatten(), classifier)
+    if config.arm == "st-plane":  # first the sum, then the transformer
+        return nn.Sequential(Flatten(), TransformedClassifier(transformer, classifier))
+    return TransformedClassifier(transformer, nn.Sequential(Flatten(), classifier))
 
 
 def run(config: Config, folder: Path | None = None, *, progress: bool = False) -> Run:

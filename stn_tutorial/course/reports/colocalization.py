@@ -23,8 +23,10 @@ Results = Mapping[Cell, Mapping[str, Any]]
 STYLES = {
     "all": "output",
     "others": "input",
+    "whole": "sample",
     "closed": "ink",
     "random": "gradient",
+    "push": "wrong",
     "hundred": "sample",
 }
 

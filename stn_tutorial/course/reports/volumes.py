@@ -35,7 +35,8 @@ def table(found: Results) -> str:
         error in percent with the standard deviation and the number of seeds, how much
         more that is than the error of *flat* on the same seeds, in points, with half
         the width of the 95% interval, and the mean tilt of the digits in degrees, as
-        they come and as the transformer passes them on.
+        they come and as the transformer passes them on, from the least to the most of
+        the seeds.
     """
     rows = []
     for phase in PHASES:
@@ -49,7 +50,7 @@ def table(found: Results) -> str:
                         [*names, *_numbers(runs), _shown(against), *_tilts(runs)]
                     )
     head = ["arm", "voxels", "parameters", "error (%), ± s.d."]
-    head += ["minus flat, ± 95%", "tilt before (°)", "and after"]
+    head += ["minus flat (points), ± 95%", "tilt before (°)", "and after"]
     return markdown_table(head, rows, names=2)
 
 
@@ -91,10 +92,11 @@ def draw_arms(found: Results) -> Figure:
         found: of `read_results`, for the cells of `volumes`.
 
     Returns:
-        The figure: a row for each arm that was measured, a mark for each seed; orange
-        with a transformer, black without.
+        The figure: a row for each arm that was measured on the smallest volumes, a mark
+        for each seed; orange with a transformer, black without.
     """
-    runs = {arm: runs_of(found, phase="final", arm=arm) for arm in ARMS}
+    side = min(cell.side for cell in found)
+    runs = {arm: runs_of(found, phase="final", side=side, arm=arm) for arm in ARMS}
     errors = {
         arm: [run["test_error"] for run in each] for arm, each in runs.items() if each
     }
@@ -111,14 +113,15 @@ def _shown(change: Difference) -> str:
     if not any(change.each):
         return "–"
     width = f" ± {change.half_width:.2f}" if len(change.each) > 1 else ""
-    return in_a_line(f"{change.mean:+.2f}{width}")
+    return in_a_line(f"{change.mean:+.2f}{width}").replace("-", "−")
 
 
 def _tilts(runs: list[Mapping[str, Any]]) -> list[str]:
     shown = []
     for when in ("as_they_come", "passed_on"):
         angles = [run["tilt_deg"][when] for run in runs if when in run["tilt_deg"]]
-        shown.append(f"{sum(angles) / len(angles):.1f}" if angles else "–")
+        each = sorted({f"{angle:.1f}" for angle in angles}, key=float)
+        shown.append("–".join([each[0], *each[1:][-1:]]) if each else "–")
     return shown
 
 
