@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import math
 from dataclasses import asdict, replace
+from itertools import product
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -127,11 +128,13 @@ def test_all_arms_have_the_same_number_of_parameters_and_recipe():
         lr = PHASES[cell.phase] or RECIPE.lr
         assert config.recipe == replace(RECIPE, lr=lr, seed=cell.seed)
         assert (config.validation > 0) == held_out
-    for arm in ARMS:
-        config = Cell("final", arm).config()
+    for arm, side in product(ARMS, (24, 60)):
+        config = Cell("final", arm, side).config()
         model = make_model(config)
         assert count_parameters(model) == pytest.approx(config.budget, rel=0.05)
         assert _is_transformed(model) == arm.startswith("st-")
+        if side == 60:
+            continue
         volume = torch.rand(2, 1, 24, 24, 24, generator=draw())
         assert model.eval()(volume).shape == (2, 10)
         if arm.startswith("st-"):  # it starts at the identity

@@ -36,7 +36,7 @@ from stn_tutorial.experiments.models import (
 )
 from stn_tutorial.experiments.results import Seed, check_cell
 from stn_tutorial.experiments.training import Recipe, Run, predict, train
-from stn_tutorial.families import Affine
+from stn_tutorial.families import Affine, Family
 from stn_tutorial.families_3d import Affine3d, Rigid3d, rotation_matrix
 from stn_tutorial.localization import (
     ModernLocalization,
@@ -192,8 +192,7 @@ def make_model(config: Config) -> nn.Module:
         if config.arm in FAMILIES:
             family = FAMILIES[config.arm]()
             seen = picture if isinstance(family, Affine) else volume
-            network = ModernLocalization(seen, family, channels=(8, 16, 16))
-            transformer = SpatialTransformer(network, family)
+            transformer = SpatialTransformer(_localization(seen, family), family)
             rest -= count_parameters(transformer)
         width = closest_width((ModernCNN, picture, 10, False), rest)
         classifier = ModernCNN(picture, width)
@@ -202,6 +201,20 @@ def make_model(config: Config) -> nn.Module:
     if config.arm == "st-plane":  # first the sum, then the transformer
         return nn.Sequential(Flatten(), TransformedClassifier(transformer, classifier))
     return TransformedClassifier(transformer, nn.Sequential(Flatten(), classifier))
+
+
+def _localization(in_shape: Sequence[int], family: Family) -> nn.Module:
+    """A network that is as large for large volumes as for small ones: it sees them at
+    a side of 20 to 40, which is where a digit can be seen to lie."""
+    channels, *size = in_shape
+    pooled = size[0] // 20
+    if pooled > 1:
+        size = [side // pooled for side in size]
+    network = ModernLocalization((channels, *size), family, channels=(8, 16, 16))
+    if pooled > 1:
+        pool = nn.AvgPool2d if len(size) == 2 else nn.AvgPool3d
+        return nn.Sequential(pool(pooled), network)
+    return network
 
 
 def run(config: Config, folder: Path | None = None, *, progress: bool = False) -> Run:

@@ -84,8 +84,8 @@ def arm_table(found: Results) -> str:
 
     Returns:
         A line for each column and arm: over the classes, the mean share of boxes found,
-        the lowest and the highest, the mean IoU, the mean side of a box, the encoder's
-        error; then each of `BASELINES`, which know the box's size.
+        the lowest and the highest class, the mean IoU and the mean side of a box; then
+        each of `BASELINES`, which know the box's size.
     """
     head = ["pictures", "boxes", "found (%)", "lowest", "highest", "IoU", "side (px)"]
     rows = []
@@ -106,7 +106,8 @@ def arm_table(found: Results) -> str:
     for column in COLUMNS:
         runs = runs_of(found, column=column, arm="all")
         for name in BASELINES if runs else ():
-            each = [run["baselines"][name] for run in runs]
+            classes = _by_class(runs).values()
+            each = [mean(run["baselines"][name] for run in of) for of in classes]
             spread = [f"{number:.1f}" for number in (mean(each), min(each), max(each))]
             rows.append([column, f"*{name}*", *spread, "–", "28.0"])
     return markdown_table(head, rows, names=2)
@@ -119,8 +120,8 @@ def draw_classes(found: Results) -> Figure:
         found: of `read_results`, for the cells of `colocalization`.
 
     Returns:
-        The figure: for each arm a mark for each class, with the 95% interval; grey, the
-        best box that needs no training.
+        The figure: for each arm a mark for each class, the mean over seeds, with the 95%
+        interval; grey, the best box that needs no training, likewise in the mean.
     """
     fig, ax = plt.subplots(figsize=(6.2, 3.2))
     arms = [arm for column, arm in _measured(found) if column == "TC"]
@@ -138,7 +139,10 @@ def draw_classes(found: Results) -> Figure:
         style = {"color": COLORS[STYLES[arm]], "fmt": "o", "ms": 4, "label": arm}
         ax.errorbar(places, list(shares.values()), yerr=errors, **style)
     plain = _by_class(runs_of(found, column="TC", arm="all"))
-    best = [max(each[0]["baselines"].values()) for each in plain.values()]
+    best = [
+        max(mean(run["baselines"][name] for run in each) for name in BASELINES)
+        for each in plain.values()
+    ]
     ax.plot(list(plain), best, "_", color=COLORS["faint"], ms=22, label="no training")
     ax.set(xticks=range(10), xlabel="digit", ylabel="boxes found (%)", ylim=(-3, 103))
     fig.legend(loc="outside lower center", ncols=3)
