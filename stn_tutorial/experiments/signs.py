@@ -105,8 +105,8 @@ class Config:
         grey: take the colours away.
         jitter: jitter the training pictures, anew in every epoch.
         crop: without a transformer in front, show the network the middle of each
-            picture, so much of its height and width; or, if it is 0, each sign's own
-            box and a quarter of its side, which only the truth can tell.
+            picture, so much of its height and width; or, if it is 0, the square around
+            each sign's own box, which only the truth can tell.
         budget: how many parameters the model may have, about.
         data: gtsrb, or drawn.
         tested: on the test set, or on every fifth of the training set's tracks or
@@ -266,9 +266,9 @@ def load(config: Config) -> tuple[Signs, Signs]:
 
 
 def _in_their_boxes(signs: Signs) -> Signs:
-    """The same signs, each cropped to its box with a margin, with as many pixels."""
+    """The same signs, each cropped to the square around its box, with as many pixels."""
     size = signs.images.shape[-2], signs.images.shape[-1]
-    params = square_crops(signs.boxes, size)
+    params = square_crops(signs.boxes, size, margin=1.0)
     crops = warp(signs.images / 255, params, size, family=Attention(), padding="border")
     return replace(signs, images=(255 * crops).round().to(torch.uint8))
 

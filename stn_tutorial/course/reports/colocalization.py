@@ -120,8 +120,8 @@ def draw_classes(found: Results) -> Figure:
         found: of `read_results`, for the cells of `colocalization`.
 
     Returns:
-        The figure: for each arm a mark for each class, the mean over seeds, with the 95%
-        interval; grey, the best box that needs no training, likewise in the mean.
+        The figure: for each arm a mark for each class, the mean over seeds, with the
+        95% interval; grey, the best box that needs no training, in the mean, too.
     """
     fig, ax = plt.subplots(figsize=(6.2, 3.2))
     arms = [arm for column, arm in _measured(found) if column == "TC"]
