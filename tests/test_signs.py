@@ -398,13 +398,13 @@ def test_the_drawn_signs_are_an_option_of_a_run():
     assert not set(train.tracks.tolist()) & set(test.tracks.tolist())
 
 
-def test_signs_in_their_boxes_fill_the_picture_but_for_the_margin():
+def test_signs_in_their_boxes_fill_the_picture():
     config = study.Cell("final", "cnn-box").config(quick=True)
     whole = study.load(replace(config, crop=1.0))[0]
     cropped = study.load(config)[0]
     assert cropped.images.shape == whole.images.shape
     size = whole.images.shape[-2], whole.images.shape[-1]
-    params = square_crops(whole.boxes[:5], size)
+    params = square_crops(whole.boxes[:5], size, margin=1.0)
     seen = warp(
         whole.images[:5] / 255, params, size, family=Attention(), padding="border"
     )
