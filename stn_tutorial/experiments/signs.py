@@ -266,7 +266,7 @@ def load(config: Config) -> tuple[Signs, Signs]:
 
 
 def _in_their_boxes(signs: Signs) -> Signs:
-    """The same signs, cropped to the squares around their boxes, with as many pixels."""
+    """The same signs in the squares around their boxes, with as many pixels."""
     size = signs.images.shape[-2], signs.images.shape[-1]
     params = square_crops(signs.boxes, size, margin=1.0)
     crops = warp(signs.images / 255, params, size, family=Attention(), padding="border")
