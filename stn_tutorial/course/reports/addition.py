@@ -158,9 +158,10 @@ def draw_looks(found: Results) -> Figure:
     for ax, (part, shares) in zip(axes, moved.items(), strict=True):
         ax.axvline(100, color=COLORS["faint"], label="as they come")
         for k, (color, marker) in enumerate((("input", "o"), ("output", "s"))):
-            style = {"ls": "", "marker": marker, "ms": 8, "color": COLORS[color]}
+            style = {"ls": "", "marker": marker, "ms": 7, "color": COLORS[color]}
             each = [share[k] for share in shares]
-            ax.plot(each, range(len(names)), label=f"channel {k + 1}", **style)
+            rows = [row + 0.3 * (k - 0.5) for row in range(len(names))]  # none is hidden
+            ax.plot(each, rows, label=f"channel {k + 1}", **style)
         ax.set_xlabel(f"spread of the {_PARTS[part]} (%)")
     axes[0].set_xlim(0, None)
     axes[0].set_yticks(range(len(names)), names)
