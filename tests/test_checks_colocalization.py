@@ -61,5 +61,5 @@ class TestAnswers(Answers):
     choices = [
         (colocalization.pull_alone, "a black corner"),
         (colocalization.margin_of_zero, "nothing"),
-        (colocalization.fixed_crop, "below a half"),
+        (colocalization.fixed_crop, "39 pixels"),
     ]

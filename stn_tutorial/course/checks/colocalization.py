@@ -109,8 +109,8 @@ def margin_of_zero(answer: str) -> None:
 
 
 def fixed_crop(answer: str) -> None:
-    """Check how well a crop of half the picture's side can overlap a third of it."""
-    best = (28 / 42) ** 2
-    right = "below a half" if best < 0.5 else "above a half"
-    hint = "the best it can do is to hold the whole digit: 28² pixels of 42²."
-    choose(answer, right, ("below a half", "a half", "above a half"), hint)
+    """Check how large a crop may be that has the digit of 28 pixels in its middle."""
+    sides = (33, 39, 45)
+    right = max(side for side in sides if (28 / side) ** 2 > 0.5)
+    hint = "they share 28² pixels, and cover as many as the larger one has."
+    choose(answer, f"{right} pixels", [f"{side} pixels" for side in sides], hint)

@@ -160,7 +160,7 @@ def draw_looks(found: Results) -> Figure:
         for k, (color, marker) in enumerate((("input", "o"), ("output", "s"))):
             style = {"ls": "", "marker": marker, "ms": 7, "color": COLORS[color]}
             each = [share[k] for share in shares]
-            rows = [row + 0.3 * (k - 0.5) for row in range(len(names))]  # none is hidden
+            rows = [row + 0.3 * (k - 0.5) for row in range(len(names))]  # side by side
             ax.plot(each, rows, label=f"channel {k + 1}", **style)
         ax.set_xlabel(f"spread of the {_PARTS[part]} (%)")
     axes[0].set_xlim(0, None)
