@@ -283,11 +283,11 @@ def test_what_is_measured_is_written_read_and_reported(tmp_path):
         lengths = result["by_length"]
         assert sum(each["misread"] for each in lengths) == len(result["misread"])
         assert sum(each["strings"] for each in lengths) == 64
-    assert "\n| ST-CNN Multi | " in error_table(found)
+    assert "\n| 64², 0 | ST-CNN Multi | " in error_table(found)
     assert pair_table(found).count("\n") == 3
     assert look_table(found).count("\n") == 2 + 1 + 3
     tried = found[few[2]]["test_error"]
-    assert f"\n| ST-CNN Single | – | {tried:.1f} | – | 64×64 |" in rate_table(found)
+    assert f"\n| 64² | ST-CNN Single | – | {tried:.1f} | – |" in rate_table(found)
     assert len(draw_lengths(found).axes[0].containers) == 2
 
 

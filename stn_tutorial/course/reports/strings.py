@@ -66,6 +66,7 @@ def error_table(found: Results) -> str:
             seconds = run["processor_seconds"]
             rows.append(
                 [
+                    f"{size}², {cell.seed}",
                     NAMES[model],
                     f"{run['test_error']:.2f}",
                     f"{low:.1f}–{high:.1f}",
@@ -74,12 +75,11 @@ def error_table(found: Results) -> str:
                     f"{seconds['reading']:.1f}",
                     f"{seconds['training']:.1f}",
                     f"{run['parameters']:,}",
-                    f"{size}×{size}, {cell.seed}",
                 ]
             )
-    head = ["network", "error (%)", "95% interval", "last epoch (%)", "paper (houses)"]
-    head += ["s to read 1,000", "s to learn", "parameters", "canvas, seed"]
-    return markdown_table(head, rows)
+    head = ["canvas, seed", "network", "error (%)", "95% interval", "last epoch (%)"]
+    head += ["paper (houses)", "s to read 1,000", "s to learn", "parameters"]
+    return markdown_table(head, rows, names=2)
 
 
 def pair_table(found: Results) -> str:
@@ -100,11 +100,9 @@ def pair_table(found: Results) -> str:
             one, other, chance = mcnemar(*(run["misread"] for run in pair))
             shown = f"{chance:.2g}" if chance >= 1e-4 else "below 0.0001"
             names = f"{NAMES[a]} or {NAMES[b]}"
-            where = f"{size}×{size}, {seed}"
-            rows.append([names, f"{one}", f"{other}", shown, where])
-    head = ["pair", "the first alone", "the second alone", "by chance"]
-    head.append("canvas, seed")
-    return markdown_table(head, rows)
+            rows.append([f"{size}², {seed}", names, f"{one}", f"{other}", shown])
+    head = ["canvas, seed", "pair", "the first alone", "the second alone", "by chance"]
+    return markdown_table(head, rows, names=2)
 
 
 def look_table(found: Results) -> str:
@@ -124,16 +122,16 @@ def look_table(found: Results) -> str:
     for size, model in product(SIZES, PLACES):
         runs = runs_of(found, phase="final", size=size, model=model)
         looks = [run["looks"] for run in runs]
-        where = f"{size}×{size}"
+        where = f"{size}²"
         if looks and model == "cnn":
-            rows.append(["as they come", *_spread([looks[0]["as_they_come"]]), where])
+            rows.append([where, "as they come", *_spread([looks[0]["as_they_come"]])])
         for k, place in enumerate(PLACES[model] if looks else ()):
             name = f"{NAMES[model]}, before convolution {place + 1}"
             each = [look["passed_on"][k] for look in looks]
-            rows.append([name, *_spread(each), where])
-    head = ["strings", "angle of 1 (°)", f"angle of {MOST} (°)"]
-    head += ["height (%)", "centre (px)", "canvas"]
-    return markdown_table(head, rows)
+            rows.append([where, name, *_spread(each)])
+    head = ["canvas", "strings", "angle of 1 (°)", f"angle of {MOST} (°)"]
+    head += ["height (%)", "centre (px)"]
+    return markdown_table(head, rows, names=2)
 
 
 def rate_table(found: Results) -> str:
@@ -159,9 +157,9 @@ def rate_table(found: Results) -> str:
         ]
         if any(errors):
             said = [", ".join(each) or "–" for each in errors]
-            rows.append([NAMES[model], *said, f"{size}×{size}"])
-    head = ["network", *(f"rate {rate:g} (%)" for rate in phases.values()), "canvas"]
-    return markdown_table(head, rows)
+            rows.append([f"{size}²", NAMES[model], *said])
+    head = ["canvas", "network", *(f"rate {rate:g} (%)" for rate in phases.values())]
+    return markdown_table(head, rows, names=2)
 
 
 def draw_lengths(found: Results) -> Figure:

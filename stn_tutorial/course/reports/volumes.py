@@ -35,8 +35,8 @@ def table(found: Results) -> str:
         error in percent with the standard deviation and the number of seeds, how much
         more that is than the error of *flat* on the same seeds, in points, with half
         the width of the 95% interval, and the mean tilt of the digits in degrees, as
-        they come and as the transformer passes them on, from the least to the most of
-        the seeds.
+        they come and as a transformer passes them on, from the least to the most of the
+        seeds.
     """
     rows = []
     for phase in PHASES:
@@ -47,10 +47,10 @@ def table(found: Results) -> str:
                     names = [arm if phase == "final" else f"{arm}, {phase}", f"{side}³"]
                     against = difference(found, arm, phase=phase, side=side)
                     rows.append(
-                        [*names, *_numbers(runs), _shown(against), *_tilts(runs)]
+                        [*names, *_numbers(runs), _shown(against), _tilts(runs)]
                     )
     head = ["arm", "voxels", "parameters", "error (%), ± s.d."]
-    head += ["minus flat (points), ± 95%", "tilt before (°)", "and after"]
+    head += ["minus flat (points), ± 95%", "tilt (°)"]
     return markdown_table(head, rows, names=2)
 
 
@@ -116,13 +116,15 @@ def _shown(change: Difference) -> str:
     return in_a_line(f"{change.mean:+.2f}{width}").replace("-", "−")
 
 
-def _tilts(runs: list[Mapping[str, Any]]) -> list[str]:
+def _tilts(runs: list[Mapping[str, Any]]) -> str:
+    """Such as ``35.1 to 28.3–29.8``: before a transformer, and behind it."""
     shown = []
     for when in ("as_they_come", "passed_on"):
         angles = [run["tilt_deg"][when] for run in runs if when in run["tilt_deg"]]
         each = sorted({f"{angle:.1f}" for angle in angles}, key=float)
-        shown.append("–".join([each[0], *each[1:][-1:]]) if each else "–")
-    return shown
+        if each:
+            shown.append("–".join([each[0], *each[1:][-1:]]))
+    return " to ".join(shown)
 
 
 #: What the command prints and draws.
