@@ -435,12 +435,11 @@ def test_a_whole_picture_is_made_small_over_all_its_pixels():
 
 
 def test_windows_that_stay_are_where_the_parts_are_in_the_mean_of_the_training():
-    still, parts = (Cell("final", arm).config(quick=True) for arm in _ARMS)
+    still, parts = (
+        Cell("final", arm).config(quick=True) for arm in ("parts-still", "parts")
+    )
     sets = study._sets("drawn", "test", 2, still.limit, still.side)
     where = study._placed(parts, sets, 0).mean(dim=0)
     for k, seen in enumerate(sets):
         params = study._placed(still, sets, k)
         close(params, where.expand(len(seen.birds), 2, 3))
-
-
-_ARMS = "parts-still", "parts"

@@ -156,8 +156,8 @@ def train_encoder(
 
     Args:
         kind: all ten classes and fragments, all `others` than `digit` and fragments,
-            all ten, moved and scaled but `whole`, all ten as they come (closed), or
-            random: not trained.
+            all ten without fragments (whole), all ten as they come, neither moved nor
+            scaled (closed), or random: not trained.
         digit: the class that is left out.
         data: mnist or embedded.
         seed: of the weights and the order.

@@ -334,8 +334,8 @@ def draw_unseen(found: Results) -> Figure:
     names = [m for m in METHODS if _finals(found, "R", m)]
     for (what, ax), method in product(panels.items(), names):
         places, errors = curve(found, method, what)
-        if what == "rotations" and places:  # half a turn is one way round as the other
-            places, errors = [-places[-1], *places], [errors[-1], *errors]
+        if places[-1:] == [180.0]:  # half a turn is one way round as the other
+            places, errors = [-180.0, *places], [errors[-1], *errors]
         ax.plot(places, errors, lw=1.4, marker=".", ms=4, **STYLES[method])
     panels["rotations"].axvspan(-90, 90, color=COLORS["faint"], alpha=0.25, lw=0)
     panels["rotations"].set(xticks=range(-180, 181, 90), ylim=(0, None))
