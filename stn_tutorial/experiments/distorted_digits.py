@@ -59,7 +59,8 @@ class Config:
             and width.
         coordinates: which convolutions of an st- variant are CoordConv layers: the
             localization network's first, all of that network's (everywhere), all with
-            the radius, or both its first and the classifier's.
+            the radius, both its first and the classifier's, or its first with weights
+            of zero for the coordinates, so that it starts as if it had none (zero).
         out_size: height and width of an st- variant's output; none keeps the input's.
         pool: average pooling of an st- variant's output, by so many pixels a side.
         zoom: an st- variant starts at a crop from the middle, of so much of the image's
@@ -78,7 +79,9 @@ class Config:
     model: ModelName = "st-cnn"
     distortion: Literal["none", "R", "RTS", "P", "E", "clutter"] = "RTS"
     family: FamilyName = "affine"
-    coordinates: Literal["none", "first", "everywhere", "radius", "both"] = "none"
+    coordinates: Literal["none", "first", "everywhere", "radius", "both", "zero"] = (
+        "none"
+    )
     out_size: Annotated[int, Range(least=1)] | None = None
     pool: Annotated[int, Range(least=1)] = 1
     zoom: Annotated[float, Range(above=0)] = 1.0

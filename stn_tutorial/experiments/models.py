@@ -280,8 +280,9 @@ MODELS: dict[str, tuple[Callable, Callable | None, int]] = {
 }
 #: What convolutions of an ST- variant may be CoordConv layers. Everywhere means all of
 #: the localization network's, radius the same with the radius, and both means that
-#: network's first and the classifier's.
-COORDINATES = ("none", "first", "everywhere", "radius", "both")
+#: network's first and the classifier's. Zero is the localization network's first, with
+#: weights of zero for the coordinates: the network starts as if it had none.
+COORDINATES = ("none", "first", "everywhere", "radius", "both", "zero")
 
 
 def build(
@@ -391,7 +392,9 @@ def _transformer(
     options: dict[str, Any],
 ) -> SpatialTransformer:
     """A transformer with a localization network, changed as `build` says."""
-    if coordinates != "none":
+    if coordinates == "zero":
+        convert_to_coordconv(network, first=True)
+    elif coordinates != "none":
         every = coordinates in ("everywhere", "radius")
         use_coordconv(network, first=not every, radius=coordinates == "radius")
     if zoom != 1:

@@ -100,24 +100,30 @@ class CoordConvRegressor(nn.Sequential):
     Args:
         averaged: take the mean over all locations instead.
         random: start with random weights.
+        linear: leave out the rectifiers, as the authors' own code does: what comes to
+            the maximum is linear in the picture and in the coordinates.
     """
 
-    def __init__(self, *, averaged: bool = False, random: bool = False) -> None:
+    def __init__(
+        self, *, averaged: bool = False, random: bool = False, linear: bool = False
+    ) -> None:
+        between = nn.Identity if linear else nn.ReLU
         super().__init__(
-            *(CoordConv2d(1, 8, 1), nn.ReLU()),
-            *(nn.Conv2d(8, 8, 1), nn.ReLU()),
-            *(nn.Conv2d(8, 8, 1), nn.ReLU()),
-            *(nn.Conv2d(8, 8, 3, padding=1), nn.ReLU()),
+            *(CoordConv2d(1, 8, 1), between()),
+            *(nn.Conv2d(8, 8, 1), between()),
+            *(nn.Conv2d(8, 8, 1), between()),
+            *(nn.Conv2d(8, 8, 3, padding=1), between()),
             nn.Conv2d(8, 2, 3, padding=1),
             nn.AdaptiveAvgPool2d(1) if averaged else nn.AdaptiveMaxPool2d(1),
             nn.Flatten(),
         )
         layers = [layer for layer in self if isinstance(layer, nn.Conv2d)]
+        kind = "linear" if linear else "relu"
         for layer in layers:
             nn.init.zeros_(layer.bias)
             if random:
                 # PyTorch's own start halves the signal in every layer.
-                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                nn.init.kaiming_normal_(layer.weight, nonlinearity=kind)
         if not random:
             self._let_white_win(*layers)
 
