@@ -601,7 +601,7 @@ class Coordconv:
 
 Column = Literal["none", "R", "RTS", "P", "E", "clutter", "crop"]
 Arrangement = Literal[
-    "plain", "first", "everywhere", "radius", "both", "pooled", "pooled-first"
+    "plain", "first", "everywhere", "radius", "both", "zero", "pooled", "pooled-first"
 ]
 
 

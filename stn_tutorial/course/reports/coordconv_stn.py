@@ -42,6 +42,7 @@ STYLES = {
     "everywhere": {"color": COLORS["input"], "ls": "-"},
     "radius": {"color": COLORS["gradient"], "ls": "-"},
     "both": {"color": COLORS["sample"], "ls": "-"},
+    "zero": {"color": COLORS["ink"], "ls": ":"},
     "pooled": {"color": COLORS["ink"], "ls": "--"},
     "pooled-first": {"color": COLORS["output"], "ls": "--"},
 }
