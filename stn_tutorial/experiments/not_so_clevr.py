@@ -128,6 +128,13 @@ TASKS = {
             "random": Network(
                 partial(CoordConvRegressor, random=True), replace(_ADAM, epochs=20)
             ),
+            "linear": Network(
+                partial(CoordConvRegressor, linear=True), replace(_ADAM, epochs=20)
+            ),
+            "linear-random": Network(
+                partial(CoordConvRegressor, linear=True, random=True),
+                replace(_ADAM, epochs=20),
+            ),
         },
     ),
     "rendering": Task(
