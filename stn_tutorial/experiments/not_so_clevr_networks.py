@@ -118,12 +118,11 @@ class CoordConvRegressor(nn.Sequential):
             nn.Flatten(),
         )
         layers = [layer for layer in self if isinstance(layer, nn.Conv2d)]
-        kind = "linear" if linear else "relu"
         for layer in layers:
             nn.init.zeros_(layer.bias)
             if random:
-                # PyTorch's own start halves the signal in every layer.
-                nn.init.kaiming_normal_(layer.weight, nonlinearity=kind)
+                # As the authors; PyTorch's own start halves the signal in every layer.
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
         if not random:
             self._let_white_win(*layers)
 
