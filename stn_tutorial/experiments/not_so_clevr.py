@@ -99,6 +99,7 @@ _RENDERER = Network(CoordConvDecoder, _SHORT)
 # were a pixel off, though all training locations were right.
 _CLASSIFIER = Network(CoordConvDecoder, replace(_SHORT, weight_decay=0.001))
 _DECONV = Network(partial(DeconvDecoder, 3, 1), replace(_ADAM, epochs=10))
+_LONGER = Network(partial(DeconvDecoder, 3, 1), replace(_ADAM, epochs=100))
 _SLOW = replace(_ADAM, lr=0.002)
 
 #: By name, the tasks of Liu et al. (2018).
@@ -108,7 +109,11 @@ TASKS = {
         target=Locations.classes,
         loss=_class_loss,
         measure=_measure_classes,
-        networks={"coordconv": _CLASSIFIER, "convolution": _DECONV},
+        networks={
+            "coordconv": _CLASSIFIER,
+            "convolution": _DECONV,
+            "longer": _LONGER,
+        },
     ),
     "regression": Task(
         input=Locations.one_hot,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Mapping
 from functools import partial
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ __all__ = [
     "detection_table",
     "draw_learning",
     "report",
-    "seconds_to_solve",
+    "passes_to_solve",
     "task_table",
 ]
 
@@ -53,22 +52,21 @@ def report(folder: Path) -> tuple[str, dict[str, Callable[[], Figure]]]:
     return text, {"learning": partial(draw_learning, found)}
 
 
-def seconds_to_solve(result: Mapping[str, Any]) -> float | None:
+def passes_to_solve(result: Mapping[str, Any]) -> int | None:
     """Return how long a network trained until every test place was as it should be.
 
     Args:
         result: of `stn_tutorial.experiments.not_so_clevr.solve`.
 
     Returns:
-        Seconds of training, to the end of the epoch from which on the task stayed
-        solved; None if it was not solved at the end.
+        How many passes over the training locations, to the end of the first from which
+        on the task stayed solved; None if it was not solved at the end.
     """
     solved = [entry["test"]["solved"] == 1 for entry in result["history"]]
     if not solved[-1]:
         return None
     unsolved = [i for i, done in enumerate(solved) if not done]
-    until = unsolved[-1] + 2 if unsolved else 1  # epochs
-    return sum(entry["seconds"] for entry in result["history"][:until])
+    return unsolved[-1] + 2 if unsolved else 1
 
 
 def task_table(found: TaskResults, task: str) -> str:
@@ -81,9 +79,9 @@ def task_table(found: TaskResults, task: str) -> str:
     Returns:
         A line for each split and network: its parameters; the locations that are as
         they should be, in percent, of those it was trained on and of the test
-        locations, these with the range over seeds; on the latter the mean error in
-        pixels or the mean IoU; the number of seeds that solved it and their median
-        time.
+        locations, these with the range over seeds; the mean error in pixels or the mean
+        IoU on either; the number of seeds that solved it and their median number of
+        passes.
     """
     head = ["split", "network", "parameters", "in training (%)", "solved (%)"]
     rows = []
@@ -91,24 +89,29 @@ def task_table(found: TaskResults, task: str) -> str:
         for network in TASKS[task].networks:
             if runs := runs_of(found, task=task, split=split, network=network):
                 rows.append([split, network, *_task_line(runs)])
-    head += ["error or IoU", "seeds that solved it"]
+    head += ["error or IoU: training, test", "seeds that solved it"]
     return markdown_table(head, rows, names=2)
 
 
 def _task_line(runs: list[Mapping[str, Any]]) -> list[str]:
-    known = [100 * run["history"][-1]["train"]["solved"] for run in runs]
-    last = [run["history"][-1]["test"] for run in runs]
-    solved = [100 * entry["solved"] for entry in last]
-    unit = "px" if "px" in last[0] else "iou"
-    error = statistics.mean(entry[unit] for entry in last)
-    times = [time for run in runs if (time := seconds_to_solve(run)) is not None]
-    when = f", {statistics.median(times):.0f} s" if times else ""
+    last = [run["history"][-1] for run in runs]
+    known, solved = (
+        [100 * entry[part]["solved"] for entry in last] for part in ("train", "test")
+    )
+    unit = "px" if "px" in last[0]["test"] else "iou"
+    errors = [
+        statistics.mean(entry[part][unit] for entry in last)
+        for part in ("train", "test")
+    ]
+    passes = [n for run in runs if (n := passes_to_solve(run)) is not None]
+    when = f", in {statistics.median(passes):.0f} passes" if passes else ""
+    shown = "{:.2f}, {:.2f} px" if unit == "px" else "IoU {:.3f}, {:.3f}"
     return [
         f"{runs[0]['parameters']:,}",
         f"{statistics.mean(known):.1f}",
         f"{statistics.mean(solved):.1f} ({min(solved):.1f}–{max(solved):.1f})",
-        f"{error:.2f} px" if unit == "px" else f"IoU {error:.3f}",
-        f"{len(times)} of {len(runs)}{when}",
+        shown.format(*errors),
+        f"{len(passes)} of {len(runs)}{when}",
     ]
 
 
@@ -136,27 +139,27 @@ def detection_table(found: BoxResults) -> str:
 
 
 def draw_learning(found: TaskResults) -> Figure:
-    """Draw how many test locations are as they should be against the time of training.
+    """Draw how many test locations are as they should be, pass by pass.
 
     Args:
         found: of `read_results`, for the cells of `not_so_clevr`.
 
     Returns:
-        The figure: a panel for each task and split, a line for each run of the two
-        networks that all tasks have; orange with coordinates, black without. Seconds
-        compare if the machine was equally busy.
+        The figure: a panel for each task and split, a line for each run of some of the
+        networks; orange and blue with coordinates, the others without.
     """
     tasks = [task for task in TASKS if runs_of(found, task=task)] or list(TASKS)
     places = {f"{task}, {split}": (task, split) for task in tasks for split in SPLITS}
     fig, panels = make_panels(list(places), height=1.9, sharey=True)
-    looks = {"convolution": COLORS["ink"], "coordconv": COLORS["output"]}
-    looks = {name: {"color": color} for name, color in looks.items()}
+    colors = {"longer": "faint", "convolution": "ink"}
+    colors |= {"coordconv": "output", "linear": "input"}
+    looks = {name: {"color": COLORS[color]} for name, color in colors.items()}
     for name, ax in panels.items():
         task, split = places[name]
         for network, look in looks.items():
             for run in runs_of(found, task=task, split=split, network=network):
-                seconds = list(accumulate(e["seconds"] for e in run["history"]))
+                passes = [entry["epoch"] for entry in run["history"]]
                 solved = [100 * entry["test"]["solved"] for entry in run["history"]]
-                ax.plot(seconds, solved, lw=1, marker=".", ms=4, **look)
+                ax.plot(passes, solved, lw=1, marker=".", ms=4, **look)
         ax.set(xscale="log", ylim=(-4, 104))
-    return label_panels(fig, "seconds of training", "solved (%)", looks)
+    return label_panels(fig, "passes over the training locations", "solved (%)", looks)
