@@ -17,8 +17,10 @@ from stn_tutorial.data.distortions import fixed_test_set
 from stn_tutorial.experiments._options import options_from
 from stn_tutorial.experiments.coordconv_stn import (
     ARRANGEMENTS,
+    BUDGET,
     COLUMNS,
     RECIPE,
+    TOLD,
     Cell,
     Difference,
     cells,
@@ -50,11 +52,26 @@ def test_every_arrangement_is_run_on_every_distortion_with_five_seeds():
 
 @pytest.mark.parametrize("column", COLUMNS)
 def test_all_arrangements_have_as_many_parameters(column):
-    counts = [
-        count_parameters(make_model(Cell(column, name).config()))
+    counts = {
+        name: count_parameters(make_model(Cell(column, name).config()))
         for name in ARRANGEMENTS
-    ]
-    assert max(counts) < 1.025 * min(counts)
+    }
+    assert counts.pop("zero") == counts["plain"] + TOLD
+    assert max(counts.values()) < 1.025 * min(counts.values())
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+def test_coordinates_of_weight_zero_start_as_none(column):
+    plain, zero = (
+        make_model(Cell(column, name).config()) for name in ("plain", "zero")
+    )
+    (layer,) = layers_with_coordinates(zero)
+    assert (layer.weight[:, 1:] == 0).all()
+    kept = zero.state_dict()
+    first = "transformer.localization.0.weight"
+    kept[first] = kept[first][:, :1]
+    for name, weights in plain.state_dict().items():
+        assert torch.equal(kept[name], weights), name
 
 
 @pytest.mark.parametrize("column", COLUMNS)
@@ -62,7 +79,7 @@ def test_arrangements_differ_in_coordinates_and_in_nothing_else(column):
     configs = [Cell(column, name, 3).config() for name in ARRANGEMENTS]
     assert len({(c.model, c.coordinates) for c in configs}) == len(ARRANGEMENTS)
     alike = {"model": "st-modern", "coordinates": "none"}
-    assert len({replace(config, **alike) for config in configs}) == 1
+    assert len({replace(c, **alike, budget=BUDGET) for c in configs}) == 1
     assert configs[0].recipe.seed == 3 and configs[0].validation == 0
 
 
@@ -240,7 +257,7 @@ def test_a_run_keeps_its_poses_and_not_its_misclassified_digits(tmp_path):
 
 def test_every_main_arrangement_was_run_on_every_distortion_with_five_seeds():
     found = read_results(COMMITTED, Cell)
-    main = cells(arrangements=["plain", "first", "everywhere", "radius"])
+    main = cells(arrangements=["plain", "first", "everywhere", "radius", "zero"])
     assert set(main) <= set(found)
     for cell, result in found.items():
         # What an option added since is by default, these runs had.

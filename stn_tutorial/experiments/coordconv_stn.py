@@ -37,6 +37,7 @@ __all__ = [
     "COLUMNS",
     "DIGITS",
     "RECIPE",
+    "TOLD",
     "Cell",
     "Difference",
     "cells",

@@ -99,7 +99,7 @@ _RENDERER = Network(CoordConvDecoder, _SHORT)
 # were a pixel off, though all training locations were right.
 _CLASSIFIER = Network(CoordConvDecoder, replace(_SHORT, weight_decay=0.001))
 _DECONV = Network(partial(DeconvDecoder, 3, 1), replace(_ADAM, epochs=10))
-_LONGER = Network(partial(DeconvDecoder, 3, 1), replace(_ADAM, epochs=100))
+_LONGER = Network(partial(DeconvDecoder, 3, 1), replace(_ADAM, epochs=60))
 _SLOW = replace(_ADAM, lr=0.002)
 
 #: By name, the tasks of Liu et al. (2018).
