@@ -85,13 +85,13 @@ def distorted_once(answer: str) -> None:
         choose(answer, None, options, hint)
         return
     (train_once, test_once), (train_afresh, test_afresh) = _errors_once_and_afresh()
-    print(f"once: training error {train_once:.0f}%, test error {test_once:.0f}%")
-    print(f"afresh: training error {train_afresh:.0f}%, test error {test_afresh:.0f}%")
     if test_once < test_afresh:
         right = options[0] if train_once < train_afresh else options[2]
     else:
         right = options[1] if train_once < train_afresh else "both higher"
     choose(answer, right, options, hint)
+    print(f"once: training error {train_once:.0f}%, test error {test_once:.0f}%")
+    print(f"afresh: training error {train_afresh:.0f}%, test error {test_afresh:.0f}%")
 
 
 def rotated_too_far(answer: str, model: nn.Module, digits: DigitSet) -> None:
@@ -108,8 +108,6 @@ def rotated_too_far(answer: str, model: nn.Module, digits: DigitSet) -> None:
     within = (torch.rand(len(labels), generator=draw) - 0.5) * math.pi / 2
     beyond = torch.where(within > 0, within + math.pi / 4, within - math.pi / 4)
     near, far = (_error(model, _rotate(images, a), labels) for a in (within, beyond))
-    if not is_open(answer):
-        print(f"within 45°: {near:.1f}%, beyond: {far:.1f}%")
     right = "about the same"
     if far > 2 * near:
         right = "more than twice as high"
@@ -117,6 +115,8 @@ def rotated_too_far(answer: str, model: nn.Module, digits: DigitSet) -> None:
         right = "lower"
     hint = "rotate the test digits farther and count: checks use the model you pass."
     choose(answer, right, ("about the same", "lower", "more than twice as high"), hint)
+    if not is_open(answer):
+        print(f"within 45°: {near:.1f}%, beyond: {far:.1f}%")
 
 
 def composed_thetas(attempt: Callable[[Tensor, Tensor], Tensor]) -> None:
