@@ -21,6 +21,7 @@ from stn_tutorial.experiments.not_so_clevr_networks import (
 def test_the_papers_networks_have_the_papers_sizes():
     assert count_parameters(CoordConvDecoder()) == 7_553
     assert count_parameters(CoordConvRegressor()) == 906
+    assert count_parameters(CoordConvRegressor(linear=True)) == 906
     every = product((2, 3, 4), (1, 2, 3))
     counts = {shape: count_parameters(DeconvDecoder(*shape)) for shape in every}
     assert min(counts.values()) == counts[2, 1] == 46_465
@@ -81,3 +82,17 @@ def test_the_coordconv_decoder_treats_every_pixel_by_itself():
     point = torch.tensor([[0.3, -0.2]])
     # The centres of 3 pixels are those of every third of 9, from the second on.
     assert torch.allclose(small(point), large(point)[..., 1::3, 1::3], atol=1e-6)
+
+
+@pytest.mark.parametrize("random", [False, True])
+def test_without_rectifiers_the_regressor_is_linear_up_to_its_maximum(random):
+    with seeded(0):
+        *layers, _, _ = CoordConvRegressor(linear=True, random=random)
+    body = nn.Sequential(*layers)
+    one, other = torch.rand(2, 1, 1, 64, 64)
+    together = body(one + other) + body(torch.zeros_like(one))
+    torch.testing.assert_close(together, body(one) + body(other), rtol=0, atol=1e-4)
+    *bent, _, _ = CoordConvRegressor(random=random)
+    bent = nn.Sequential(*bent)
+    apart = bent(one + other) + bent(torch.zeros_like(one)) - bent(one) - bent(other)
+    assert apart.abs().max() > 1e-2
