@@ -209,6 +209,13 @@ def test_the_figure_has_a_panel_for_each_split():
 # ---------------------------------------------------------------------------- results
 
 
+def test_a_network_that_takes_long_has_fewer_seeds():
+    def seeds_of(network: str) -> set[int]:
+        return {c.seed for c in cells(seeds=range(3, -1, -1)) if c.network == network}
+
+    assert seeds_of("longer") == {0} and seeds_of("coordconv") == {0, 1, 2, 3}
+
+
 def test_the_committed_runs_are_there_and_whole():
     found = read_results(RESULTS / "coordconv", Cell)
     assert set(cells()) == set(found)
