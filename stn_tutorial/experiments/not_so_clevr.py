@@ -40,8 +40,8 @@ class Network:
     Attributes:
         make: makes one, from PyTorch's random state.
         recipe: with Adam, unlike the rest of the book.
-        seeds: with how many seeds it is trained, from 0, where it takes long; as many as
-            are asked for without.
+        seeds: with how many seeds it is trained, from 0, where it takes long; without,
+            with as many as are asked for.
     """
 
     make: Callable[[], nn.Module]
