@@ -181,7 +181,7 @@ def test_the_task_table_has_a_line_for_what_was_measured():
     lines = task_table(made_up_tasks(), "regression").splitlines()[2:]
     assert lines == [
         "| quadrant | coordconv | 1,234 | 90.0 | 75.0 (50.0–100.0) | 0.10, 0.20 px "
-        "| 1 of 2, in 1 passes |",
+        "| 1 of 2, after 1 |",
         "| quadrant | convolution | 1,234 | 90.0 | 0.0 (0.0–0.0) | 0.10, 13.00 px "
         "| 0 of 1 |",
     ]

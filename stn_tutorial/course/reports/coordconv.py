@@ -89,7 +89,7 @@ def task_table(found: TaskResults, task: str) -> str:
         for network in TASKS[task].networks:
             if runs := runs_of(found, task=task, split=split, network=network):
                 rows.append([split, network, *_task_line(runs)])
-    head += ["error or IoU: training, test", "seeds that solved it"]
+    head += ["error or IoU: training, test", "seeds that solved it, passes"]
     return markdown_table(head, rows, names=2)
 
 
@@ -104,7 +104,7 @@ def _task_line(runs: list[Mapping[str, Any]]) -> list[str]:
         for part in ("train", "test")
     ]
     passes = [n for run in runs if (n := passes_to_solve(run)) is not None]
-    when = f", in {statistics.median(passes):.0f} passes" if passes else ""
+    when = f", after {statistics.median(passes):.0f}" if passes else ""
     shown = "{:.2f}, {:.2f} px" if unit == "px" else "IoU {:.3f}, {:.3f}"
     return [
         f"{runs[0]['parameters']:,}",
