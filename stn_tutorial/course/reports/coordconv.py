@@ -162,4 +162,4 @@ def draw_learning(found: TaskResults) -> Figure:
                 solved = [100 * entry["test"]["solved"] for entry in run["history"]]
                 ax.plot(passes, solved, lw=1, marker=".", ms=4, **look)
         ax.set(xscale="log", ylim=(-4, 104))
-    return label_panels(fig, "passes over the training locations", "solved (%)", looks)
+    return label_panels(fig, "passes", "solved (%)", looks)
