@@ -235,13 +235,14 @@ def test_the_committed_runs_are_there_and_whole():
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_coordconv_alone_names_every_pixel(split):
+def test_coordconv_alone_names_every_pixel_and_within_a_minute(split):
     found = read_results(RESULTS / "coordconv", Cell)
     for seed in range(5):
         told, plain = (
             found[Cell("classification", split, network, seed)]
             for network in ("coordconv", "convolution")
         )
+        assert told["seconds"] < 60
         assert passes_to_solve(told) is not None
         limit = 0.9 if split == "uniform" else 0.05
         assert plain["history"][-1]["test"]["solved"] < limit
