@@ -22,7 +22,6 @@ compiled, exported or traced, and not under `torch.vmap`.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -52,6 +51,7 @@ __all__ = [
     "Projective",
     "Similarity",
     "Translation",
+    "as_points",
     "check_family",
     "convert",
     "dimensions_of",
@@ -244,15 +244,8 @@ class MatrixFamily(Described):
             ValueError: if `params` has another shape, a matrix isn't of the family, or
                 `size` is not that of an output.
         """
-        matrix, dimensions = self.matrix(params), self.dimensions
-        for _ in range(dimensions):
-            matrix = matrix.unsqueeze(-3)  # (N, 1, 1, 3, 3): one for all points
-        points = output_points(size, matrix, align_corners, dimensions)
-        *columns, shift = matrix[..., :dimensions, :].unbind(-1)
-        # Products and sums rather than a matrix product: the latter is rounded to half
-        # precision under autocast and to TF32 on some GPUs, and a grid can't bear that.
-        moved = [c * x for c, x in zip(columns, points.split(1, dim=-1), strict=True)]
-        return functools.reduce(torch.add, [*moved, shift])
+        rows = self.matrix(params)[..., : self.dimensions, :]
+        return as_points(_moved(rows, size, align_corners), self.dimensions)
 
     def compose(self, first: Tensor, second: Tensor) -> Tensor:
         """Return the one warp that does `first` and then `second` to an image.
@@ -636,13 +629,12 @@ class Projective(MatrixFamily):
             ValueError: if `params` has another shape, the middle of the output lies
                 behind the horizon, or `size` is not ``(H, W)``.
         """
-        params = self._params(params, "params")
-        above = super().grid(params, size, align_corners=align_corners)
-        matrix = self._write(params)[..., None, None, :, :]
-        x, y = output_points(size, matrix, align_corners).split(1, dim=-1)
-        below = matrix[..., 2:, 0] * x + matrix[..., 2:, 1] * y + matrix[..., 2:, 2]
+        matrix = self.matrix(params)
+        above = _moved(matrix[..., :2, :], size, align_corners)
+        below = _moved(matrix[..., 2:, :], size, align_corners)
         ahead = below > HORIZON
-        return torch.where(ahead, above / below.where(ahead, 1.0), torch.inf)
+        moved = above * below.where(ahead, 1.0).reciprocal()
+        return as_points(moved.where(ahead, torch.inf))
 
 
 def convert(params: Tensor, source: MatrixFamily, target: MatrixFamily) -> Tensor:
@@ -820,6 +812,41 @@ def output_points(
         dtype=like.dtype,
         device=like.device,
     )
+
+
+def as_points(planes: Tensor, dimensions: int = 2) -> Tensor:
+    """Return a grid of points, from a plane for each of their coordinates.
+
+    >>> as_points(torch.zeros(5, 2, 3, 4)).shape
+    torch.Size([5, 3, 4, 2])
+
+    Args:
+        planes: ``(N, 2, H, W)``, x first, or ``(N, 3, D, H, W)``; N may be missing.
+        dimensions: of a point.
+
+    Returns:
+        ``(N, H, W, 2)`` or ``(N, D, H, W, 3)``.
+    """
+    return planes.movedim(-1 - dimensions, -1).contiguous()
+
+
+def _moved(rows: Tensor, size: Sequence[int], align_corners: bool) -> Tensor:
+    """Multiply rows of a matrix with every output point: (*, R, H, W).
+
+    `rows` is (*, R, 3), or (*, R, 4) of volumes: each gives a plane.
+
+    Products and sums rather than a matrix product: the latter is rounded to half
+    precision under autocast and to TF32 on some GPUs, and a grid can't bear that.
+    """
+    dimensions = rows.shape[-1] - 1
+    size = check_size(size, "size", f"({size_axes(dimensions)})")
+    *columns, moved = rows[(..., *[None] * dimensions)].unbind(-1 - dimensions)
+    # An output point's y is the same along its row. So y and the shift are added for a
+    # row at once, and the last sum alone, where x comes in, is as large as the grid.
+    for axis in reversed(range(dimensions)):
+        line = output_points((size[-1 - axis],), rows, align_corners, 1)
+        moved = moved + columns[axis] * line.view(-1, *[1] * axis)
+    return moved
 
 
 def _positive(value: float, name: str) -> float:

@@ -277,10 +277,12 @@ def _sample(
     backend: str,
 ) -> Tensor:
     """`sample` for a batch of images and of grids, in the dtype to compute in."""
-    axes = grid.detach().abs().unbind(dim=-1)  # what follows is quicker than isfinite
-    finite = functools.reduce(torch.maximum, axes) < math.inf  # false for NaN, too
     far = 1 / torch.finfo(grid.dtype).eps  # beyond, rounding is larger than an image
-    grid = grid.nan_to_num(0.0, far, -far).clamp(-far, far)
+    reach = grid.detach().abs()
+    outside: float | Tensor = far
+    if padding != "zeros":
+        outside = grid.detach().nan_to_num(0.0, far, -far).clamp(-far, far)
+    grid = grid.where(reach < far, outside)  # which NaN isn't, either
     filled = isinstance(fill, Tensor) or fill != 0
     if filled or backend == "manual":
         near = _near_points(grid, image.shape, interpolation, padding, align_corners)
@@ -301,6 +303,9 @@ def _sample(
         out = out.where(read(torch.ones_like(image[:, :1])) != 0, fill)
     elif filled:  # outside, both backends have read zeros
         out = out + fill * _share_outside(near, image.shape, interpolation)
+    if padding == "zeros":  # where a point isn't finite, `fill` has been read
+        return out
+    finite = functools.reduce(torch.maximum, reach.unbind(dim=-1)) < math.inf
     return out.where(finite[:, None], fill)
 
 

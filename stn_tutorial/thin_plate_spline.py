@@ -27,7 +27,7 @@ from stn_tutorial._validate import (
     working_dtype,
 )
 from stn_tutorial.coordinates import base_grid
-from stn_tutorial.families import Described, output_points
+from stn_tutorial.families import Described, as_points, output_points
 
 __all__ = ["ThinPlateSpline"]
 
@@ -118,9 +118,11 @@ class ThinPlateSpline(Described):
         """
         offsets = self._offsets(params)
         size = check_size(size, "size")
-        base = output_points(size, offsets, align_corners)
-        moved = _product(self._basis(size, align_corners, offsets), offsets)
-        return base + moved.unflatten(-2, base.shape[:2])
+        base = output_points(size, offsets, align_corners).movedim(-1, 0)
+        # All coordinates of all warps in one matrix product: a line each.
+        lines = offsets.mT.reshape(-1, len(self._points))
+        moved = _product(lines, self._basis(size, align_corners, offsets).T)
+        return as_points(base + moved.view(*offsets.shape[:-2], *base.shape))
 
     def at(self, params: Tensor, points: Tensor) -> Tensor:
         """Return where single output points sample the input.

@@ -107,6 +107,13 @@ def smooth(size: tuple[int, int]) -> np.ndarray:
 seeds = st.integers(0, 2**32 - 1)
 
 
+@families
+def test_a_grid_lies_in_memory_point_by_point(family):
+    # It is computed in planes, one a coordinate; `view` has to work nevertheless.
+    grid = family.grid(near_identity(1, 3, family=family), (5, 7))
+    assert grid.is_contiguous()
+
+
 @pytest.mark.parametrize("dtype", FLOATS)
 @given(seeds, st.integers(1, 3), st.integers(1, 30), st.integers(1, 30), st.booleans())
 def test_the_grid_is_the_affine_grid_of_pytorch(
