@@ -61,7 +61,7 @@ def compare(device: torch.device, quick: bool) -> None:
             print(
                 f"{'x'.join(map(str, shape)):<18}{name:<20}"
                 f"{ms['manual']:>10.2f}{ms['native']:>10.2f}{time_ratio:>7.2f}"
-                f"{mib['manual']:>12.1f}{mib['native']:>11.1f}{memory_ratio:>7.2f}",
+                f"{mib['manual']:>12.2f}{mib['native']:>11.2f}{memory_ratio:>7.2f}",
                 flush=True,
             )
     for name, pairs in ratios.items():
