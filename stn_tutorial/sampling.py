@@ -279,10 +279,11 @@ def _sample(
     """`sample` for a batch of images and of grids, in the dtype to compute in."""
     far = 1 / torch.finfo(grid.dtype).eps  # beyond, rounding is larger than an image
     reach = grid.detach().abs()
-    outside: float | Tensor = far
-    if padding != "zeros":
-        outside = grid.detach().nan_to_num(0.0, far, -far).clamp(-far, far)
-    grid = grid.where(reach < far, outside)  # which NaN isn't, either
+    finite = functools.reduce(torch.maximum, reach.unbind(dim=-1)) < math.inf  # nor NaN
+    if padding == "zeros":  # outside is outside, on whichever side
+        grid = grid.where(reach < far, far)
+    else:
+        grid = grid.nan_to_num(0.0, far, -far).clamp(-far, far)
     filled = isinstance(fill, Tensor) or fill != 0
     if filled or backend == "manual":
         near = _near_points(grid, image.shape, interpolation, padding, align_corners)
@@ -303,9 +304,6 @@ def _sample(
         out = out.where(read(torch.ones_like(image[:, :1])) != 0, fill)
     elif filled:  # outside, both backends have read zeros
         out = out + fill * _share_outside(near, image.shape, interpolation)
-    if padding == "zeros":  # where a point isn't finite, `fill` has been read
-        return out
-    finite = functools.reduce(torch.maximum, reach.unbind(dim=-1)) < math.inf
     return out.where(finite[:, None], fill)
 
 

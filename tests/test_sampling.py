@@ -683,6 +683,41 @@ def test_a_point_that_is_not_finite_reads_as_outside_and_passes_no_gradient(
     torch.testing.assert_close(grad_image, without[1], rtol=1e-12, atol=1e-12)
 
 
+@backends
+@paddings
+@interpolations
+def test_on_a_side_of_one_pixel_a_point_that_is_not_finite_is_outside_too(
+    interpolation, padding, backend
+):
+    image = torch.full((1, 1, 1, 3), 5.0, requires_grad=True)
+    points = torch.tensor([[0.0, torch.nan], [torch.inf, 0.0]]).view(1, 1, 2, 2)
+    fill = 9.0 if padding == "zeros" else 0.0
+    options = {"padding": padding, "interpolation": interpolation, "backend": backend}
+    out = sample(image, points, align_corners=True, fill=fill, **options)
+    out.sum().backward()
+    assert out.flatten().tolist() == [fill, fill]
+    assert image.grad.count_nonzero() == 0
+
+
+@backends
+@interpolations
+def test_a_point_that_is_not_finite_reads_no_pixel_not_even_with_weight_zero(
+    interpolation, backend
+):
+    image = torch.full((1, 1, 4, 5), torch.nan)
+    points = torch.tensor([[torch.inf, torch.inf], [torch.nan, 0.0]]).view(1, 1, 2, 2)
+    out = sample(image, points, interpolation=interpolation, backend=backend)
+    assert out.flatten().tolist() == [0.0, 0.0]
+
+
+@backends
+def test_no_gradient_passes_however_large_it_comes(backend):
+    image = torch.rand(1, 1, 3, 3).requires_grad_()
+    grid = torch.tensor([torch.nan, 0.2]).view(1, 1, 1, 2).requires_grad_()
+    sample(image, grid, backend=backend).log().sum().backward()  # log 0 is steep
+    assert image.grad.count_nonzero() == grid.grad.count_nonzero() == 0
+
+
 @paddings
 def test_a_point_that_is_not_finite_has_no_second_gradient_either(padding):
     case = reading(29, torch.float64, padding=padding)

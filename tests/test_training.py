@@ -43,6 +43,7 @@ from stn_tutorial.experiments.training import (
     error_rate,
     train,
 )
+from stn_tutorial.localization import parameters_by_part
 
 CHECKPOINT = "checkpoint.safetensors"
 SHORT = Recipe(epochs=2, batch_size=64)
@@ -321,6 +322,30 @@ def test_one_step_of_sgd_is_one_step_of_sgd():
     assert entry["loss"] == pytest.approx(loss.item(), rel=1e-5)
     wrong = (scores.argmax(1) != content.labels).double().mean().item()
     assert entry["train_error"] == pytest.approx(100 * wrong)
+
+
+@pytest.mark.parametrize("share", [0.1, 10.0])
+def test_the_localization_networks_gradient_alone_is_clipped(share):
+    reference, content = linear(), digits(64)
+    nn.functional.cross_entropy(reference(content.images), content.labels).backward()
+    looking = parameters_by_part(reference)["localization"]
+    norm = nn.utils.get_total_norm([parameter.grad for parameter in looking]).item()
+    model = linear()
+    start = weights(model)
+    recipe = Recipe(
+        epochs=1,
+        batch_size=64,
+        optimizer="sgd",
+        schedule="step",
+        lr=1.0,
+        localization_lr_ratio=1.0,
+        localization_clip=share * norm,
+    )
+    train(model, content, test_set(), recipe, progress=False)
+    for name, parameter in reference.named_parameters():
+        left = min(share, 1.0) if "localization" in name else 1.0
+        expected = start[name] - left * parameter.grad
+        torch.testing.assert_close(model.state_dict()[name], expected)
 
 
 def test_the_error_rate_is_the_share_of_misclassified_images():

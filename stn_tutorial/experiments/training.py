@@ -63,6 +63,8 @@ class Recipe:
             effect ten times as long.
         lr: learning rate at its height.
         localization_lr_ratio: the localization network's learning rate over the rest's.
+        localization_clip: the largest norm of the localization network's gradient, or
+            None for any. A longer gradient is scaled down to it.
         schedule: one-cycle (up, then down along a cosine), step as in the paper
             (divided by 10 after each third of the run), or constant.
         weight_decay: of adamw; of adam, as a penalty on the squared weights.
@@ -78,6 +80,7 @@ class Recipe:
     optimizer: Literal["adamw", "adam", "sgd", "nesterov"] = "adamw"
     lr: Annotated[float, Range(above=0)] = 2e-3
     localization_lr_ratio: Annotated[float, Range(above=0)] = 0.3
+    localization_clip: Annotated[float, Range(above=0)] | None = None
     schedule: Literal["one-cycle", "step", "constant"] = "one-cycle"
     weight_decay: Annotated[float, Range(least=0)] = 1e-4
     seed: Annotated[int, Range(least=0, below=2**32)] = 0
@@ -290,6 +293,10 @@ class _Loop:
         loss = self.problem.loss(outputs.float(), targets)
         self.optimizer.zero_grad()
         self.scaler.scale(loss).backward()
+        if self.recipe.localization_clip is not None:
+            self.scaler.unscale_(self.optimizer)
+            looking = parameters_by_part(self.model)["localization"]
+            nn.utils.clip_grad_norm_(looking, self.recipe.localization_clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         with torch.no_grad():
