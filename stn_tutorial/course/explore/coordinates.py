@@ -107,7 +107,7 @@ class Coordinates(Explorable):
             "its square in another place, and CoordConv just there"
         )
         self.hint = (
-            "Drag the place over the canvas, into the quarter that was held out and "
+            "Drag the point over the canvas, into the quarter that was held out and "
             "back. How far does the convolution's square follow, and where does it go "
             "wrong? Then change the channels' height and width: what stays the same?"
         )
