@@ -79,7 +79,7 @@ def test_errors_stand_beside_the_papers_numbers():
     assert rows == ["CNN", "ST-CNN Aff"]
     marks = points(ax)
     ink, orange = COLORS["ink"], COLORS["output"]
-    assert (1.2, 0, ink, True) in marks and (2.4, 0, ink, False) in marks
+    assert (1.2, 0, ink, True) in marks and (2.4, 0.3, ink, False) in marks
     assert (0.6, 1, orange, True) in marks
     for place, row in enumerate(rows):
         assert (PAPER["RTS"][row], place, ink, True) in marks
