@@ -68,7 +68,7 @@ class TestCoordinates(ExplorableTests):
             torch.testing.assert_close(seen, expected, rtol=0, atol=1.5 / 255)
             iou = f"IoU {overlap(expected, *place):.2f}"
             words = {"coordconv": "CoordConv"}.get(network, network)
-            assert iou in shown.status().split(f"{words} paints")[1].split(";")[0]
+            assert iou in shown.status().split(f"{words} draws")[1].split(";")[0]
 
     def test_the_place_is_dragged_from_one_to_the_next(self, shown):
         handle = shown.handle("place of the square")

@@ -171,7 +171,7 @@
       get: () => model.get("radius"),
       set: (on) => model.set({ radius: on }),
     });
-    const map = stn.toggle("overlap (IoU) at every place", {
+    const map = stn.toggle("overlap (IoU) at every location", {
       get: () => model.get("map"),
       set: (on) => model.set({ map: on }),
     });
@@ -216,7 +216,7 @@
         const found = NETWORKS.map(([name, words]) => {
           const { picture, iou } = answer(name);
           const white = picture.pixels.filter((level) => level >= 0.5).length;
-          return `${words} paints ${white} pixels white, IoU ${stn.number(iou)}`;
+          return `${words} draws ${white} pixels white, IoU ${stn.number(iou)}`;
         });
         return `Asked for x ${x}, y ${y}, ${out}. The ${found.join("; ")}.`;
       },

@@ -1,4 +1,4 @@
-"""What CoordConv sees, and what it paints where a convolution is lost."""
+"""What CoordConv sees, and what it draws where a convolution is lost."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Coordinates(Explorable):
         place: ``[x, y]`` in pixels, each of
             `stn_tutorial.experiments.renderings.PLACES`: what the networks are asked.
         split: which locations were held out.
-        map: whether the answers' overlap at every place is shown.
+        map: whether the answers' overlap at every location is shown.
         height: of the coordinate channels, 1 to 16.
         width: of the coordinate channels, 1 to 16.
         radius: whether there is a channel of the distance from the centre.
@@ -103,7 +103,7 @@ class Coordinates(Explorable):
             "radius": True,
         }
         self.alt = (
-            "A canvas with a place in its lower right quarter; the convolution paints "
+            "A canvas with a point in its lower right quarter; the convolution draws "
             "its square in another place, and CoordConv just there"
         )
         self.hint = (
