@@ -279,7 +279,7 @@ def _sample(
     """`sample` for a batch of images and of grids, in the dtype to compute in."""
     far = 1 / torch.finfo(grid.dtype).eps  # beyond, rounding is larger than an image
     reach = grid.detach().abs()
-    finite = functools.reduce(torch.maximum, reach.unbind(dim=-1)) < math.inf  # nor NaN
+    finite = functools.reduce(torch.maximum, reach.unbind(dim=-1)) < math.inf  # not NaN
     if padding == "zeros":  # outside is outside, on whichever side
         grid = grid.where(reach < far, far)
     else:
