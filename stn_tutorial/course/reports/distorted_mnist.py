@@ -263,7 +263,8 @@ def draw_against_paper(results: Results) -> Figure:
 
     Returns:
         The figure. Filled marks: today's recipe; hollow, and a little lower: the
-        paper's; bars: the paper's numbers. A whisker is the standard deviation over seeds.
+        paper's; bars: the paper's numbers. A whisker is the standard deviation over
+        seeds.
     """
     measured = {cell.row for cell in results} or set(ROWS)
     bar = {"color": COLORS["ink"], "ms": 13, "mew": 2, "ls": "", "marker": "|"}
