@@ -116,7 +116,7 @@ def test_other_budgets_are_joined_with_the_tables(tmp_path):
     for path in sorted((RESULTS / "budgets").iterdir()):
         budgets |= {(path.name, c): r for c, r in read_results(path, Cell).items()}
     found = at_other_budgets(RESULTS)
-    assert len(found) == len(budgets) == 4
+    assert len(found) == len(budgets) == 5
     assert all(budgets[str(r["config"]["budget"]), cell] == r for cell, r in found)
     others = [(RTS, result(60_000 / count, count)) for count in (400_000, 50_000)]
     shown = panels(draw_against_parameters(measured(), others, "today"))
