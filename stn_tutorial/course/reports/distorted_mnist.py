@@ -282,7 +282,7 @@ def draw_against_paper(results: Results) -> Figure:
         ax.set_yticks(range(len(rows)), rows)
         ax.set(xscale="log", ylim=(len(rows) - 0.5, -0.5))
         ax.set_xlim(left=0.45)  # so that 0.5 is marked
-    looks = {"today": _mark("ST-CNN Aff"), "today, no transformer": _mark("CNN")}
+    looks = {"today": _mark("ST-CNN Aff"), "no transformer": _mark("CNN")}
     looks["paper's way"] = _mark("ST-CNN Aff", filled=False)
     looks["paper"] = bar
     return label_panels(fig, "test error (%)", "", looks)
