@@ -25,7 +25,6 @@ from stn_tutorial.course.reports.after_2015 import (
 )
 from stn_tutorial.data.distortions import DISTORTIONS
 from stn_tutorial.experiments import after_2015
-from stn_tutorial.experiments._options import options_from
 from stn_tutorial.experiments.after_2015 import (
     ANGLES_DEG,
     BUDGET,
@@ -228,8 +227,8 @@ def test_the_tables_show_what_was_measured():
 def test_committed_results_are_of_these_methods_and_cost_the_same():
     found = read_results(COMMITTED, Cell)
     for cell, run in found.items():
-        config = cell.config()
-        assert options_from(type(config), run["config"], "it") == config
+        run["config"]["recipe"].setdefault("localization_clip", None)  # is newer
+        assert run["config"] == asdict(cell.config())
         assert run["data"]["source"] == "mnist"
         wanted = 1e9 * cell.config().compute
         assert math.isclose(run["operations"]["training"], wanted, rel_tol=0.02)

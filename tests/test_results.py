@@ -255,7 +255,8 @@ def test_a_recording_tells_how_it_was_made(path):
         assert recipe["steps"] == STEPS and len(result["off_deg"]) == 360
         return
     assert recipe["seed"] == result["cell"]["seed"]
-    assert asdict(Recipe(**recipe)).items() >= recipe.items()
+    recipe.setdefault("localization_clip", None)  # is newer than some
+    assert asdict(Recipe(**recipe)) == recipe
     if path.parent.name == "failures":
         assert result["data"]["source"] == "embedded"
         steps = recipe["epochs"] * -(

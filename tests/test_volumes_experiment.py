@@ -21,7 +21,6 @@ from stn_tutorial.data import embedded_digits
 from stn_tutorial.data import volumes as bodies
 from stn_tutorial.data.volumes import extrude, flatten, random_rotations, rotate
 from stn_tutorial.experiments import volumes
-from stn_tutorial.experiments._options import options_from
 from stn_tutorial.experiments.models import TransformedClassifier, count_parameters
 from stn_tutorial.experiments.results import read_results
 from stn_tutorial.experiments.volumes import (
@@ -220,6 +219,6 @@ def test_the_table_compares_seed_by_seed():
 @pytest.mark.skipif(not COMMITTED.is_dir(), reason="no results yet")
 def test_committed_results_are_of_these_arms():
     for cell, result in read_results(COMMITTED, Cell).items():
-        config = cell.config()
-        assert options_from(type(config), result["config"], "it") == config
+        result["config"]["recipe"].setdefault("localization_clip", None)  # is newer
+        assert result["config"] == asdict(cell.config())
         assert result["data"]["source"] == "mnist"
