@@ -840,7 +840,8 @@ def _moved(rows: Tensor, size: Sequence[int], align_corners: bool) -> Tensor:
     """
     dimensions = rows.shape[-1] - 1
     size = check_size(size, "size", f"({size_axes(dimensions)})")
-    *columns, moved = rows[(..., *[None] * dimensions)].unbind(-1 - dimensions)
+    entries = rows.view(*rows.shape, *[1] * dimensions)
+    *columns, moved = entries.unbind(-1 - dimensions)
     # An output point's y is the same along its row. So y and the shift are added for a
     # row at once, and the last sum alone, where x comes in, is as large as the grid.
     for axis in reversed(range(dimensions)):
