@@ -24,6 +24,7 @@ from stn_tutorial.experiments.coordconv_stn import (
     Cell,
     Difference,
     cells,
+    error_after,
     paired,
     pose_spread,
 )
@@ -204,22 +205,35 @@ def test_the_interval_is_that_of_a_paired_t_test():
     for seed in range(5):
         for name, errors in (("first", one), ("plain", other)):
             history = [{"test_error": 9.0}, {"test_error": errors[seed]}]
-            found[Cell("R", name, seed)] = {"history": history}
+            run = {"history": history, "test_error": errors[seed]}
+            found[Cell("R", name, seed)] = run
     change = paired(found, "R", "first")
     interval = ttest_rel(one, other).confidence_interval()
     assert change.mean - change.half_width == pytest.approx(interval.low)
     assert change.mean + change.half_width == pytest.approx(interval.high)
     assert change.excludes_zero and effect(change) == "helps"
     assert effect(paired(found, "R", "plain", against="first")) == "hurts"
-    assert paired(found, "R", "first", epoch=1).each == (0.0,) * 5
+    assert paired(found, "R", "first", number=error_after(1)).each == (0.0,) * 5
+
+
+def test_any_number_of_a_result_can_be_compared():
+    found = {
+        Cell("RTS", name, seed): {"poses": {"passed_on": {"shift_px": 2.0 * k + seed}}}
+        for k, name in enumerate(("plain", "first"))
+        for seed in range(3)
+    }
+    shift = paired(
+        found, "RTS", "first", number=lambda run: run["poses"]["passed_on"]["shift_px"]
+    )
+    assert shift.each == (2.0, 2.0, 2.0)
 
 
 def test_only_seeds_that_both_have_are_compared():
-    history = [{"test_error": 1.0}]
-    found = {Cell("R", "plain", seed): {"history": history} for seed in (0, 1)}
+    run = {"test_error": 1.0}
+    found = {Cell("R", "plain", seed): run for seed in (0, 1)}
     with pytest.raises(ValueError, match="^found must hold first and plain on R"):
         paired(found, "R", "first")
-    found[Cell("R", "first", 1)] = {"history": history}
+    found[Cell("R", "first", 1)] = run
     change = paired(found, "R", "first")
     assert len(change.each) == 1
     assert change.half_width == math.inf and effect(change) == "undecided"
@@ -230,7 +244,7 @@ def test_an_epoch_that_was_not_run_is_refused(epoch):
     history = [{"test_error": 1.0}] * 2
     found = {Cell("R", name): {"history": history} for name in ("plain", "first")}
     with pytest.raises(ValueError, match=f"^epoch must be from 1 to 2, got {epoch}"):
-        paired(found, "R", "first", epoch=epoch)
+        paired(found, "R", "first", number=error_after(epoch))
 
 
 def test_an_interval_that_holds_zero_is_undecided():

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
+from operator import itemgetter
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import torch
 from torch import Tensor
@@ -41,6 +42,7 @@ __all__ = [
     "Cell",
     "Difference",
     "cells",
+    "error_after",
     "paired",
     "pose_spread",
 ]
@@ -73,6 +75,8 @@ RECIPE = Recipe(
     epochs=6, batch_size=128, lr=0.03, localization_lr_ratio=0.1, precision="bfloat16"
 )
 
+#: What of a result is compared.
+Number: TypeAlias = Callable[[Mapping[str, Any]], float]
 
 _SPREAD = {"angle_deg?": float, "scale_percent?": float, "shift_px?": float}
 
@@ -246,7 +250,7 @@ def pose_spread(params: Tensor, truth: Tensor, labels: Tensor) -> dict[str, floa
 
 @dataclass(frozen=True)
 class Difference:
-    """How much larger one arrangement's error is than another's, over seeds.
+    """How much larger a number of one arrangement is than another's, over seeds.
 
     The interval is about other seeds, on the same test digits; and of twenty intervals
     without an effect, one excludes zero.
@@ -256,7 +260,7 @@ class Difference:
     (0.2, 0.25, False)
 
     Attributes:
-        each: the differences, one a seed, in percentage points.
+        each: the differences, one a seed; of errors, in percentage points.
     """
 
     each: tuple[float, ...]
@@ -283,50 +287,66 @@ class Difference:
         return abs(self.mean) > self.half_width
 
 
+def error_after(epoch: int) -> Number:
+    """Return what takes a result to its test error after an epoch.
+
+    >>> run = {"history": [{"test_error": 9.0}, {"test_error": 2.5}]}
+    >>> error_after(1)(run), error_after(2)(run)
+    (9.0, 2.5)
+
+    Args:
+        epoch: from 1.
+
+    Returns:
+        A function of a result. It raises a `ValueError` if the run was shorter.
+    """
+
+    def number(result: Mapping[str, Any]) -> float:
+        history = result["history"]
+        if not 1 <= epoch <= len(history):
+            raise ValueError(f"epoch must be from 1 to {len(history)}, got {epoch}")
+        return history[epoch - 1]["test_error"]
+
+    return number
+
+
 def paired(
     found: Mapping[Cell, Mapping[str, Any]],
     column: str,
     arrangement: str,
     *,
     against: str = "plain",
-    epoch: int | None = None,
+    number: Number = itemgetter("test_error"),
 ) -> Difference:
-    """Return the difference of two arrangements' test errors, seed by seed.
+    """Return the difference of two arrangements, seed by seed.
 
     Args:
         found: of `stn_tutorial.experiments.results.read_results`.
         column: one of `COLUMNS`.
         arrangement: one of `ARRANGEMENTS`.
         against: another one.
-        epoch: after which to compare, from 1; the default is the last one.
+        number: what of a result to compare; the default is its test error in percent.
 
     Returns:
-        The first one's error minus the other's, for each seed that both have.
+        The first one's number minus the other's, for each seed that both have.
 
     Raises:
-        ValueError: if they have no seed in common, or a run was shorter than `epoch`.
+        ValueError: if they have no seed in common.
     """
-    errors = [
+    numbers = [
         {
-            cell.seed: _error_after(epoch, result["history"])
+            cell.seed: number(result)
             for cell, result in select(found, column=column, arrangement=name).items()
         }
         for name in (arrangement, against)
     ]
-    shared = sorted(errors[0].keys() & errors[1].keys())
+    shared = sorted(numbers[0].keys() & numbers[1].keys())
     if not shared:
         raise ValueError(
             f"found must hold {arrangement} and {against} on {column} with a seed in "
             "common"
         )
-    return Difference(tuple(errors[0][seed] - errors[1][seed] for seed in shared))
-
-
-def _error_after(epoch: int | None, history: Sequence[Mapping[str, float]]) -> float:
-    epoch = len(history) if epoch is None else epoch
-    if not 1 <= epoch <= len(history):
-        raise ValueError(f"epoch must be from 1 to {len(history)}, got {epoch}")
-    return history[epoch - 1]["test_error"]
+    return Difference(tuple(numbers[0][seed] - numbers[1][seed] for seed in shared))
 
 
 def _predict(model: TransformedClassifier, images: Tensor) -> Tensor:

@@ -152,7 +152,7 @@ def draw_learning(found: TaskResults) -> Figure:
     places = {f"{task}, {split}": (task, split) for task in tasks for split in SPLITS}
     fig, panels = make_panels(list(places), height=1.9, sharey=True)
     colors = {"longer": "faint", "convolution": "ink"}
-    colors |= {"coordconv": "output", "linear": "input"}
+    colors |= {"coordconv": "output", "linear-random": "input"}
     looks = {name: {"color": COLORS[color]} for name, color in colors.items()}
     for name, ax in panels.items():
         task, split = places[name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Mapping
+from operator import itemgetter
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -20,6 +21,7 @@ from stn_tutorial.experiments.coordconv_stn import (
     COLUMNS,
     Cell,
     Difference,
+    error_after,
     paired,
 )
 
@@ -111,7 +113,8 @@ def _change(
 ) -> str:
     """Such as ``-0.05 [-0.23, +0.12] undecided``, or nothing if no seeds are shared."""
     try:
-        change = paired(found, column, name, against=against, epoch=epoch)
+        number = itemgetter("test_error") if epoch is None else error_after(epoch)
+        change = paired(found, column, name, against=against, number=number)
     except ValueError:
         return ""
     low, high = (change.mean + s * change.half_width for s in (-1, 1))

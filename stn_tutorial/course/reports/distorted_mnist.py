@@ -263,8 +263,8 @@ def draw_against_paper(results: Results) -> Figure:
 
     Returns:
         The figure. Filled marks: today's recipe; hollow, and a little lower: the
-        paper's; bars: the paper's numbers. A whisker is the standard deviation over
-        seeds.
+        paper's; bars: the paper's numbers, pale on P, whose form we guess. A whisker is
+        the standard deviation over seeds.
     """
     measured = {cell.row for cell in results} or set(ROWS)
     bar = {"color": COLORS["ink"], "ms": 13, "mew": 2, "ls": "", "marker": "|"}
@@ -272,7 +272,7 @@ def draw_against_paper(results: Results) -> Figure:
     for column, ax in panels.items():
         rows = [row for row in PAPER[column] if row in measured]
         for place, row in enumerate(rows):
-            ax.plot(PAPER[column][row], place, **bar)
+            ax.plot(PAPER[column][row], place, **bar, **_compared(column))
             for name in TABLES:
                 if found := errors(results, name, column, row):
                     spread = statistics.stdev(found) if len(found) > 1 else None
@@ -395,7 +395,8 @@ def draw_gains(results: Results, name: str) -> Figure:
                 continue
             x = list(COLUMNS).index(column) + 0.25 * (family_rows.index(row) - 1)
             paper = PAPER[column][row] / PAPER[column][base]
-            ax.plot(x - 0.06, paper, **_mark(row, filled=False, color="ink"))
+            hollow = _mark(row, filled=False, color="ink")
+            ax.plot(x - 0.06, paper, **hollow, **_compared(column))
             ours, plain = (errors(results, name, column, each) for each in (row, base))
             if ours and plain:
                 ax.plot(x + 0.06, _mean(ours) / _mean(plain), **_mark(row))
@@ -422,6 +423,11 @@ def _mark(row: str, *, filled: bool = True, color: str = "") -> dict[str, Any]:
     color = COLORS[color or ("output" if family else "ink")]
     inside = color if filled else COLORS["paper"]
     return {"marker": STYLES[family][-1], "color": color, "mfc": inside, "ls": ""}
+
+
+def _compared(column: str) -> dict[str, Any]:
+    """Pale where our distortion may be another than the paper's."""
+    return {"alpha": 0.3} if column == "P" else {}
 
 
 def _line(row: str) -> dict[str, Any]:
