@@ -151,7 +151,7 @@ def draw_samples(digit: Tensor) -> Figure:
     x, y = to_pixels(_samples()["attention"], size)[0].floor().tolist()
     closer = panels["attention"]
     closer.set(
-        title="attention, closer", xlim=(x - 2.5, x + 3.5), ylim=(y + 3.5, y - 2.5)
+        title="one sample, closer", xlim=(x - 2.5, x + 3.5), ylim=(y + 3.5, y - 2.5)
     )
     return fig
 
