@@ -11,7 +11,6 @@ All of it is on a part of MNIST and with short runs, so that there can be many.
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
@@ -26,6 +25,7 @@ from stn_tutorial.data.digits import load_digits
 from stn_tutorial.data.distortions import fixed_test_set
 from stn_tutorial.experiments import distorted_mnist
 from stn_tutorial.experiments.cells import miniature
+from stn_tutorial.experiments.differences import Difference
 from stn_tutorial.experiments.distorted_digits import RESULT, Config, run
 from stn_tutorial.experiments.models import TransformedClassifier
 from stn_tutorial.experiments.results import Seed, check_cell, select
@@ -246,45 +246,6 @@ def pose_spread(params: Tensor, truth: Tensor, labels: Tensor) -> dict[str, floa
     return {
         name: torch.cat(parts).mean().sqrt().item() for name, parts in squares.items()
     }
-
-
-@dataclass(frozen=True)
-class Difference:
-    """How much larger a number of one arrangement is than another's, over seeds.
-
-    The interval is about other seeds, on the same test digits; and of twenty intervals
-    without an effect, one excludes zero.
-
-    >>> change = Difference((0.1, 0.3, 0.2))
-    >>> round(change.mean, 2), round(change.half_width, 2), change.excludes_zero
-    (0.2, 0.25, False)
-
-    Attributes:
-        each: the differences, one a seed; of errors, in percentage points.
-    """
-
-    each: tuple[float, ...]
-
-    @property
-    def mean(self) -> float:
-        """The mean difference."""
-        return statistics.mean(self.each)
-
-    @property
-    def half_width(self) -> float:
-        """Half the width of the 95% confidence interval of the mean (Student's t)."""
-        from scipy.stats import t as student  # takes a second, and few need it
-
-        n = len(self.each)
-        if n < 2:
-            return math.inf
-        t = float(student.ppf(0.975, n - 1))
-        return t * statistics.stdev(self.each) / math.sqrt(n)
-
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether the confidence interval says that there is a difference."""
-        return abs(self.mean) > self.half_width
 
 
 def error_after(epoch: int) -> Number:

@@ -15,7 +15,7 @@ from stn_tutorial.course.reports import (
     mean_and_spread,
     runs_of,
 )
-from stn_tutorial.experiments.coordconv_stn import Difference
+from stn_tutorial.experiments.differences import Difference
 from stn_tutorial.experiments.results import select
 from stn_tutorial.experiments.volumes import ARMS, PHASES, Cell
 
