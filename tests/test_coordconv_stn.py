@@ -15,6 +15,7 @@ from stn_tutorial.course.reports.coordconv_stn import effect
 from stn_tutorial.data.digits import load_digits
 from stn_tutorial.data.distortions import fixed_test_set
 from stn_tutorial.experiments._options import options_from
+from stn_tutorial.experiments.cells import with_weights
 from stn_tutorial.experiments.coordconv_stn import (
     ARRANGEMENTS,
     BUDGET,
@@ -28,7 +29,12 @@ from stn_tutorial.experiments.coordconv_stn import (
     paired,
     pose_spread,
 )
-from stn_tutorial.experiments.distorted_digits import RESULT, Config, make_model
+from stn_tutorial.experiments.distorted_digits import (
+    RESULT,
+    Config,
+    evaluate,
+    make_model,
+)
 from stn_tutorial.experiments.models import count_parameters
 from stn_tutorial.experiments.results import read_files, read_results
 from stn_tutorial.experiments.sharing import work
@@ -279,6 +285,26 @@ def test_every_main_arrangement_was_run_on_every_distortion_with_five_seeds():
         assert result["test_error"] == result["history"][-1]["test_error"]
         assert result["data"]["source"] == "mnist"
         assert result["data"]["test"]["split"] == "test"
+
+
+def test_the_earlier_runs_are_of_the_same_configurations():
+    before = read_results(COMMITTED / "before", Cell)
+    found = read_results(COMMITTED, Cell)
+    assert set(found) >= set(before)
+    assert {cell for cell in found if cell.arrangement == "zero"}.isdisjoint(before)
+    assert set(before) >= set(cells(arrangements=["plain", "first", "radius"]))
+    for cell, result in before.items():
+        assert options_from(Config, result["config"], cell.name) == cell.config()
+        assert result["history"] != found[cell]["history"]  # not the same files twice
+
+
+@pytest.mark.parametrize("name", ["plain", "pooled", "pooled-first"])
+def test_the_weights_that_are_drawn_are_of_the_runs_that_are_kept(name, real_mnist):
+    cell = Cell("crop", name)
+    model = with_weights(make_model(cell.config()), cell, COMMITTED / "weights")
+    kept = read_results(COMMITTED, Cell)[cell]["test_error"]
+    # In half precision, and in another order of sums, a few digits may differ.
+    assert evaluate(cell.config(), model) == pytest.approx(kept, abs=0.1)
 
 
 def test_the_control_finds_its_digit_with_coordinates_and_not_without():
