@@ -181,7 +181,7 @@ def draw_differences(found: Results) -> Figure:
             ax.plot(change.each, above, ls="", marker=".", ms=3, color=COLORS["faint"])
         ax.set_yticks(range(len(names)), names)
         ax.set(ylim=(max(len(names), 1) - 0.5, -0.7))
-    return label_panels(fig, "points of error; right: worse", "", {})
+    return label_panels(fig, "points; right: worse", "", {})
 
 
 def draw_convergence(found: Results) -> Figure:
