@@ -11,12 +11,11 @@ All of it is on a part of MNIST and with short runs, so that there can be many.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
-from operator import itemgetter
 from pathlib import Path
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -25,7 +24,12 @@ from stn_tutorial.data.digits import load_digits
 from stn_tutorial.data.distortions import fixed_test_set
 from stn_tutorial.experiments import distorted_mnist
 from stn_tutorial.experiments.cells import miniature
-from stn_tutorial.experiments.differences import Difference
+from stn_tutorial.experiments.differences import (
+    TEST_ERROR,
+    Difference,
+    Number,
+    seed_by_seed,
+)
 from stn_tutorial.experiments.distorted_digits import RESULT, Config, run
 from stn_tutorial.experiments.models import TransformedClassifier
 from stn_tutorial.experiments.results import Seed, check_cell, select
@@ -75,8 +79,6 @@ RECIPE = Recipe(
     epochs=6, batch_size=128, lr=0.03, localization_lr_ratio=0.1, precision="bfloat16"
 )
 
-#: What of a result is compared.
-Number: TypeAlias = Callable[[Mapping[str, Any]], float]
 
 _SPREAD = {"angle_deg?": float, "scale_percent?": float, "shift_px?": float}
 
@@ -277,7 +279,7 @@ def paired(
     arrangement: str,
     *,
     against: str = "plain",
-    number: Number = itemgetter("test_error"),
+    number: Number = TEST_ERROR,
 ) -> Difference:
     """Return the difference of two arrangements, seed by seed.
 
@@ -294,20 +296,17 @@ def paired(
     Raises:
         ValueError: if they have no seed in common.
     """
-    numbers = [
-        {
-            cell.seed: number(result)
-            for cell, result in select(found, column=column, arrangement=name).items()
-        }
-        for name in (arrangement, against)
-    ]
-    shared = sorted(numbers[0].keys() & numbers[1].keys())
-    if not shared:
+    change = seed_by_seed(
+        select(found, column=column, arrangement=arrangement),
+        select(found, column=column, arrangement=against),
+        number,
+    )
+    if not change.each:
         raise ValueError(
             f"found must hold {arrangement} and {against} on {column} with a seed in "
             "common"
         )
-    return Difference(tuple(numbers[0][seed] - numbers[1][seed] for seed in shared))
+    return change
 
 
 def _predict(model: TransformedClassifier, images: Tensor) -> Tensor:

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any, TypeAlias
 
-__all__ = ["Difference"]
+__all__ = ["TEST_ERROR", "Difference", "Number", "seed_by_seed"]
+
+#: What of a result is compared.
+Number: TypeAlias = Callable[[Mapping[str, Any]], float]
+#: The test error in percent, after the last epoch.
+TEST_ERROR: Number = itemgetter("test_error")
 
 
 @dataclass(frozen=True)
@@ -46,3 +54,27 @@ class Difference:
     def excludes_zero(self) -> bool:
         """Whether the confidence interval says that there is a difference."""
         return abs(self.mean) > self.half_width
+
+
+def seed_by_seed(
+    runs: Mapping[Any, Mapping[str, Any]],
+    others: Mapping[Any, Mapping[str, Any]],
+    number: Number = TEST_ERROR,
+) -> Difference:
+    """Return how much larger a number of some runs is than that of others.
+
+    Args:
+        runs: the results of a network by their cells, one a seed; see
+            `stn_tutorial.experiments.results.select`.
+        others: those of another network.
+        number: what of a result to compare.
+
+    Returns:
+        The differences of the seeds that both have; there may be none.
+    """
+    numbers = [
+        {cell.seed: number(result) for cell, result in each.items()}
+        for each in (runs, others)
+    ]
+    shared = sorted(numbers[0].keys() & numbers[1].keys())
+    return Difference(tuple(numbers[0][seed] - numbers[1][seed] for seed in shared))

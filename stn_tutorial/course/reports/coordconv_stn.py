@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Mapping
-from operator import itemgetter
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -24,6 +23,7 @@ from stn_tutorial.experiments.coordconv_stn import (
     error_after,
     paired,
 )
+from stn_tutorial.experiments.differences import TEST_ERROR
 
 __all__ = [
     "difference_table",
@@ -113,7 +113,7 @@ def _change(
 ) -> str:
     """Such as ``-0.05 [-0.23, +0.12] undecided``, or nothing if no seeds are shared."""
     try:
-        number = itemgetter("test_error") if epoch is None else error_after(epoch)
+        number = TEST_ERROR if epoch is None else error_after(epoch)
         change = paired(found, column, name, against=against, number=number)
     except ValueError:
         return ""

@@ -15,7 +15,7 @@ from stn_tutorial.course.reports import (
     mean_and_spread,
     runs_of,
 )
-from stn_tutorial.experiments.differences import Difference
+from stn_tutorial.experiments.differences import Difference, seed_by_seed
 from stn_tutorial.experiments.results import select
 from stn_tutorial.experiments.volumes import ARMS, PHASES, Cell
 
@@ -74,15 +74,10 @@ def difference(
     Returns:
         The differences of the seeds that both have; there may be none.
     """
-    errors = [
-        {
-            cell.seed: result["test_error"]
-            for cell, result in select(found, phase=phase, side=side, arm=each).items()
-        }
-        for each in (arm, other)
-    ]
-    shared = sorted(errors[0].keys() & errors[1].keys())
-    return Difference(tuple(errors[0][seed] - errors[1][seed] for seed in shared))
+    runs, others = (
+        select(found, phase=phase, side=side, arm=each) for each in (arm, other)
+    )
+    return seed_by_seed(runs, others)
 
 
 def draw_arms(found: Results) -> Figure:
