@@ -17,6 +17,7 @@ from stn_tutorial.experiments.models import (
     FamilyName,
     ModelName,
     ModernCNN,
+    RowsConv2d,
     TransformedClassifier,
     build,
     count_parameters,
@@ -38,6 +39,39 @@ def repeatable_weights() -> None:
 def digits(size: int, n: int = 3) -> Tensor:
     generator = torch.Generator().manual_seed(1)
     return torch.rand(n, 1, size, size, generator=generator)
+
+
+# -------------------------------------------------------- one channel, behind a warp
+
+
+@pytest.mark.parametrize("stride", [1, 2, (1, 3)])
+@pytest.mark.parametrize("padding", [0, 2, (0, 1)])
+@pytest.mark.parametrize("kernel", [5, (3, 4)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_convolution_in_rows_is_a_convolution(kernel, stride, padding, bias):
+    rows = RowsConv2d(1, 3, kernel, stride, padding, bias=bias).double()
+    plain = torch.nn.Conv2d(1, 3, kernel, stride, padding, bias=bias).double()
+    plain.load_state_dict(rows.state_dict())
+    image = torch.rand(2, 1, 9, 11, dtype=torch.float64)
+    pull, found = None, []
+    for layer in (rows, plain):
+        leaf = image.clone().requires_grad_()
+        out = layer(leaf)
+        pull = torch.rand_like(out) if pull is None else pull
+        wanted = [leaf, *layer.parameters()]
+        found.append([out, *torch.autograd.grad(out, wanted, pull)])
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["st-cnn", "st-modern", "st-small", "st-pooled"])
+def test_behind_a_transformer_the_first_convolution_is_in_rows(name):
+    model = build(name, (1, 42, 42), out_size=(28, 28), budget=100_000)
+    assert type(model.classifier[0]) is RowsConv2d
+    model = build(name, (2, 42, 42), out_size=(28, 28), budget=100_000)
+    assert type(model.classifier[0]) is torch.nn.Conv2d
+    for alone in ("cnn", "modern"):
+        assert type(build(alone, (1, 42, 42), budget=100_000)[0]) is torch.nn.Conv2d
 
 
 # ------------------------------------------------------------------------- parameters
@@ -146,6 +180,7 @@ def test_a_model_that_crops_starts_with_the_middle(name):
 
 
 @transformed
+@torch.no_grad()  # with gradients, the first convolution sums in another order
 def test_with_the_manual_sampler_it_is_its_classifier_to_the_bit(name):
     model = build(name, backend="manual").eval()
     x = digits(28)

@@ -46,6 +46,7 @@ __all__ = [
     "ModelName",
     "ModernCNN",
     "NormalizedFCN",
+    "RowsConv2d",
     "SideBySide",
     "Steps",
     "TransformedClassifier",
@@ -171,6 +172,41 @@ class ModernCNN(nn.Sequential):
         )
         n_features = flat_features(features, in_shape)
         super().__init__(*features, nn.Flatten(), nn.Linear(n_features, n_classes))
+
+
+class RowsConv2d(nn.Conv2d):
+    """`torch.nn.Conv2d` of one channel, several times as quick behind a transformer.
+
+    Only there is the gradient with respect to the image wanted, and on a CPU it is
+    computed as if the image had as many channels as fit into a vector register. Here
+    it has some: each pixel comes with those to its right that a row of the kernel
+    covers, as channels, and the kernel is a column of such rows. The sums are the same.
+
+    >>> layer = RowsConv2d(1, 3, 5, stride=2, padding=2)
+    >>> image = torch.rand(2, 1, 9, 9, requires_grad=True)
+    >>> torch.allclose(layer(image), layer(image.detach()), atol=1e-6)
+    True
+
+    Attributes:
+        See `torch.nn.Conv2d`; there is one channel that comes in, without dilation.
+    """
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Convolve images.
+
+        Args:
+            image: ``(N, 1, H, W)``.
+
+        Returns:
+            ``(N, C, H', W')``.
+        """
+        if not (image.requires_grad and image.device.type == "cpu"):
+            return super().forward(image)
+        (down, right), (above, beside) = self.stride, self.padding
+        padded = nn.functional.pad(image[:, 0], (beside, beside, above, above))
+        rows = padded.unfold(2, self.kernel_size[1], right).permute(0, 3, 1, 2)
+        column = self.weight[:, 0].transpose(1, 2)[..., None]
+        return nn.functional.conv2d(rows, column, self.bias, (down, 1))
 
 
 class SideBySide(nn.Module):
@@ -373,6 +409,8 @@ def build(
         width = closest_width(kind, rest, widest)
     model = _classifier(*kind, width)
     if transformer is not None:
+        if type(model[0]) is nn.Conv2d and model[0].in_channels == 1:
+            model[0].__class__ = RowsConv2d  # as drawn, and quicker
         pooled = model if pool == 1 else nn.Sequential(nn.AvgPool2d(pool), model)
         model = TransformedClassifier(transformer, pooled)
     if budget is not None and abs(count_parameters(model) - budget) > 0.2 * budget:
