@@ -30,10 +30,10 @@
   stn.figures.aliasing = (root, model, data) => {
     const image = stn.unpack(data.image);
 
-    /** Where two output pixels are a ring and the gap beside it: a radius. */
+    /** How far along an axis two output pixels are still a ring and the gap beside it. */
     const limit = () => model.get("size") / (4 * data.rings);
 
-    /** What is shown, and its standard deviation beyond the circle. */
+    /** What is shown, and its standard deviation beyond the square. */
     let last = { key: "", shrunk: null, spread: 0, count: 0 };
     const result = () => {
       const { size, antialias } = model.all();
@@ -43,7 +43,7 @@
       const beyond = shrunk.pixels.filter((_, k) => {
         const x = stn.toNormalized(k % size, size, false);
         const y = stn.toNormalized(Math.floor(k / size), size, false);
-        return Math.hypot(x, y) > limit();
+        return Math.max(Math.abs(x), Math.abs(y)) > limit();
       });
       const mean = beyond.reduce((sum, value) => sum + value, 0) / beyond.length;
       const squares = beyond.reduce((sum, value) => sum + (value - mean) ** 2, 0);
@@ -58,7 +58,7 @@
     const out = output.canvas();
     out.classList.add("stn-out");
     [input, output].forEach((panel) => panel.element.classList.add("stn-small"));
-    const circles = [input, output].map((panel) => panel.path("stn-limit"));
+    const outlines = [input, output].map((panel) => panel.path("stn-limit"));
 
     stn.compose(root, model, {
       body: [stn.panels(input, output)],
@@ -77,8 +77,8 @@
       draw: () => {
         stn.paint(out, result().shrunk);
         const r = limit();
-        const circle = `M${-r} 0A${r} ${r} 0 1 0 ${r} 0A${r} ${r} 0 1 0 ${-r} 0`;
-        circles.forEach((path) => path.setAttribute("d", circle));
+        const square = `M${-r} ${-r}H${r}V${r}H${-r}Z`;
+        outlines.forEach((path) => path.setAttribute("d", square));
       },
       code: () => {
         const { size, antialias } = model.all();
@@ -96,7 +96,7 @@
         if (count === 0) return `${how}: the output carries all the rings.`;
         const share = stn.number((100 * count) / shrunk.pixels.length, 0);
         return (
-          `${how}. Outside the circle, on ${share} % of the output, the rings are too ` +
+          `${how}. Outside the square, on ${share} % of the output, the rings are too ` +
           `fine for it; there its standard deviation is ${stn.number(spread)}, ` +
           "where plain grey has 0."
         );

@@ -7,7 +7,7 @@ import numbers
 import matplotlib.pyplot as plt
 import torch
 from matplotlib.figure import Figure
-from matplotlib.patches import Circle
+from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from stn_tutorial import base_grid, sample
@@ -44,9 +44,9 @@ def _rings() -> Tensor:
 class Aliasing(Explorable):
     """Rings that get finer outwards, and the same picture shrunk by sampling it.
 
-    Two pixels of the output are the shortest period that it can carry; a circle shows
-    where the rings are as fine as that. What the output shows outside is not in the
-    input. The samples are those of ``sample(rings, base_grid(size), antialias=…)``.
+    Two pixels of the output are the shortest period that it can carry along an axis; a
+    square shows where the rings are as fine as that along x or along y. What the output
+    shows outside is not in the input. The samples are those of ``sample(rings, base_grid(size), antialias=…)``.
 
     >>> aliasing = Aliasing(24)
     >>> aliasing.size, aliasing.antialias
@@ -74,16 +74,16 @@ class Aliasing(Explorable):
         self.state = {"size": _size(size), "antialias": False}
         self.alt = (
             "Left, rings that grow finer outwards; right, the picture shrunk by "
-            "bilinear sampling, with false sets of rings outside a circle"
+            "bilinear sampling, with false sets of rings outside a square"
         )
         self.hint = (
-            "Make the output smaller, pixel by pixel. When does the circle come in at "
-            "the corners, and when does it touch the edges? What appears outside it, "
-            "and what does antialiasing show there instead?"
+            "Make the output smaller, pixel by pixel. When does the square come in from "
+            "the edges? What appears outside it, and what does antialiasing show there "
+            "instead?"
         )
 
     def picture(self) -> Figure:
-        """Draw the rings and the shrunk picture, with the circle over both."""
+        """Draw the rings and the shrunk picture, with the square over both."""
         fig, axes = plt.subplots(1, 2, figsize=(6.4, 3.4), layout="constrained")
         grid = base_grid((self.size, self.size))
         shrunk = sample(self.image[None], grid, antialias=self.antialias)[0]
@@ -92,10 +92,10 @@ class Aliasing(Explorable):
         for ax, image, words in zip(axes, (self.image, shrunk), ("96 × 96", title)):
             extent = (-1, 1, 1, -1)
             ax.imshow(image.numpy(), cmap="gray", vmin=0, vmax=1, extent=extent)
-            radius = self.size / (4 * RINGS)
-            ax.add_patch(
-                Circle((0, 0), radius, fill=False, color=COLORS["wrong"], lw=2)
-            )
+            reach = self.size / (4 * RINGS)
+            corner, side = (-reach, -reach), 2 * reach
+            style = {"fill": False, "color": COLORS["wrong"], "lw": 2}
+            ax.add_patch(Rectangle(corner, side, side, **style))
             ax.set_title(words)
             ax.axis("off")
         return fig
