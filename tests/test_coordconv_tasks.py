@@ -171,7 +171,8 @@ def made_up_tasks() -> dict[Cell, dict]:
     def result(solved: float, px: float) -> dict:
         parts = {"train": {"solved": 0.9, "px": 0.1}}
         entry = {"epoch": 1, "test": {"solved": solved, "px": px}, **parts}
-        return {"parameters": 1234, "history": [entry]}
+        how = {"recipe": {"batch_size": 16}, "locations": {"train": 2352, "test": 784}}
+        return {"parameters": 1234, "history": [entry], **how}
 
     return {
         Cell("regression", "quadrant", "coordconv", 0): result(1.0, 0.1),
@@ -206,7 +207,10 @@ def test_detection_has_a_line_for_each_kind_of_box():
 
 
 def test_the_figure_has_a_panel_for_each_split():
-    assert len(draw_learning(made_up_tasks()).axes) == 2
+    axes = draw_learning(made_up_tasks()).axes
+    assert len(axes) == 2
+    drawn = {x for ax in axes for line in ax.lines for x in line.get_xdata()}
+    assert drawn == {147}  # steps of 16 in a pass over 2,352 locations
 
 
 # ---------------------------------------------------------------------------- results

@@ -46,7 +46,8 @@ class Aliasing(Explorable):
 
     Two pixels of the output are the shortest period that it can carry along an axis; a
     square shows where the rings are as fine as that along x or along y. What the output
-    shows outside is not in the input. The samples are those of ``sample(rings, base_grid(size), antialias=…)``.
+    shows outside is not in the input. The samples are those of
+    ``sample(rings, base_grid(size), antialias=…)``.
 
     >>> aliasing = Aliasing(24)
     >>> aliasing.size, aliasing.antialias
@@ -77,9 +78,9 @@ class Aliasing(Explorable):
             "bilinear sampling, with false sets of rings outside a square"
         )
         self.hint = (
-            "Make the output smaller, pixel by pixel. When does the square come in from "
-            "the edges? What appears outside it, and what does antialiasing show there "
-            "instead?"
+            "Make the output smaller, pixel by pixel. When does the square come in "
+            "from the edges? What appears outside it, and what does antialiasing show "
+            "there instead?"
         )
 
     def picture(self) -> Figure:

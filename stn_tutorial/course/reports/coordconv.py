@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -139,14 +140,15 @@ def detection_table(found: BoxResults) -> str:
 
 
 def draw_learning(found: TaskResults) -> Figure:
-    """Draw how many test locations are as they should be, pass by pass.
+    """Draw how many test locations are as they should be, after each pass.
 
     Args:
         found: of `read_results`, for the cells of `not_so_clevr`.
 
     Returns:
         The figure: a panel for each task and split, a line for each run of some of the
-        networks; orange and blue with coordinates, the others without.
+        networks, against its steps; orange and blue with coordinates, the others
+        without.
     """
     tasks = [task for task in TASKS if runs_of(found, task=task)] or list(TASKS)
     places = {f"{task}, {split}": (task, split) for task in tasks for split in SPLITS}
@@ -158,9 +160,11 @@ def draw_learning(found: TaskResults) -> Figure:
         task, split = places[name]
         for network, look in looks.items():
             for run in runs_of(found, task=task, split=split, network=network):
-                passes = [entry["epoch"] for entry in run["history"]]
+                batch = run["recipe"]["batch_size"]
+                a_pass = math.ceil(run["locations"]["train"] / batch)
+                steps = [a_pass * entry["epoch"] for entry in run["history"]]
                 solved = [100 * entry["test"]["solved"] for entry in run["history"]]
-                ax.plot(passes, solved, lw=1, marker=".", ms=4, **look)
+                ax.plot(steps, solved, lw=1, marker=".", ms=4, **look)
         ax.set(xscale="log", ylim=(-4, 104))
     looks["linear"] = looks.pop("linear-random")  # short enough for a phone
-    return label_panels(fig, "passes", "solved (%)", looks)
+    return label_panels(fig, "steps", "solved (%)", looks)
