@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -60,7 +61,8 @@ def effect(change: Difference) -> str:
         change: of `stn_tutorial.experiments.coordconv_stn.paired`.
 
     Returns:
-        ``helps``, ``hurts``, or ``undecided`` if the confidence interval holds zero.
+        ``helps``, ``hurts``, or ``undecided`` if the confidence interval holds zero;
+        of this comparison alone, whatever else was asked.
     """
     if not change.excludes_zero:
         return "undecided"
@@ -152,36 +154,59 @@ def pose_table(found: Results) -> str:
 
 
 def draw_differences(found: Results) -> Figure:
-    """Draw what coordinates change: mean differences with their confidence intervals.
+    """Draw by how much coordinates change the error, in percent of it.
 
     Args:
         found: of `read_results`, for the cells of `coordconv_stn`.
 
     Returns:
-        The figure: a panel for each distortion, a line for each arrangement. Left of
-        zero, coordinates help. Dots are the seeds. The control, whose effect may be ten
-        times as large, is left to `difference_table`.
+        The figure: a panel for each distortion, all with one axis, and a line for each
+        arrangement: the mean ratio of the errors with its 95% confidence interval, less
+        one. Left of zero, coordinates help. Dots are the seeds. The control, whose
+        effect may be ten times as large, is left to `difference_table`.
     """
     pairs = [pair for pair in _pairs(found) if pair[1] == "plain"]
-    fig, panels = make_panels(list(COLUMNS), height=0.6 + 0.2 * len(pairs))
+    height = 0.6 + 0.2 * len(pairs)
+    fig, panels = make_panels(list(COLUMNS), height=height)
     for column, ax in panels.items():
         ax.axvline(0, color=COLORS["faint"])
         names = []  # of the arrangements that were run on this distortion
         for name, against in pairs:
             try:
-                change = paired(found, column, name, against=against)
+                change = paired(found, column, name, against=against, number=_log_error)
             except ValueError:
                 continue
+            low, mean, high = (
+                _percent(change.mean + sign * change.half_width) for sign in (-1, 0, 1)
+            )
             row = len(names)
             names.append(name)
             color = STYLES[name]["color"]
             style = {"color": color, "marker": "o", "ms": 4, "capsize": 3}
-            ax.errorbar(change.mean, row, xerr=change.half_width, **style)
+            ax.errorbar(mean, row, xerr=[[mean - low], [high - mean]], **style)
             above = [row - 0.28] * len(change.each)
-            ax.plot(change.each, above, ls="", marker=".", ms=3, color=COLORS["faint"])
+            ax.plot(
+                [*map(_percent, change.each)],
+                above,
+                ls="",
+                marker=".",
+                ms=3,
+                color=COLORS["faint"],
+            )
         ax.set_yticks(range(len(names)), names)
         ax.set(ylim=(max(len(names), 1) - 0.5, -0.7))
-    return label_panels(fig, "points; right: worse", "", {})
+    ends = [end for ax in panels.values() if ax.collections for end in ax.get_xlim()]
+    for ax in panels.values() if ends else ():
+        ax.set_xlim(min(ends), max(ends))
+    return label_panels(fig, "change of the error (%)", "", {})
+
+
+def _log_error(run: Mapping[str, Any]) -> float:
+    return math.log(max(run["test_error"], ERROR_FLOOR))
+
+
+def _percent(log_ratio: float) -> float:
+    return 100 * math.expm1(log_ratio)
 
 
 def draw_convergence(found: Results) -> Figure:
