@@ -141,7 +141,9 @@ def draw_looks(found: Results) -> Figure:
     Returns:
         The figure: a row for each transformer of each network, for the first seed; a
         mark for each channel, and a line where the pictures come in; the angle on the
-        left, and on the right the place, of digits that were moved.
+        left, and on the right the place, of digits that were moved. Dotted: the least
+        that one warp leaves of two independent angles, half of the variance in both,
+        and the most of the other one that undoing the first leaves, twice of it.
     """
     names: list[str] = []
     left: dict[str, list[list[float]]] = {part: [] for part in _PARTS}
@@ -157,6 +159,8 @@ def draw_looks(found: Results) -> Figure:
     fig, ((*axes,),) = plt.subplots(1, len(moved), figsize=size, **grid)
     for ax, (part, shares) in zip(axes, moved.items(), strict=True):
         ax.axvline(100, color=COLORS["faint"], label="as they come")
+        for variance in (1 / 2, 2):
+            ax.axvline(100 * variance**0.5, color=COLORS["faint"], ls=":", lw=1.2)
         for k, (color, marker) in enumerate((("input", "o"), ("output", "s"))):
             style = {"ls": "", "marker": marker, "ms": 7, "color": COLORS[color]}
             each = [share[k] for share in shares]
