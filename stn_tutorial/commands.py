@@ -753,6 +753,8 @@ Method = Literal[
     "cnn", "augmented", "st", "ic-st", "exp-st", "deformable", "polar", "c8"
 ]
 
+SuccessorsPhase = Literal["rate-0.003", "rate-0.01", "rate-0.03", "final", "longer"]
+
 
 @dataclass
 class Successors:
@@ -760,8 +762,9 @@ class Successors:
 
     methods: tuple[Method, ...] = get_args(Method)
     """What is compared, at equal compute."""
-    phases: tuple[Phase, ...] = ("final",)
-    """The final runs, on test digits, or a learning rate tried on held-out digits."""
+    phases: tuple[SuccessorsPhase, ...] = ("final",)
+    """The final runs, on test digits, longer ones, or a learning rate tried on held-out
+    digits."""
     tasks: tuple[Literal["R", "RTS", "clutter"], ...] = ("R", "RTS", "clutter")
     """Which distortions."""
     seeds: tuple[int, ...] = (0,)

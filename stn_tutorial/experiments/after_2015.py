@@ -69,6 +69,7 @@ __all__ = [
     "ANGLES_DEG",
     "BUDGET",
     "COMPUTE",
+    "LONGER",
     "METHODS",
     "PHASES",
     "RATES",
@@ -107,13 +108,16 @@ BUDGET = 20_000
 #: Radius of the largest ring of polar coordinates, which the largest digit reaches.
 REACH = {"R": 1.0, "RTS": 0.8, "clutter": 0.5}
 #: By phase, the learning rate that is tried on held-out digits; the final runs, on the
-#: test digits, have those of `RATES`.
+#: test digits, have those of `RATES`, and so have longer ones, of `LONGER` times the
+#: operations.
 PHASES: dict[str, float | None] = {
     "rate-0.003": 0.003,
     "rate-0.01": 0.01,
     "rate-0.03": 0.03,
     "final": None,
+    "longer": None,
 }
+LONGER = 3.0
 #: The rate of each method is that of three, tried on R, with the lowest error on
 #: held-out digits.
 RATES = dict.fromkeys(METHODS, 0.03) | {"deformable": 0.01, "c8": 0.01}
@@ -590,8 +594,8 @@ class Cell(TrainedCell):
         config = Config(
             method=self.method,
             task=self.task,
-            compute=COMPUTE[self.task],
-            probed=500 if tried is None and self.task == "R" else 0,
+            compute=COMPUTE[self.task] * (LONGER if self.phase == "longer" else 1.0),
+            probed=500 if self.phase == "final" and self.task == "R" else 0,
             validation=0 if tried is None else 10_000,
             recipe=replace(RECIPE, lr=lr, seed=self.seed),
         )
