@@ -18,6 +18,7 @@ from stn_tutorial.course.reports import after_2015 as reports
 from stn_tutorial.course.reports.after_2015 import (
     cost_table,
     curve,
+    draw_errors,
     draw_unseen,
     error_table,
     rate_table,
@@ -184,7 +185,8 @@ def test_a_miniature_and_its_report(tmp_path, monkeypatch, capsys):
     options = "--folder", str(folder), "--figures", "figures"
     assert call("report", "successors", *options) == 0
     assert "\n| CNN, augmented | " in capsys.readouterr().out
-    assert [path.name for path in Path("figures").iterdir()] == ["unseen.png"]
+    drawn = {path.name for path in Path("figures").iterdir()}
+    assert drawn == {"errors.png", "unseen.png"}
 
 
 def result(error: float, **more: object) -> dict:
@@ -195,6 +197,7 @@ def result(error: float, **more: object) -> dict:
         "pictures": 50_000,
         "processor_seconds": 12.4,
         "data": {"test": {"digits": 1000}},
+        "history": [{"train_error": error / 2}],
         **more,
     }
 
@@ -223,6 +226,11 @@ def test_the_tables_show_what_was_measured():
     assert curve(found, "st", "scales") == ([], [])
     fig = draw_unseen(found)
     assert [len(ax.lines) for ax in fig.axes] == [1, 1]
+    plt.close(fig)
+    fig = draw_errors(found)
+    assert [ax.get_title() for ax in fig.axes] == list(TASKS)
+    own, new = (line.get_xdata() for line in fig.axes[1].lines)
+    assert list(own) == [5.5] and list(new) == [10.0, 12.0]
     plt.close(fig)
     assert {shown(m) for m in METHODS} >= {"CNN", "IC-STN"}
 

@@ -37,6 +37,7 @@ __all__ = [
     "IDEAS",
     "cost_table",
     "curve",
+    "draw_errors",
     "draw_map",
     "draw_samples",
     "draw_unseen",
@@ -320,6 +321,38 @@ def curve(found: Results, method: str, what: str) -> tuple[list[float], list[flo
     return places, [statistics.mean(errors[x]) for x in places]
 
 
+def draw_errors(found: Results) -> Figure:
+    """Draw the errors of every method, on new digits and on those that it learned.
+
+    Args:
+        found: of `read_results`, for the cells of `after_2015`.
+
+    Returns:
+        The figure: a panel for each task, a row for each method: filled, the test error
+        of each seed, and hollow, the mean error on its own training pictures in the
+        last fifth of the training.
+    """
+    names = [m for m in METHODS if runs_of(found, phase="final", method=m)]
+    fig, panels = make_panels(list(TASKS), height=0.7 + 0.24 * len(names))
+    hollow = {"marker": "o", "ls": "", "ms": 6, "mfc": "none"}
+    filled = {"marker": "o", "ls": "", "ms": 4}
+    for (task, ax), (row, method) in product(panels.items(), enumerate(names)):
+        color = {"color": STYLES[method]["color"]}
+        if runs := _finals(found, task, method):
+            own = statistics.mean(run["history"][-1]["train_error"] for run in runs)
+            ax.plot(own, row, **hollow, **color)
+            ax.plot(
+                [r["test_error"] for r in runs], [row] * len(runs), **filled, **color
+            )
+        ax.set_yticks(range(len(names)), [shown(name) for name in names])
+        ax.set(xscale="log", ylim=(len(names) - 0.5, -0.5))
+        ax.set_xticks((2, 5, 10, 20, 50), ("2", "5", "10", "20", "50"))
+        ax.minorticks_off()
+    ink = {"color": COLORS["ink"]}
+    looks = {"test, each seed": filled | ink, "own pictures, mean": hollow | ink}
+    return label_panels(fig, "error (%)", "", looks)
+
+
 def draw_unseen(found: Results) -> Figure:
     """Draw the error on digits that are rotated or scaled as none in training was.
 
@@ -357,5 +390,5 @@ report = Report(
     Cell,
     "what came after 2015",
     tables=(error_table, cost_table, rate_table),
-    figures={"unseen": draw_unseen},
+    figures={"errors": draw_errors, "unseen": draw_unseen},
 )
