@@ -19,6 +19,7 @@ from stn_tutorial.course.reports.after_2015 import (
     cost_table,
     curve,
     draw_errors,
+    draw_longer,
     draw_unseen,
     error_table,
     rate_table,
@@ -186,7 +187,7 @@ def test_a_miniature_and_its_report(tmp_path, monkeypatch, capsys):
     assert call("report", "successors", *options) == 0
     assert "\n| CNN, augmented | " in capsys.readouterr().out
     drawn = {path.name for path in Path("figures").iterdir()}
-    assert drawn == {"errors.png", "unseen.png"}
+    assert drawn == {"errors.png", "unseen.png"}  # none was longer
 
 
 def result(error: float, **more: object) -> dict:
@@ -231,6 +232,11 @@ def test_the_tables_show_what_was_measured():
     assert [ax.get_title() for ax in fig.axes] == list(TASKS)
     own, new = (line.get_xdata() for line in fig.axes[1].lines)
     assert list(own) == [5.5] and list(new) == [10.0, 12.0]
+    plt.close(fig)
+    longer = {Cell("longer", "RTS", "cnn"): result(6.0) | {"pictures": 150_000}}
+    fig = draw_longer(found | longer)
+    line = fig.axes[1].lines[-1]
+    assert [*line.get_xdata()] == [50_000, 150_000] and [*line.get_ydata()] == [11, 6]
     plt.close(fig)
     assert {shown(m) for m in METHODS} >= {"CNN", "IC-STN"}
 

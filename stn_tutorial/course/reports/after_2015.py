@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any
 
@@ -38,6 +38,7 @@ __all__ = [
     "cost_table",
     "curve",
     "draw_errors",
+    "draw_longer",
     "draw_map",
     "draw_samples",
     "draw_unseen",
@@ -351,6 +352,35 @@ def draw_errors(found: Results) -> Figure:
     ink = {"color": COLORS["ink"]}
     looks = {"test, each seed": filled | ink, "own pictures, mean": hollow | ink}
     return label_panels(fig, "error (%)", "", looks)
+
+
+def draw_longer(found: Results, methods: Sequence[str] = ("cnn", "st")) -> Figure:
+    """Draw the test errors against the pictures that were seen in training.
+
+    Args:
+        found: of `read_results`, for the cells of `after_2015`.
+        methods: of `METHODS`, that were also run with more operations.
+
+    Returns:
+        The figure: a panel for each task; for each method a mark for each run, hollow
+        with the operations of the comparison and filled with `LONGER` times as many,
+        and a line through the means. Both axes are logarithmic.
+    """
+    fig, panels = make_panels(list(TASKS), height=2.4)
+    for (task, ax), method in product(panels.items(), methods):
+        means = []
+        for phase, fill in (("final", "none"), ("longer", STYLES[method]["color"])):
+            runs = runs_of(found, phase=phase, task=task, method=method)
+            if runs:
+                seen, errors = zip(*((r["pictures"], r["test_error"]) for r in runs))
+                dots = {"marker": "o", "ls": "", "ms": 6, "mfc": fill}
+                ax.plot(seen, errors, color=STYLES[method]["color"], **dots)
+                means.append((statistics.mean(seen), statistics.mean(errors)))
+        if means:
+            ax.plot(*zip(*means), lw=1.2, **STYLES[method])
+        ax.set(xscale="log", yscale="log")
+    looks = {shown(name): STYLES[name] for name in methods}
+    return label_panels(fig, "pictures seen", "test error (%)", looks)
 
 
 def draw_unseen(found: Results) -> Figure:
