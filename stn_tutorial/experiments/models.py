@@ -187,8 +187,7 @@ class RowsConv2d(nn.Conv2d):
     >>> torch.allclose(layer(image), layer(image.detach()), atol=1e-6)
     True
 
-    Attributes:
-        See `torch.nn.Conv2d`; there is one channel that comes in, without dilation.
+    Its arguments are those of `torch.nn.Conv2d`, with one channel that comes in.
     """
 
     def forward(self, image: Tensor) -> Tensor:
