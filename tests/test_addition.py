@@ -240,9 +240,11 @@ def test_places_are_reported_of_digits_that_were_moved(tmp_path):
     table = look_table(found)
     assert "(as they come, R)" in table and "(as they come, RTS)" in table
     angle, place = draw_looks(found).axes
-    still, moved = (line.get_xdata() for line in place.get_lines()[1:])
+    came, least, other, *marks = (line.get_xdata() for line in place.get_lines())
+    assert (came[0], least[0] ** 2, other[0] ** 2) == pytest.approx((100, 5e3, 2e4))
+    still, moved = marks
     assert np.isnan(still).tolist() == np.isnan(moved).tolist() == [True, False]
-    assert not np.isnan(angle.get_lines()[1].get_xdata()).any()
+    assert not np.isnan(angle.get_lines()[3].get_xdata()).any()
 
 
 def test_what_is_measured_is_written_read_and_reported(tmp_path):
