@@ -117,6 +117,7 @@ PHASES: dict[str, float | None] = {
     "final": None,
     "longer": None,
 }
+#: How many times the operations of `COMPUTE` the longer runs have.
 LONGER = 3.0
 #: The rate of each method is that of three, tried on R, with the lowest error on
 #: held-out digits.
