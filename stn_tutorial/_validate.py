@@ -138,12 +138,32 @@ def known_values(tensor: Tensor) -> Any | None:
     There are none while a function is compiled, exported or traced, on the meta device,
     and under `torch.vmap`. A check of values is left out there.
     """
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+    if is_traced():
         return None
     try:
         return tensor.detach().tolist()
     except RuntimeError:
         return None
+
+
+def known_ends(tensor: Tensor) -> tuple[float, float] | None:
+    """Return the smallest and the largest number in a tensor; NaN if it holds any.
+
+    They tell cheaply that there is nothing to treat apart. There are none where
+    `known_values` has none, of an empty tensor, and on a GPU, which would have to wait.
+
+    >>> known_ends(torch.tensor([3.0, -1.0, 2.0]))
+    (-1.0, 3.0)
+    """
+    if tensor.device.type != "cpu" or is_traced() or not tensor.numel():
+        return None
+    least, largest = (known_values(end) for end in tensor.detach().aminmax())
+    return None if least is None or largest is None else (least, largest)
+
+
+def is_traced() -> bool:
+    """Whether a function is compiled, exported or traced: tensors have no numbers."""
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()
 
 
 def working_dtype(*tensors: Tensor) -> torch.dtype:

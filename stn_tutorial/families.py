@@ -33,6 +33,7 @@ from stn_tutorial._validate import (
     check_number,
     check_size,
     kind_of,
+    known_ends,
     product,
     size_axes,
     vector,
@@ -632,6 +633,9 @@ class Projective(MatrixFamily):
         matrix = self.matrix(params)
         above = _moved(matrix[..., :2, :], size, align_corners)
         below = _moved(matrix[..., 2:, :], size, align_corners)
+        ends = known_ends(below)
+        if ends is not None and ends[0] > HORIZON:  # all of it is ahead
+            return as_points(above * below.reciprocal())
         ahead = below > HORIZON
         moved = above * below.where(ahead, 1.0).reciprocal()
         return as_points(moved.where(ahead, torch.inf))

@@ -23,6 +23,7 @@ from stn_tutorial._validate import (
     check_floating,
     check_number,
     check_size,
+    is_traced,
     without_autocast,
     working_dtype,
 )
@@ -207,7 +208,7 @@ class ThinPlateSpline(Described):
         self, size: tuple[int, ...], align_corners: bool, like: Tensor
     ) -> Tensor:
         """`_bumps` at every pixel of an output, (H W, K), computed once a size."""
-        if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        if is_traced():
             return self._bumps(_lattice(size, align_corners)).to(like)
         key = (size, bool(align_corners), like.dtype, like.device)
         if key not in self._bases:

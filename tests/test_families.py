@@ -541,6 +541,18 @@ def test_points_on_or_behind_the_horizon_are_outside(align_corners):
                 np.testing.assert_allclose(read[0, 0].numpy()[below > 1e-6], 1)
 
 
+def test_a_view_ahead_of_its_horizon_does_not_depend_on_those_beside_it():
+    ahead = near_identity(5, n=2, family=Projective()).requires_grad_()
+    behind = torch.tensor([[1.0, 0, 0, 0, 1, 0, 2, 0]], dtype=torch.float64)
+    alone = Projective().grid(ahead, (6, 7))
+    beside = Projective().grid(torch.cat([ahead, behind]), (6, 7))
+    assert not beside[2].isfinite().all()  # the second grid is made the long way
+    assert torch.equal(alone, beside[:2])
+    seed = torch.rand_like(alone)
+    gradients = [torch.autograd.grad(g, ahead, seed) for g in (alone, beside[:2])]
+    torch.testing.assert_close(*gradients, rtol=1e-14, atol=1e-14)
+
+
 def test_the_horizon_itself_has_no_place_in_the_image():
     corners = plane(
         [0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 1.0, 0.0], (1, 3), align_corners=True

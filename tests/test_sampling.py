@@ -1109,3 +1109,36 @@ def test_numbers_and_flags_may_be_those_of_numpy(backend):
 def test_options_are_given_by_name():
     with pytest.raises(TypeError):
         sample(IMAGE, GRID, "bilinear")
+
+
+@backends
+@interpolations
+@pytest.mark.parametrize(
+    ("padding", "fill"), [("zeros", 2.5), *((padding, 0.0) for padding in PADDINGS)]
+)
+def test_a_grid_known_to_be_near_is_read_to_the_bit_as_any_other(
+    monkeypatch, backend, padding, interpolation, fill
+):
+    torch.manual_seed(0)
+    image = torch.rand(3, 2, 5, 7)
+    near = 2.5 * torch.rand(3, 4, 6, 2) - 1.25
+    seed = torch.rand(3, 2, 4, 6)
+
+    def read(grid: Tensor) -> list[Tensor]:
+        given = image.clone().requires_grad_(), grid.clone().requires_grad_()
+        options = {"padding": padding, "interpolation": interpolation, "fill": fill}
+        out = sample(*given, backend=backend, **options)
+        return [out.detach(), *torch.autograd.grad(out, given, seed)]
+
+    quick = read(near)
+    odd = near.clone()
+    odd[1, 2, 3, 0] = torch.nan  # sends the whole batch the long way
+    with_odd = read(odd)
+    assert (with_odd[0][1, :, 2, 3] == fill).all()
+    assert (with_odd[2][1, 2, 3] == 0).all()
+    for i in (0, 2):
+        for part, other in zip(quick, with_odd, strict=True):
+            assert torch.equal(part[i], other[i])
+    monkeypatch.setattr("stn_tutorial.sampling.known_ends", lambda tensor: None)
+    for part, other in zip(quick, read(near), strict=True):
+        assert torch.equal(part, other)
