@@ -228,11 +228,13 @@ def _reason(answer: Option | Number, data: str = "") -> str:
 
 
 def _inline(text: str) -> str:
-    """Return a text as HTML: code between backquotes, mathematics between dollars."""
+    """Return a text as HTML: code between backquotes, mathematics between dollars, and
+    emphasis between stars."""
     pieces = re.split(r"`([^`]+)`|\$([^$]+)\$", " ".join(text.split()))
     plain, code, formulas = (
         [escape(piece or "", quote=False) for piece in pieces[k::3]] for k in range(3)
     )
+    plain = [re.sub(r"\*([^\s*][^*]*)\*", r"<em>\1</em>", piece) for piece in plain]
     html = plain[0]
     for word, formula, after in zip(code, formulas, plain[1:], strict=True):
         # The class by which Sphinx, and so MathJax, knows mathematics.

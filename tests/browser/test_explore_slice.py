@@ -149,6 +149,36 @@ class TestSlice(ExplorableTests):
         assert after["x"] - box["x"] == pytest.approx(25, abs=2)
         assert after["y"] - box["y"] == pytest.approx(20, abs=2)
 
+    def test_a_drag_over_the_rim_and_back_ends_where_it_began(self, shown):
+        """What faces the eye stays so: a place of the hand is one plane."""
+        handle = shown.handle("tilts it")
+        box = handle.bounding_box()
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        mouse = shown.page.mouse
+        for angle in range(0, 360, 30):
+            shown.set(**self.figure().state)
+            before = shown.state()["numbers"]
+            far = [400 * f(math.radians(angle)) for f in (math.cos, math.sin)]
+            mouse.move(x, y)
+            mouse.down()
+            mouse.move(x + far[0], y + far[1], steps=4)
+            mouse.move(x, y, steps=4)
+            mouse.up()
+            normals = [
+                euler(torch.tensor(numbers).deg2rad())[:, 2]
+                for numbers in (before, shown.state()["numbers"])
+            ]
+            assert normals[0] @ normals[1] > math.cos(math.radians(3))
+
+    def test_of_two_triples_the_nearer_one_is_taken(self, shown):
+        shown.set(numbers=[20, 105, 0], offset=0)
+        shown.press(shown.handle("right edge"), "ArrowUp")
+        roll, pitch, yaw = shown.state()["numbers"]
+        assert math.dist((roll, pitch, yaw), (20, 105, 0)) < 50
+        shown.set(numbers=[160, 20, -170])
+        shown.press(shown.handle("right edge"), "ArrowDown")
+        assert math.dist(shown.state()["numbers"], (160, 20, -170)) < 50
+
     def test_the_middle_moves_along_the_pole_and_not_out_of_the_volume(self, shown):
         shown.press(shown.handle("middle of the plane"), *40 * ["ArrowRight"])
         state = shown.state()

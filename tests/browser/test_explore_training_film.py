@@ -99,6 +99,23 @@ class TestTrainingFilm(ExplorableTests):
         shown.button("Pause").click()
         assert shown.button("Play").is_visible()
 
+    def test_a_slider_or_a_reset_takes_over_from_the_film(self, shown):
+        shown.button("Play").click()
+        shown.slide("Training", 4)
+        assert shown.button("Play").is_visible() and shown.state()["moment"] == 4
+        shown.button("Play").click()
+        shown.button("Reset").click()
+        shown.page.wait_for_timeout(800)  # longer than from a moment to the next
+        assert shown.button("Play").is_visible() and shown.state()["moment"] == 0
+
+    def test_points_beyond_the_axis_are_counted(self, shown, found):
+        shown.choose("ten times the rate")
+        shown.choose("scale")
+        shown.slide("Training", LAST)
+        count = len(found[Film(FIRST)]["digits"]["scale"])
+        (words,) = shown.root.get_by_text("are beyond").all_inner_texts()
+        assert words.endswith(f" of {count} are beyond")
+
 
 def test_the_first_run_is_the_chapters_and_the_others_are_worse(found):
     ends = {run: found[Film(run)]["film"][-1]["error"] for run in RUNS}

@@ -53,6 +53,27 @@ class TestWindow(ExplorableTests):
         expected[places[0]], expected[places[1]] = 0.1, 0.01
         assert change == pytest.approx(expected, abs=1e-6)
 
+    def test_a_handle_beyond_the_panel_does_not_jump_to_its_edge(self, shown):
+        beyond = [1.0, 0.0, 0.9, 0.0, 1.0, 0.0]  # the right edge is at 1.9, not in view
+        shown.set(theta=beyond)
+        shown.press(shown.handle("first column"), "Shift+ArrowLeft")
+        assert theta(shown)[0] == pytest.approx(0.99)
+        shown.set(theta=beyond)
+        shown.drag(shown.handle("first column"), -3, 0)
+        assert 0.9 < theta(shown)[0] < 1
+        shown.drag(shown.handle("first column"), 40, 0)  # nor farther out
+        assert theta(shown)[0] < 1
+        shown.set(theta=[1e9, 0.0, 0.0, 0.0, 1.0, 0.0])
+        shown.drag(shown.handle("first column"), -40, 0)  # from afar it comes at once
+        assert 0.8 < theta(shown)[0] < 1.5
+
+    def test_escape_sets_back_the_number_that_is_being_typed(self, shown):
+        fields(shown).first.fill("7")
+        shown.page.keyboard.press("Escape")
+        shown.page.wait_for_function(
+            "() => document.activeElement.value === '1.00'", timeout=2000
+        )
+
     def test_a_drag_moves_the_frame(self, shown):
         panel = shown.root.locator(".stn-panel").first.bounding_box()
         shown.drag(

@@ -84,6 +84,7 @@
       return {
         ...{ name, axes, twin: axes.path("stn-clinic-twin") },
         ...{ line: axes.path("stn-clinic-run"), dot: axes.path("stn-clinic-dot") },
+        beyond: axes.text("", 0, 0, "stn-clinic-beyond"),
       };
     });
     const chart = stn.element("div", {}, ...charts.map(({ axes }) => axes.element));
@@ -130,7 +131,7 @@
         digit.show(images[k], theta, { fill });
       });
       drawn = fault;
-      for (const { name, axes, twin, line, dot } of charts) {
+      for (const { name, axes, twin, line, dot, beyond } of charts) {
         axes.element.hidden = name !== model.get("number");
         const [ill, well] = numbers[name].map((values) =>
           values.map((value, k) => [steps[k], onAxis(name, value)]),
@@ -138,6 +139,16 @@
         twin.setAttribute("d", stn.path(well));
         line.setAttribute("d", stn.path(ill));
         dot.setAttribute("d", stn.dots([ill[look()]]));
+        const { factor = 1, most } = NUMBERS[name];
+        const highest = numbers[name].map((values) => Math.max(...values));
+        const words = highest.map((value, k) =>
+          factor * value > most
+            ? `${k ? "the twin" : "the run"} ${said(name, value)}`
+            : "",
+        );
+        const listed = words.filter(Boolean).join(", ");
+        beyond.textContent = listed ? `↑ up to: ${listed}` : "";
+        axes.put(beyond, (end + 6) / 2, 0.06 * most);
       }
       button.element.disabled = !chosen();
       hidden.hidden = !(looked() && chosen());

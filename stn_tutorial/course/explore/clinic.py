@@ -42,7 +42,8 @@ DIAGNOSES = {
     ),
     "skip": (
         "an output that skips pixels",
-        "a step of the output would be well over a pixel, in the healthy twin not.",
+        "a step of the output would be well over a pixel before any training, in the "
+        "healthy twin not.",
     ),
 }
 
@@ -141,8 +142,9 @@ class Clinic(Explorable):
             "that of a guess, one is low from the start, and one falls as its twin's"
         )
         self.hint = (
-            "Choose a run, move through its looks, and go through its numbers. The "
-            "grey line is a healthy twin: the same run without the fault. Choose a "
+            "Choose a run, move through its looks, and go through its numbers. "
+            "(Gradient is what a monitor calls localization; pixels a step, scale.) "
+            "The grey line is a healthy twin: the same run without the fault. Choose a "
             "diagnosis, and then look. Two of the runs end alike: which number, at "
             "which step, tells them apart?"
         )

@@ -17,6 +17,8 @@ __all__ = ["Coordinates"]
 
 #: Networks in the order in which they are shown.
 NETWORKS = ("convolution", "coordconv")
+#: The place of the still picture; the figure itself begins at a place that was shown.
+HELD_OUT = (44, 36)
 #: The most rows and columns of the coordinate channels.
 MOST = 16
 
@@ -53,7 +55,7 @@ class Coordinates(Explorable):
     >>> folder = results_folder() / "recordings" / "renderings"
     >>> figure = Coordinates(read_results(folder, Rendering))
     >>> figure.place, figure.split, (figure.height, figure.width)
-    ([44, 36], 'quadrant', (5, 8))
+    ([20, 36], 'quadrant', (5, 8))
 
     Args:
         found: of `stn_tutorial.experiments.results.read_results`, both networks on the
@@ -95,7 +97,7 @@ class Coordinates(Explorable):
             },
         }
         self.state = {
-            "place": [44, 36],
+            "place": [20, 36],
             "split": "quadrant",
             "map": False,
             "height": 5,
@@ -113,9 +115,9 @@ class Coordinates(Explorable):
         )
 
     def picture(self) -> Figure:
-        """Draw the place, and what both networks paint there."""
+        """Draw a place that was held out, and what both networks paint there."""
         fig, axes = plt.subplots(1, 3, figsize=(6.4, 2.5), sharey=True)
-        x, y = self.place
+        x, y = HELD_OUT
         at = PLACES.index(y) * len(PLACES) + PLACES.index(x)
         shown = self.data["splits"]["quadrant"]
         for ax, name in zip(axes[1:], NETWORKS):

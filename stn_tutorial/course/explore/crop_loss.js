@@ -29,6 +29,14 @@
         ]),
       ),
     );
+    // One scale for a number, whatever the others crop, so that maps compare.
+    const scales = Object.fromEntries(
+      NUMBERS.map(([name]) => {
+        const both = maps.map((numbers) => numbers[name]);
+        const least = Math.min(...both.map((each) => each.least));
+        return [name, { least, most: Math.max(...both.map((each) => each.most)) }];
+      }),
+    );
     const cells = maps[0].loss.map.width - 1; // of a map, along either axis
     const perPixel = cells / (LAST - FIRST);
     const place = () => model.get("place");
@@ -160,13 +168,16 @@
         crop.setAttribute("d", square(x - SIDE / 2, y - SIDE / 2));
         truth.setAttribute("d", model.get("box") ? square(...data.box) : "");
         const wanted = `${model.get("others")} ${shown()}`;
+        const { least, most } = scales[shown()];
         if (painted !== wanted) {
-          const { map } = maps[model.get("others")][shown()];
+          const { least: low, most: high, map } = maps[model.get("others")][shown()];
           const uphill = shown() === "push";
-          stn.paint(sea, map, (value) => colour(uphill ? 1 - value : value));
+          stn.paint(sea, map, (value) => {
+            const share = (low + (high - low) * value - least) / (most - least);
+            return colour(uphill ? 1 - share : share);
+          });
           painted = wanted;
         }
-        const { least, most } = maps[model.get("others")][shown()];
         const [dark, light] = shown() === "push" ? [most, least] : [least, most];
         land.element.querySelector(".stn-caption").textContent =
           `${shown()} by place: dark ${stn.number(dark)}, light ${stn.number(light)}`;

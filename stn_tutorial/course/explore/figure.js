@@ -95,8 +95,11 @@
   stn.compose = (root, model, figure) => {
     const { body, controls = [], handles = [], draw = () => {} } = figure;
     const rest = figure.rest || structuredClone(model.all());
-    const restart = () =>
+    const stop = () => [...controls, ...handles].forEach((part) => part.stop?.());
+    const restart = () => {
+      stop();
       model.set(structuredClone(typeof rest === "function" ? rest() : rest));
+    };
     const reset = stn.button("Reset", restart);
     const line = stn.element("code");
     const copy = stn.button("Copy", () => {
@@ -125,6 +128,8 @@
     root.addEventListener("keydown", (event) => {
       if (event.key === "Escape") restart();
     });
+    // Who takes hold of a slider takes over from a film.
+    root.addEventListener("input", ({ target }) => target.type === "range" && stop());
     const update = () => {
       draw();
       [...handles, ...controls].forEach((part) => part.update());

@@ -24,18 +24,36 @@
    * @param {string} label for screen readers; where the handle is follows it
    * @param {{get: () => number[], move: (x: number, y: number) => void,
    *   step?: number | (() => number), style?: string, digits?: number,
-   *   say?: (x: number, y: number) => string}} place in the panel's units; it is not left
-   *   outside of the panel. `say` tells where it is, by default x and y.
+   *   say?: (x: number, y: number) => string, grab?: () => void}} place in the panel's
+   *   units; it is not left outside of the panel. `say` tells where it is, by default x
+   *   and y; `grab` is called before a drag, and before each move by a key.
    * @returns {Control}
    */
   stn.handle = (panel, label, place) => {
-    const { get, move, step = 0.05, style = "", digits = 2, say } = place;
+    const { get, move, step = 0.05, style = "", digits = 2, say, grab } = place;
     const element = stn.element("button", { type: "button", class: "stn-handle" });
     if (style) element.classList.add(...style.split(" "));
     const [left, top, right, bottom] = panel.view;
     const within = (value, one, other) =>
       Math.min(Math.max(value, Math.min(one, other)), Math.max(one, other));
-    const go = (x, y) => move(within(x, left, right), within(y, top, bottom));
+    // What a handle stands for may lie beyond the panel, and the handle at its edge. A
+    // small move must not take it from there to the edge; from farther than a panel away
+    // it comes back at once.
+    const near = (value, one, other) => {
+      const size = Math.abs(one - other);
+      const at = within(value, one, other);
+      return Math.abs(value - at) < size ? value : at;
+    };
+    const held = () => {
+      const [x, y] = get();
+      return [near(x, left, right), near(y, top, bottom)];
+    };
+    const go = (x, y) => {
+      const [x0, y0] = held();
+      const limited = (value, from, one, other) =>
+        within(value, Math.min(from, one, other), Math.max(from, one, other));
+      move(limited(x, x0, left, right), limited(y, y0, top, bottom));
+    };
     const update = () => {
       const [x, y] = get();
       panel.put(element, within(x, left, right), within(y, top, bottom));
@@ -46,9 +64,10 @@
     };
     let offset = null;
     element.addEventListener("pointerdown", (event) => {
+      grab?.();
       const [x, y] = panel.at(event);
-      const [left, top] = get();
-      offset = [left - x, top - y]; // so that it does not jump to the pointer
+      const [x0, y0] = held();
+      offset = [x0 - x, y0 - y]; // so that it does not jump to the pointer
       element.setPointerCapture(event.pointerId);
     });
     element.addEventListener("pointermove", (event) => {
@@ -63,9 +82,10 @@
       const arrow = ARROWS[event.key];
       if (!arrow) return;
       event.preventDefault(); // the page does not scroll along
+      grab?.();
       const whole = typeof step === "function" ? step() : step;
       const length = event.shiftKey ? whole / 5 : whole;
-      const [x, y] = get();
+      const [x, y] = held();
       const down = bottom > top ? 1 : -1; // on axes, up is up
       go(x + length * arrow[0], y + down * length * arrow[1]);
     });
@@ -169,8 +189,13 @@
       const value = Number(input.value);
       if (input.value !== "" && Number.isFinite(value)) set(value);
     });
+    input.addEventListener("keydown", ({ key }) => {
+      // Escape sets the figure back, this number too, though it is being typed.
+      if (key === "Escape") requestAnimationFrame(() => (input.value = said()));
+    });
+    const said = () => stn.plain(get(), digits);
     const update = () => {
-      if (input !== document.activeElement) input.value = stn.plain(get(), digits);
+      if (input !== document.activeElement) input.value = said();
     };
     return { element: input, update };
   };

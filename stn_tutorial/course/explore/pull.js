@@ -336,10 +336,10 @@
             .join(", ");
         if (one()) return `slopes(U, torch.tensor([${pair("point")}], dtype=U.dtype))`;
         return (
-          `moved = to_normalized(places - torch.tensor([${pair("target")}]), ` +
+          `moved = to_normalized(centres - torch.tensor([${pair("target")}]), ` +
           `(${height}, ${width}))\n` +
           "field = downhill(source, sample(source, moved[None]), " +
-          `places + torch.tensor([${pair("shift")}]))`
+          `centres + torch.tensor([${pair("shift")}]))`
         );
       },
       status: () => {

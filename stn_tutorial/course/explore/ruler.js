@@ -164,7 +164,7 @@
           tick(-corner, TRUE_AXIS) +
           tick(corner, TRUE_AXIS),
       );
-      ruler.box.classList.toggle("stn-ruler-crowd", n() > 9);
+      ruler.box.classList.toggle("stn-ruler-crowd", n() > 7);
       for (const row of [...labels, numbers]) {
         row.forEach(({ element, y }, k) => {
           element.hidden = k >= n();

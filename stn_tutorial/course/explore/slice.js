@@ -46,15 +46,21 @@
     const radians = scaled(RADIANS, numbers);
     return kind === "angles" ? space.fromAngles(radians) : space.exponential(radians);
   };
-  const numbersOf = (kind, rotation, [first]) => {
-    const radians =
-      kind === "angles"
-        ? space.toAngles(rotation, first * RADIANS)
-        : space.toVector(rotation);
-    return radians.map((value) => {
-      const degrees = Math.round((10 * value) / RADIANS) / 10;
-      return Math.abs(degrees) > 180 ? degrees - 360 * Math.sign(degrees) : degrees;
-    });
+  const wrapped = (degrees) => degrees - 360 * Math.round(degrees / 360);
+  const numbersOf = (kind, rotation, before) => {
+    const inDegrees = (radians) => radians.map((value) => wrapped(value / RADIANS));
+    const tenths = (degrees) => degrees.map((value) => Math.round(10 * value) / 10);
+    if (kind === "vector") return tenths(inDegrees(space.toVector(rotation)));
+    // Two triples make each rotation: the one that is nearer to the numbers before.
+    const [roll, pitch, yaw] = inDegrees(space.toAngles(rotation, before[0] * RADIANS));
+    const triples = [
+      [roll, pitch, yaw],
+      [roll + 180, 180 - pitch, yaw + 180].map(wrapped),
+    ];
+    const [here, there] = triples.map((triple) =>
+      Math.hypot(...triple.map((value, k) => wrapped(value - before[k]))),
+    );
+    return tenths(triples[there < here ? 1 : 0]);
   };
 
   /**
@@ -130,15 +136,20 @@
       name: gimbal.text("", 0, 0, `stn-slice-name ${style}`),
     }));
 
+    let side = -1; // on which the pole is, before the middle or behind; kept in a drag
     const handles = [
       stn.handle(view, "pole of the plane, tilts it", {
         get: () => seen(scaled(POLE, normal())).slice(0, 2),
+        grab: () => {
+          const behind = seen(normal())[2];
+          if (Math.abs(behind) > 0.02) side = Math.sign(behind); // else at its rim
+        },
         move: (x, y) => {
           const from = seen(normal());
           const far = Math.max(Math.hypot(x, y) / POLE, 1);
           const [right, down] = [x / POLE / far, y / POLE / far];
           const behind = Math.sqrt(Math.max(1 - right ** 2 - down ** 2, 0));
-          const to = [right, down, from[2] < 0 ? -behind : behind];
+          const to = [right, down, side * behind];
           const turned = space.times(space.between(from, to), CAMERA);
           rotate(space.times(space.transposed(CAMERA), space.times(turned, rotation())));
         },
@@ -317,7 +328,7 @@
         set: (wanted) =>
           model.set({
             rotation: wanted,
-            numbers: numbersOf(wanted, rotation(), [0]),
+            numbers: numbersOf(wanted, rotation(), [0, 0, 0]),
           }),
       },
     );

@@ -85,7 +85,9 @@
         axes.path("stn-rule stn-film-equal", stn.path(ends.map((x) => [x, x])));
         const line = axes.path("stn-film-line");
         const dots = axes.path("stn-sample-dots");
-        return [part, { axes, ends, line, dots, names }];
+        const beyond = axes.text("", (view[0] + view[2]) / 2, view[1]);
+        axes.put(beyond, (view[0] + view[2]) / 2, view[1] + 0.06 * (view[3] - view[1]));
+        return [part, { axes, ends, line, dots, names, beyond }];
       }),
     );
     const cloud = stn.element(
@@ -130,7 +132,7 @@
 
     const draw = () => {
       shown.forEach(({ image, show }, k) => show(image, theta(k)));
-      for (const [part, { axes, ends, line, dots }] of Object.entries(clouds)) {
+      for (const [part, { axes, ends, line, dots, beyond }] of Object.entries(clouds)) {
         axes.element.hidden = part !== model.get("part");
         if (axes.element.hidden) continue;
         const { x0, y0, slope, found } = follow(part);
@@ -139,6 +141,8 @@
           .map((x, k) => [x, found[k]])
           .filter(([, y]) => y < upper && y > lower);
         dots.setAttribute("d", stn.dots(inside));
+        const missing = found.length - inside.length;
+        beyond.textContent = missing ? `${missing} of ${found.length} are beyond` : "";
         const level = Math.abs(y0) < 1e3 && Math.abs(slope) < 1e3;
         const through = ends.map((x) => [x, y0 + slope * (x - x0)]);
         line.setAttribute("d", level ? stn.path(through) : "");
@@ -198,7 +202,7 @@
       handles: [marker, slider, play],
       draw,
       code: () =>
-        `found[Film("${model.get("run")}")]["film"][${moment()}]  ` +
+        `films[Film("${model.get("run")}")]["film"][${moment()}]  ` +
         `# epoch ${epoch()}`,
       status: () => {
         const shares = Object.keys(PARTS).map((part) => [part, follow(part).share]);

@@ -341,10 +341,9 @@ def draw_errors(found: Results) -> Figure:
         color = {"color": STYLES[method]["color"]}
         if runs := _finals(found, task, method):
             own = statistics.mean(run["history"][-1]["train_error"] for run in runs)
+            new = [run["test_error"] for run in runs]
             ax.plot(own, row, **hollow, **color)
-            ax.plot(
-                [r["test_error"] for r in runs], [row] * len(runs), **filled, **color
-            )
+            ax.plot(new, [row] * len(new), **filled, **color)
         ax.set_yticks(range(len(names)), [shown(name) for name in names])
         ax.set(xscale="log", ylim=(len(names) - 0.5, -0.5))
         ax.set_xticks((2, 5, 10, 20, 50), ("2", "5", "10", "20", "50"))

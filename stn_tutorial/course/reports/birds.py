@@ -181,19 +181,21 @@ def trial_table(found: Results) -> str:
     return markdown_table(["held-out accuracy (%)", *arms], rows)
 
 
-def draw_accuracies(found: Results) -> Figure:
+def draw_accuracies(found: Results, arms: Sequence[str] | None = None) -> Figure:
     """Draw the test accuracies of every arm.
 
     Args:
         found: of `read_results`, for the cells of `birds`.
+        arms: of `ARMS`, or "still", in this order; the default is all that were run.
 
     Returns:
-        The figure: a row for each arm that was run, a mark for each seed; orange where
+        The figure: a row for each arm, a mark for each seed; orange where
         windows are learned, blue where they are told the truth, black otherwise.
     """
+    runs = _runs(found)
     right = {
-        arm: [100 - run["test_error"] for run in each.values()]
-        for arm, each in _runs(found).items()
+        arm: [100 - run["test_error"] for run in runs[arm].values()]
+        for arm in (runs if arms is None else arms)
     }
     colors = {"st": "output"} | dict.fromkeys(_TOLD, "input")
     label = "test photographs named rightly (%)"

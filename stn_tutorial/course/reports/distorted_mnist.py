@@ -6,13 +6,14 @@ the families differ in their line and marker, and filled marks are measured here
 
 from __future__ import annotations
 
+import math
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import accumulate, product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
@@ -25,7 +26,12 @@ from stn_tutorial.course.plotting import (
     label_panels,
     make_panels,
 )
-from stn_tutorial.course.reports import markdown_table, mean_and_spread
+from stn_tutorial.course.reports import (
+    Discordant,
+    markdown_table,
+    mcnemar,
+    mean_and_spread,
+)
 from stn_tutorial.experiments.distorted_mnist import (
     COLUMNS,
     PAPER,
@@ -40,12 +46,15 @@ from stn_tutorial.experiments.distorted_mnist import (
 from stn_tutorial.experiments.results import read_results, select
 
 __all__ = [
+    "COMPARISONS",
+    "Gain",
     "draw_against_paper",
     "draw_against_parameters",
     "draw_against_time",
     "draw_gains",
     "draw_learning_curve",
     "errors",
+    "gains_table",
     "learning_curve",
     "overview",
     "report",
@@ -76,19 +85,22 @@ def report(folder: Path) -> tuple[str, dict[str, Callable[[], Figure]]]:
     if not found:
         raise ValueError(f"{folder} holds no results of the table")
     names = [name for name in TABLES if of_table(found, name)]
-    text = "\n".join(
+    text = f"Where a transformer helps\n\n{gains_table(found)}\n"
+    text += "\n".join(
         f"{_TITLES[name]}: test error in percent, mean ± sd over seeds\n\n"
         f"{table(found, name)}"
         for name in names
     )
-    drawings = {"against_paper": partial(draw_against_paper, found)}
+    drawings = {
+        "against_paper": partial(draw_against_paper, found),
+        "gains": partial(draw_gains, found),
+    }
     for name in names:
         drawings |= {
             f"{name}_against_time": partial(draw_against_time, found, name),
             f"{name}_against_parameters": partial(
                 draw_against_parameters, found, others, name
             ),
-            f"{name}_gains": partial(draw_gains, found, name),
         }
     if steps := learning_curve(found):
         text += f"\nRTS against epochs, the short way\n\n{steps}"
@@ -374,36 +386,117 @@ def draw_against_parameters(
     return label_panels(fig, "parameters (thousands)", "test error (%)", looks)
 
 
-def draw_gains(results: Results, name: str) -> Figure:
+def draw_gains(results: Results) -> Figure:
     """Draw by what factor each transformer changes the error of the plain network.
 
     Args:
         results: of `read_results`, for the cells of `distorted_mnist`.
-        name: one of ``TABLES``.
 
     Returns:
         The figure: a panel for each classifier, a place for each column of the table, a
-        mark for each family. Filled marks are ours, hollow ones the paper's.
+        mark for each family, shaped as in `draw_against_paper`. A whisker is a 95%
+        interval over test digits: both networks are tested on the same, and what both
+        misclassify tells nothing.
     """
-    fig, axes = plt.subplots(1, 2, figsize=(WIDEST, 3.4), sharey=True)
+    fig, axes = plt.subplots(2, 1, figsize=(WIDEST, 5.2), sharex=True)
+    bar = {"color": COLORS["ink"], "ms": 11, "mew": 2, "ls": "", "marker": "_"}
     for ax, base in zip(axes, ("FCN", "CNN"), strict=True):
         ax.axhline(1, color=COLORS["faint"])
-        family_rows = [row for row in ROWS if row.startswith(f"ST-{base}")]
-        for column, row in product(COLUMNS, family_rows):
-            if row not in PAPER[column]:
-                continue
-            x = list(COLUMNS).index(column) + 0.25 * (family_rows.index(row) - 1)
+        for column, row, x in _places(base):
             paper = PAPER[column][row] / PAPER[column][base]
-            hollow = _mark(row, filled=False, color="ink")
-            ax.plot(x - 0.06, paper, **hollow, **_compared(column))
-            ours, plain = (errors(results, name, column, each) for each in (row, base))
-            if ours and plain:
-                ax.plot(x + 0.06, _mean(ours) / _mean(plain), **_mark(row))
-        ax.set_xticks(range(len(COLUMNS)), COLUMNS, rotation=35)
+            ax.plot(x, paper, **bar, **_compared(column))
+            for name, aside in (("paper", -0.07), ("today", 0.07)):
+                if gain := _gain(results, name, column, row):
+                    look = _mark(row, filled=name == "today")
+                    ends = [[end] for end in gain.whisker]
+                    ax.errorbar(x + aside, gain.ratio, yerr=ends, lw=1, **look)
+        ax.set_xticks(range(len(COLUMNS)), COLUMNS)
         ax.set(title=f"ST-{base} over {base}", yscale="log")
-    looks = {row.split()[-1]: _mark(row) for row in family_rows}
-    looks["the paper's"] = _mark("ST-CNN Aff", filled=False, color="ink")
+    looks = {row.split()[-1]: _mark(row) for _, row, _ in _places("FCN")}
+    looks |= {"the paper's": bar, "its recipe": _mark("ST-CNN Aff", filled=False)}
+    looks["today's"] = _mark("ST-CNN Aff")
     return label_panels(fig, "", "ratio of the errors", looks)
+
+
+def _places(base: str) -> Iterator[tuple[str, str, float]]:
+    """Where there is a transformer in front of a classifier: column, row, and abscissa,
+    the families of a column side by side."""
+    for k, column in enumerate(COLUMNS):
+        rows = [row for row in PAPER[column] if row.startswith(f"ST-{base}")]
+        for i, row in enumerate(rows):
+            yield column, row, k + 0.27 * (i - (len(rows) - 1) / 2)
+
+
+class Gain(NamedTuple):
+    """What a transformer changes.
+
+    Attributes:
+        ratio: the error with it, over that without.
+        whisker: how far its 95% interval reaches below and above, over test digits.
+        pair: of the first seed, the digits that the plain network alone misclassifies,
+            and those that the other one alone does.
+    """
+
+    ratio: float
+    whisker: tuple[float, float]
+    pair: Discordant
+
+
+def _gain(results: Results, name: str, column: str, row: str) -> Gain | None:
+    """The gain in one place of a table, if both networks were run with a first seed."""
+    base = row.split()[0].removeprefix("ST-")
+    ours, plain = (errors(results, name, column, each) for each in (row, base))
+    runs = {cell: r for cell, r in of_table(results, name).items() if cell.seed == 0}
+    lists = [
+        run["misclassified"]
+        for each in (base, row)
+        for run in select(runs, column=column, row=each).values()
+    ]
+    if len(lists) < 2:
+        return None
+    ratio, pair = _mean(ours) / _mean(plain), mcnemar(*lists)
+    # The logarithm of a count x varies by 1/x, that of y by 1/y, and both misclassify m
+    # digits: 1/x + 1/y - 2m/(xy), and x + y - 2m are the discordant ones.
+    counts = [max(len(each), 1) for each in lists]
+    spread = math.exp(1.96 * math.sqrt((pair.worse + pair.better) / math.prod(counts)))
+    return Gain(ratio, (ratio - ratio / spread, ratio * spread - ratio), pair)
+
+
+#: How many comparisons the two tables have: with and without a transformer, and each
+#: larger family with the affine one.
+COMPARISONS = len(TABLES) * sum(
+    (" " in row) + (row.split()[-1] in ("Proj", "TPS"))
+    for column in COLUMNS
+    for row in PAPER[column]
+)
+
+
+def gains_table(results: Results) -> str:
+    """Return where a transformer helps, as Markdown.
+
+    Args:
+        results: of `read_results`, for the cells of `distorted_mnist`.
+
+    Returns:
+        A line for each table and classifier: how many of the entries with a transformer
+        are measured, in how many its error is lower, its smallest and largest ratio to
+        the plain network's, and how many pass McNemar's test at 5% over `COMPARISONS`,
+        on either side.
+    """
+    lines = []
+    for (name, title), base in product(_TITLES.items(), ("FCN", "CNN")):
+        places = [(column, row) for column, row, _ in _places(base)]
+        gains = [gain for p in places if (gain := _gain(results, name, *p))]
+        line = [title.lower(), base, f"{len(gains)} of {len(places)}"]
+        if gains:
+            ratios = [gain.ratio for gain in gains]
+            clear = [g.ratio < 1 for g in gains if g.pair.q < 0.05 / COMPARISONS]
+            line.append(str(sum(ratio < 1 for ratio in ratios)))
+            line.append(f"{min(ratios):.2f} to {max(ratios):.2f}")
+            line.append(f"{sum(clear)} lower, {len(clear) - sum(clear)} higher")
+        lines.append(line + ["–"] * (6 - len(line)))
+    head = ["", "in front of", "measured", "error lower", "times the plain error"]
+    return markdown_table([*head, "clear"], lines, names=2)
 
 
 def _mean(found: Sequence[float]) -> float:
