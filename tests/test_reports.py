@@ -154,11 +154,14 @@ def test_the_tables_of_transformers_have_means_differences_and_poses():
 
 
 def test_figures_of_transformers_draw_what_there_is():
-    for draw in (draw_differences, draw_convergence):
-        figure = draw(made_up())
-        assert [ax.get_title() for ax in figure.axes] == list(COLUMNS)
-        drawn = [len(ax.lines) for ax in figure.axes]
-        assert drawn[1] > drawn[0]  # R was measured
+    figure = draw_convergence(made_up())
+    assert [ax.get_title() for ax in figure.axes] == list(COLUMNS)
+    drawn = [len(ax.lines) for ax in figure.axes]
+    assert drawn[1] > drawn[0]  # R was measured
+    (ax,) = draw_differences(made_up()).axes
+    assert [label.get_text() for label in ax.get_yticklabels()] == list(COLUMNS)
+    (bar,) = ax.containers  # of the one arrangement, on R
+    assert "capline" not in repr(bar) and len(bar.lines[2]) == 1
 
 
 def test_the_control_is_in_the_table_and_not_in_the_figure():

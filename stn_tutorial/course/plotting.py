@@ -23,6 +23,7 @@ from matplotlib.axis import Axis
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import AutoLocator, FixedLocator, NullLocator
 from torch import Tensor
 
@@ -149,6 +150,9 @@ def show_images(
     vmin, vmax = limits or (None, None)
     for k, (ax, picture) in enumerate(zip(axes.flat, pictures)):
         ax.imshow(picture, vmin=vmin, vmax=vmax)
+        # A black picture on a dark page, and a white one on a bright page, has an edge.
+        edge = {"fill": False, "lw": 0.6, "edgecolor": COLORS["faint"], "zorder": 1}
+        ax.add_patch(Rectangle((0, 0), 1, 1, transform=ax.transAxes, **edge))
         if titles:
             ax.set_title(titles[k])
     return fig, axes

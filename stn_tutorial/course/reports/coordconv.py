@@ -146,9 +146,9 @@ def draw_learning(found: TaskResults) -> Figure:
         found: of `read_results`, for the cells of `not_so_clevr`.
 
     Returns:
-        The figure: a panel for each task and split, a line for each run of some of the
-        networks, against its steps; orange and blue with coordinates, the others
-        without.
+        The figure: a panel for each task and split, for some of the networks a thin
+        line for each run against its steps, and a thick one for their mean; orange and
+        blue with coordinates, the others without.
     """
     tasks = [task for task in TASKS if runs_of(found, task=task)] or list(TASKS)
     places = {f"{task}, {split}": (task, split) for task in tasks for split in SPLITS}
@@ -159,12 +159,20 @@ def draw_learning(found: TaskResults) -> Figure:
     for name, ax in panels.items():
         task, split = places[name]
         for network, look in looks.items():
+            every = []
             for run in runs_of(found, task=task, split=split, network=network):
                 batch = run["recipe"]["batch_size"]
                 a_pass = math.ceil(run["locations"]["train"] / batch)
                 steps = [a_pass * entry["epoch"] for entry in run["history"]]
                 solved = [100 * entry["test"]["solved"] for entry in run["history"]]
-                ax.plot(steps, solved, lw=1, marker=".", ms=4, **look)
+                ax.plot(steps, solved, lw=0.7, alpha=0.35, **look)
+                every.append(solved)
+            if every:
+                means = [statistics.mean(each) for each in zip(*every)]
+                ax.plot(steps[: len(means)], means, lw=2, **look)
         ax.set(xscale="log", ylim=(-4, 104))
     looks["linear"] = looks.pop("linear-random")  # short enough for a phone
-    return label_panels(fig, "steps", "solved (%)", looks)
+    fig = label_panels(fig, "steps", "solved (%)", looks)
+    for ax in fig.axes:
+        ax.set_xticks([100, 1_000, 10_000], ["100", "1,000", "10,000"])
+    return fig

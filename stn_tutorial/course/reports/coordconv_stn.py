@@ -7,9 +7,16 @@ import statistics
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from stn_tutorial.course.plotting import COLORS, ERROR_FLOOR, label_panels, make_panels
+from stn_tutorial.course.plotting import (
+    COLORS,
+    ERROR_FLOOR,
+    WIDEST,
+    label_panels,
+    make_panels,
+)
 from stn_tutorial.course.reports import (
     Report,
     markdown_table,
@@ -160,45 +167,47 @@ def draw_differences(found: Results) -> Figure:
         found: of `read_results`, for the cells of `coordconv_stn`.
 
     Returns:
-        The figure: a panel for each distortion, all with one axis, and a line for each
-        arrangement: the mean ratio of the errors with its 95% confidence interval, less
-        one. Left of zero, coordinates help. Dots are the seeds. The control, whose
-        effect may be ten times as large, is left to `difference_table`.
+        The figure: the distortions one below the other, and in each a line for each
+        arrangement that was run: the mean ratio of the errors with its 95% confidence
+        interval, less one. Left of zero, coordinates help. Dots are the seeds. The
+        control, whose effect may be ten times as large, is left to `difference_table`.
     """
-    pairs = [pair for pair in _pairs(found) if pair[1] == "plain"]
-    height = 0.6 + 0.2 * len(pairs)
-    fig, panels = make_panels(list(COLUMNS), height=height)
-    for column, ax in panels.items():
-        ax.axvline(0, color=COLORS["faint"])
-        names = []  # of the arrangements that were run on this distortion
-        for name, against in pairs:
+    names = [name for name, against in _pairs(found) if against == "plain"]
+    fig, ax = plt.subplots(figsize=(WIDEST, 6.2))
+    ax.axvline(0, color=COLORS["faint"])
+    row, middles = 0.0, []
+    for k, column in enumerate(COLUMNS):
+        top = row
+        for name in names:
             try:
-                change = paired(found, column, name, against=against, number=_log_error)
-            except ValueError:
+                change = paired(found, column, name, number=_log_error)
+            except ValueError:  # was not run
                 continue
             low, mean, high = (
                 _percent(change.mean + sign * change.half_width) for sign in (-1, 0, 1)
             )
-            row = len(names)
-            names.append(name)
             color = STYLES[name]["color"]
-            style = {"color": color, "marker": "o", "ms": 4, "capsize": 3}
+            style = {"color": color, "marker": "o", "ms": 5, "capsize": 3}
+            style["mfc"] = COLORS["paper"] if name == "zero" else color
             ax.errorbar(mean, row, xerr=[[mean - low], [high - mean]], **style)
-            above = [row - 0.28] * len(change.each)
-            ax.plot(
-                [*map(_percent, change.each)],
-                above,
-                ls="",
-                marker=".",
-                ms=3,
-                color=COLORS["faint"],
-            )
-        ax.set_yticks(range(len(names)), names)
-        ax.set(ylim=(max(len(names), 1) - 0.5, -0.7))
-    ends = [end for ax in panels.values() if ax.collections for end in ax.get_xlim()]
-    for ax in panels.values() if ends else ():
-        ax.set_xlim(min(ends), max(ends))
-    return label_panels(fig, "change of the error (%)", "", {})
+            dots = {"ls": "", "marker": ".", "ms": 3, "color": COLORS["faint"]}
+            each = [*map(_percent, change.each)]
+            ax.plot(each, [row - 0.32] * len(each), **dots)
+            row += 1
+        row += row == top
+        middles.append((top + row - 1) / 2)
+        if k % 2 == 0:  # a band for every other distortion
+            ax.axhspan(top - 0.7, row - 0.3, color=COLORS["faint"], alpha=0.15, lw=0)
+        row += 0.4
+    ax.set_yticks(middles, list(COLUMNS))
+    ax.tick_params(axis="y", length=0)
+    ax.set(ylim=(row - 0.7, -0.8))
+    looks = {
+        name: {"color": STYLES[name]["color"], "marker": "o", "ms": 5, "ls": "-"}
+        | ({"mfc": COLORS["paper"]} if name == "zero" else {})
+        for name in names
+    }
+    return label_panels(fig, "change of the error (%)", "", looks)
 
 
 def _log_error(run: Mapping[str, Any]) -> float:
