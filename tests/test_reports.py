@@ -160,8 +160,7 @@ def test_figures_of_transformers_draw_what_there_is():
     assert drawn[1] > drawn[0]  # R was measured
     (ax,) = draw_differences(made_up()).axes
     assert [label.get_text() for label in ax.get_yticklabels()] == list(COLUMNS)
-    (bar,) = ax.containers  # of the one arrangement, on R
-    assert "capline" not in repr(bar) and len(bar.lines[2]) == 1
+    assert len(ax.containers) == 1  # the bar of the one arrangement, on R
 
 
 def test_the_control_is_in_the_table_and_not_in_the_figure():
@@ -173,7 +172,5 @@ def test_the_control_is_in_the_table_and_not_in_the_figure():
     }
     (line,) = difference_table(found).splitlines()[2:]
     assert line == "| R | -1.00 [-1.00, -1.00] helps | -8.00 [-8.00, -8.00] helps |"
-    axes = {ax.get_title(): ax for ax in draw_differences(found).axes}
-    labels = axes["R"].get_yticklabels()
-    assert [label.get_text() for label in labels] == ["first"]
-    assert not axes["RTS"].get_yticklabels(), "no empty row for what was not run"
+    (ax,) = draw_differences(found).axes
+    assert len(ax.containers) == 1  # one bar, of first

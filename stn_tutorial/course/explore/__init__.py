@@ -19,6 +19,7 @@ from stn_tutorial.course.explore.off_by_one import OffByOne
 from stn_tutorial.course.explore.order import Order
 from stn_tutorial.course.explore.painter import Painter
 from stn_tutorial.course.explore.playground import Playground
+from stn_tutorial.course.explore.polar import Polar
 from stn_tutorial.course.explore.pull import Pull
 from stn_tutorial.course.explore.push_pull import PushPull
 from stn_tutorial.course.explore.register import Register
@@ -42,6 +43,7 @@ __all__ = [
     "Order",
     "Painter",
     "Playground",
+    "Polar",
     "Pull",
     "PushPull",
     "Register",
