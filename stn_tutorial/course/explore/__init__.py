@@ -15,6 +15,7 @@ from stn_tutorial.course.explore.coordinates import Coordinates
 from stn_tutorial.course.explore.crop_loss import CropLoss
 from stn_tutorial.course.explore.dial import Dial
 from stn_tutorial.course.explore.frequencies import Frequencies
+from stn_tutorial.course.explore.luck import Luck
 from stn_tutorial.course.explore.off_by_one import OffByOne
 from stn_tutorial.course.explore.order import Order
 from stn_tutorial.course.explore.painter import Painter
@@ -39,6 +40,7 @@ __all__ = [
     "Dial",
     "Explorable",
     "Frequencies",
+    "Luck",
     "OffByOne",
     "Order",
     "Painter",
