@@ -462,8 +462,8 @@ def _gain(results: Results, name: str, column: str, row: str) -> Gain | None:
     return Gain(ratio, (ratio - ratio / spread, ratio * spread - ratio), pair)
 
 
-#: How many comparisons the two tables have: with and without a transformer, and each
-#: larger family with the affine one.
+#: The number of comparisons in both tables, of networks with and without a transformer,
+#: and of each larger family with the affine one.
 COMPARISONS = len(TABLES) * sum(
     (" " in row) + (row.split()[-1] in ("Proj", "TPS"))
     for column in COLUMNS
