@@ -84,7 +84,7 @@
       return {
         ...{ name, axes, twin: axes.path("stn-clinic-twin") },
         ...{ line: axes.path("stn-clinic-run"), dot: axes.path("stn-clinic-dot") },
-        beyond: axes.text("", 0, 0, "stn-clinic-beyond"),
+        beyond: axes.text("", (end + 6) / 2, 0.06 * most, "stn-clinic-beyond"),
       };
     });
     const chart = stn.element("div", {}, ...charts.map(({ axes }) => axes.element));
@@ -148,7 +148,6 @@
         );
         const listed = words.filter(Boolean).join(", ");
         beyond.textContent = listed ? `↑ up to: ${listed}` : "";
-        axes.put(beyond, (end + 6) / 2, 0.06 * most);
       }
       button.element.disabled = !chosen();
       hidden.hidden = !(looked() && chosen());

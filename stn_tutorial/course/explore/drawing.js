@@ -81,6 +81,9 @@
     return Number(text) === 0 ? text.replace("-", "") : text;
   };
 
+  /** An angle in degrees as one from -180 to 180. */
+  stn.wrapped = (degrees) => degrees - 360 * Math.round(degrees / 360);
+
   /**
    * What an SVG path says for a line through points; a point that is not finite
    * interrupts it.

@@ -14,7 +14,6 @@
 
   const radius = (ring) => INNER * GROWTH ** ring;
   const direction = (column) => (2 * Math.PI * column) / DIRECTIONS;
-  const wrapped = (degrees) => degrees - 360 * Math.round(degrees / 360);
 
   stn.figures.polar = (root, model, data) => {
     const image = stn.unpack(data.image);
@@ -108,7 +107,7 @@
         max: 180,
         step: 1,
         get: angle,
-        set: (degrees) => model.set({ angle: wrapped(degrees) }),
+        set: (degrees) => model.set({ angle: degrees }),
         say: (degrees) => `${stn.number(degrees, 0)}°`,
       }),
       stn.slider("scale", {

@@ -46,7 +46,7 @@
     const radians = scaled(RADIANS, numbers);
     return kind === "angles" ? space.fromAngles(radians) : space.exponential(radians);
   };
-  const wrapped = (degrees) => degrees - 360 * Math.round(degrees / 360);
+  const { wrapped } = stn;
   const numbersOf = (kind, rotation, before) => {
     const inDegrees = (radians) => radians.map((value) => wrapped(value / RADIANS));
     const tenths = (degrees) => degrees.map((value) => Math.round(10 * value) / 10);

@@ -85,8 +85,8 @@
         axes.path("stn-rule stn-film-equal", stn.path(ends.map((x) => [x, x])));
         const line = axes.path("stn-film-line");
         const dots = axes.path("stn-sample-dots");
-        const beyond = axes.text("", (view[0] + view[2]) / 2, view[1]);
-        axes.put(beyond, (view[0] + view[2]) / 2, view[1] + 0.06 * (view[3] - view[1]));
+        const below = view[1] + 0.06 * (view[3] - view[1]); // the upper edge
+        const beyond = axes.text("", (view[0] + view[2]) / 2, below);
         return [part, { axes, ends, line, dots, names, beyond }];
       }),
     );

@@ -9,8 +9,7 @@
   const STYLES = ["stn-first", "stn-third"];
   const NAMES = ["first", "second"];
 
-  /** An angle in degrees as one from -180 to 180. */
-  const wrapped = (degrees) => degrees - 360 * Math.round(degrees / 360);
+  const { wrapped } = stn;
 
   stn.figures.two_windows = (root, model, data) => {
     const channels = data.channels.map(stn.unpack);
