@@ -21,6 +21,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.collections import LineCollection
+from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
@@ -38,6 +39,8 @@ __all__ = [
     "draw_monitor",
     "draw_pixels",
     "draw_points",
+    "fading",
+    "frame_picture",
     "label_panels",
     "make_panels",
     "plain_ticks",
@@ -145,17 +148,55 @@ def show_images(
     fig, axes = plt.subplots(
         rows, columns, figsize=(width * columns, height * rows), squeeze=False
     )
-    for ax in axes.flat:
+    for ax in axes.flat[len(pictures) :]:
         ax.axis("off")
     vmin, vmax = limits or (None, None)
     for k, (ax, picture) in enumerate(zip(axes.flat, pictures)):
         ax.imshow(picture, vmin=vmin, vmax=vmax)
-        # A black picture on a dark page, and a white one on a bright page, has an edge.
-        edge = {"fill": False, "lw": 0.6, "edgecolor": COLORS["faint"], "zorder": 1}
-        ax.add_patch(Rectangle((0, 0), 1, 1, transform=ax.transAxes, **edge))
+        frame_picture(ax)
         if titles:
             ax.set_title(titles[k])
     return fig, axes
+
+
+def frame_picture(ax: Axes) -> None:
+    """Give a picture a thin edge in place of its axes; title and labels stay.
+
+    By its edge a black picture is told from a dark page, and a white one from a bright.
+
+    >>> fig, ax = plt.subplots()
+    >>> frame_picture(ax)
+    >>> ax.spines["left"].get_visible(), len(ax.get_xticks())
+    (False, 0)
+
+    Args:
+        ax: of the picture.
+    """
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
+    edge = {"fill": False, "lw": 0.6, "edgecolor": COLORS["faint"], "zorder": 1}
+    ax.add_patch(Rectangle((0, 0), 1, 1, transform=ax.transAxes, **edge))
+
+
+def fading(*names: str) -> LinearSegmentedColormap:
+    """Return a colour map that begins as the page, so that it suits light and dark.
+
+    >>> fading("input")(0.0)[3], fading("input")(1.0)[3]
+    (0.0, 1.0)
+    >>> signed = fading("input", "output")  # negative, positive
+    >>> round(signed(0.5)[3], 2)
+    0.0
+
+    Args:
+        names: of `COLORS`: the one of the highest value; or two, of the lowest and of
+            the highest, with nothing in the middle.
+    """
+    ends = [to_rgb(COLORS[name]) for name in names]
+    stops = [(0.0, (*ends[-1], 0.0)), (1.0, (*ends[-1], 1.0))]
+    if len(ends) == 2:
+        low, high = ends
+        stops = [(0.0, (*low, 1.0)), (0.5, (*low, 0.0)), (0.5, (*high, 0.0)), stops[1]]
+    return LinearSegmentedColormap.from_list("fading", stops)
 
 
 def make_panels(

@@ -13,6 +13,8 @@
 
   /** A value with one digit behind the point, or two where it needs them. */
   const short = (value) => stn.number(value).replace(/0$/, "");
+  /** A value with two digits behind the point and none before it, where room is short. */
+  const tight = (value) => stn.number(value).replace(/^(−?)0\./, "$1.");
 
   const box = (x0, y0, x1, y1) => `M${x0} ${y0}H${x1}V${y1}H${x0}Z`;
 
@@ -118,6 +120,7 @@
     /** The weights along both axes: kernels, and how high they are at the point. */
     const drawAxes = () => {
       const { interpolation } = reading();
+      const brief = interpolation === "bicubic" ? tight : short;
       const [x, y] = model.get("point");
       const columns = along(x, width);
       const rows = along(y, height);
@@ -136,17 +139,19 @@
       lines.setAttribute("d", `M${x} ${BASE - TALL}V${y}M${BASE - TALL} ${y}H${x}`);
       across.forEach((text, n) => {
         text.hidden = n >= columns.length;
-        if (!text.hidden) say(text, short(columns[n][1]), columns[n][0], START + 0.3);
+        if (!text.hidden) say(text, brief(columns[n][1]), columns[n][0], START + 0.3);
       });
       down.forEach((text, n) => {
         text.hidden = n >= rows.length;
-        if (!text.hidden) say(text, short(rows[n][1]), START + 0.35, rows[n][0]);
+        if (!text.hidden) say(text, brief(rows[n][1]), START + 0.45, rows[n][0]);
       });
     };
 
     /** The neighbours among the pixels: weights, and where those outside come from. */
     const drawNeighbours = (all) => {
-      const linear = reading().interpolation === "bilinear";
+      const { interpolation } = reading();
+      const linear = interpolation === "bilinear";
+      const brief = interpolation === "bicubic" ? tight : stn.number;
       asked.setAttribute(
         "d",
         all.map(({ i, j }) => box(i - 0.46, j - 0.46, i + 0.46, j + 0.46)).join(""),
@@ -155,7 +160,7 @@
         badge.hidden = n >= all.length;
         if (badge.hidden) return;
         const one = all[n];
-        const weight = stn.number(one.weight);
+        const weight = brief(one.weight);
         const words = outside(one) ? `${short(one.value)}\n${weight}` : weight;
         say(badge, words, one.i, one.j + (outside(one) ? 0 : 0.27));
         badge.classList.toggle("stn-below", one.weight < 0);

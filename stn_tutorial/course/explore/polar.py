@@ -10,9 +10,11 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from stn_tutorial import sample, to_normalized, warp
+from stn_tutorial import sample, to_normalized
 from stn_tutorial.course.explore._figure import Explorable, State, pack
 from stn_tutorial.course.plotting import COLORS
+from stn_tutorial.experiments.after_2015 import turned
+from stn_tutorial.experiments.successors import LogPolar
 
 __all__ = ["Polar"]
 
@@ -105,18 +107,13 @@ class Polar(Explorable):
 
     def digit(self) -> Tensor:
         """Return the digit as it is rotated and scaled: ``(H, W)``."""
-        a = math.radians(self.angle)
-        cos, sin = math.cos(a) / self.scale, math.sin(a) / self.scale
-        theta = torch.tensor([[cos, sin, 0.0], [-sin, cos, 0.0]])
-        return warp(self.image[None], theta)[0]
+        return turned(self.image[None, None], self.angle, self.scale)[0, 0]
 
     def polar(self) -> Tensor:
         """Return its log-polar picture: ``(24, 32)``, of rings by directions."""
-        radius = INNER * GROWTH ** torch.arange(RINGS)
-        angle = 2 * math.pi * torch.arange(DIRECTIONS) / DIRECTIONS
-        circle = torch.stack([angle.cos(), angle.sin()], dim=-1)
-        grid = torch.tensor(self.origin) + radius[:, None, None] * circle
-        return sample(self.digit()[None], grid)[0]
+        family = LogPolar(INNER, OUTER)
+        grid = family.grid(torch.tensor([self.origin]), (RINGS, DIRECTIONS))
+        return sample(self.digit()[None], grid[0])[0]
 
     def shifted_back(self) -> Tensor:
         """Return that picture, shifted back by rotation and scale: ``(24, 32)``."""
@@ -131,15 +128,15 @@ class Polar(Explorable):
 
     def picture(self) -> Figure:
         """Draw a digit that is rotated by 90 degrees, its picture, and that shifted."""
-        turned = Polar(self.image)
-        turned.angle = 90
+        quarter = Polar(self.image)
+        quarter.angle = 90
         fig, axes = plt.subplots(1, 3, figsize=(6.4, 2.5))
         edges = {"cmap": "gray", "vmin": 0, "vmax": 1}
-        axes[0].imshow(turned.digit().numpy(), extent=(-1, 1, 1, -1), **edges)
+        axes[0].imshow(quarter.digit().numpy(), extent=(-1, 1, 1, -1), **edges)
         for radius in (0.2, 0.5, 1.0):
             ring = plt.Circle((0, 0), radius, fill=False, color=COLORS["input"])
             axes[0].add_patch(ring)
-        for ax, seen in zip(axes[1:], (turned.polar(), turned.shifted_back())):
+        for ax, seen in zip(axes[1:], (quarter.polar(), quarter.shifted_back())):
             ax.imshow(seen.numpy(), **edges)
         titles = ("rotated by 90°", "in polar coordinates", "8 columns back")
         for ax, title in zip(axes, titles):

@@ -290,9 +290,21 @@
       style: "stn-start",
     });
 
+    const back = stn.button("Back to the start", () => {
+      play.stop();
+      model.set({ stages: [] });
+    });
+    const buttons = stn.element(
+      "div",
+      { class: "stn-controls" },
+      play.element,
+      back.element,
+    );
+    const ground = stn.element("div", {}, map.element, buttons); // what plays, and where
+
     const px = (value, digits = 1) => `${stn.number(value, digits)} px`;
     stn.compose(root, model, {
-      body: [stn.panels(map, { element: side })],
+      body: [stn.panels({ element: ground }, { element: side })],
       controls: [
         stn.choice(
           "Blur (px)",
@@ -310,11 +322,6 @@
             },
           },
         ),
-        play,
-        stn.button("Back to the start", () => {
-          play.stop();
-          model.set({ stages: [] });
-        }),
         stn.choice(
           "Show",
           Object.keys(SAID).map((view) => [view, view]),
@@ -332,7 +339,7 @@
           set: (basin) => model.set({ basin }),
         }),
       ],
-      handles: [start],
+      handles: [start, play, back],
       draw: () => {
         drawMap();
         drawOver();

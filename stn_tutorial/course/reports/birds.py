@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Ellipse, Polygon, Rectangle
 
-from stn_tutorial.course.plotting import COLORS
+from stn_tutorial.course.plotting import COLORS, fading, frame_picture
 from stn_tutorial.course.reports import (
     Discordant,
     draw_runs,
@@ -220,7 +220,7 @@ def draw_offsets(result: Mapping[str, Any]) -> Figure:
         look = result["looks"][part]
         counts = np.array(look["offsets"])
         edge = 1 / (2 * SCALE)
-        ax.imshow(counts, cmap="Greys", extent=(-edge, edge, edge, -edge))
+        ax.imshow(counts, cmap=fading("input"), extent=(-edge, edge, edge, -edge))
         ax.add_patch(_window(0, 0, 1, color=COLORS["output"]))
         ax.plot(0, 0, "+", color=COLORS["output"], ms=12, mew=2)
         ax.set_title(f"the {part}, held in {look['holds']:.0f}%")
@@ -249,8 +249,8 @@ def draw_windows(places: Sequence[Sequence[float]]) -> Figure:
             _window(x, y, 2 * SCALE, color=color, style="-" if k % 2 else "--")
         )
         ax.text(x - SCALE + 0.05, y - SCALE + 0.15, str(k), color=color)
-    ax.spines[:].set_visible(True)
-    ax.set(xlim=(-1, 1), ylim=(1, -1), xticks=[], yticks=[], aspect="equal")
+    ax.set(xlim=(-1, 1), ylim=(1, -1), aspect="equal")
+    frame_picture(ax)
     return fig
 
 

@@ -173,6 +173,11 @@ def draw_differences(found: Results) -> Figure:
         control, whose effect may be ten times as large, is left to `difference_table`.
     """
     names = [name for name, against in _pairs(found) if against == "plain"]
+    looks = {}
+    for name in names:
+        color = STYLES[name]["color"]
+        face = COLORS["paper"] if name == "zero" else color
+        looks[name] = {"color": color, "marker": "o", "ms": 5, "mfc": face}
     fig, ax = plt.subplots(figsize=(WIDEST, 6.2))
     ax.axvline(0, color=COLORS["faint"])
     row, middles = 0.0, []
@@ -186,10 +191,8 @@ def draw_differences(found: Results) -> Figure:
             low, mean, high = (
                 _percent(change.mean + sign * change.half_width) for sign in (-1, 0, 1)
             )
-            color = STYLES[name]["color"]
-            style = {"color": color, "marker": "o", "ms": 5, "capsize": 3}
-            style["mfc"] = COLORS["paper"] if name == "zero" else color
-            ax.errorbar(mean, row, xerr=[[mean - low], [high - mean]], **style)
+            errs = [[mean - low], [high - mean]]
+            ax.errorbar(mean, row, xerr=errs, capsize=3, **looks[name])
             dots = {"ls": "", "marker": ".", "ms": 3, "color": COLORS["faint"]}
             each = [*map(_percent, change.each)]
             ax.plot(each, [row - 0.32] * len(each), **dots)
@@ -202,11 +205,6 @@ def draw_differences(found: Results) -> Figure:
     ax.set_yticks(middles, list(COLUMNS))
     ax.tick_params(axis="y", length=0)
     ax.set(ylim=(row - 0.7, -0.8))
-    looks = {
-        name: {"color": STYLES[name]["color"], "marker": "o", "ms": 5, "ls": "-"}
-        | ({"mfc": COLORS["paper"]} if name == "zero" else {})
-        for name in names
-    }
     return label_panels(fig, "change of the error (%)", "", looks)
 
 
