@@ -181,11 +181,11 @@ def frame_picture(ax: Axes) -> None:
 def fading(*names: str) -> LinearSegmentedColormap:
     """Return a colour map that begins as the page, so that it suits light and dark.
 
-    >>> fading("input")(0.0)[3], fading("input")(1.0)[3]
-    (0.0, 1.0)
+    >>> [float(fading("input")(value)[3]) for value in (0.0, 1.0)]  # how opaque
+    [0.0, 1.0]
     >>> signed = fading("input", "output")  # negative, positive
-    >>> round(signed(0.5)[3], 2)
-    0.0
+    >>> [round(float(signed(value)[3]), 1) for value in (0.0, 0.5, 1.0)]
+    [1.0, 0.0, 1.0]
 
     Args:
         names: of `COLORS`: the one of the highest value; or two, of the lowest and of
