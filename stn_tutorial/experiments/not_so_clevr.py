@@ -26,6 +26,7 @@ from stn_tutorial.experiments.not_so_clevr_networks import (
     CoordConvDecoder,
     CoordConvRegressor,
     DeconvDecoder,
+    PooledConvRegressor,
 )
 from stn_tutorial.experiments.results import ENVIRONMENT, Seed, check_cell
 from stn_tutorial.experiments.training import Problem, Recipe, fit, predict
@@ -102,8 +103,9 @@ _RENDERER = Network(CoordConvDecoder, _SHORT)
 # were a pixel off, though all training locations were right.
 _CLASSIFIER = Network(CoordConvDecoder, replace(_SHORT, weight_decay=0.001))
 _DECONV = Network(partial(DeconvDecoder, 3, 1), replace(_ADAM, epochs=10))
-_LONGER = Network(partial(DeconvDecoder, 3, 1), replace(_ADAM, epochs=60), seeds=1)
-_SLOW = replace(_ADAM, lr=0.002)
+_LONGER = Network(partial(DeconvDecoder, 3, 1), replace(_ADAM, epochs=300), seeds=1)
+_FAST = replace(_ADAM, epochs=20)
+_SLOW = replace(_FAST, lr=0.002)
 
 #: By name, the tasks of Liu et al. (2018).
 TASKS = {
@@ -124,25 +126,13 @@ TASKS = {
         loss=F.mse_loss,
         measure=_measure_points,
         networks={
-            "coordconv": Network(CoordConvRegressor, replace(_ADAM, epochs=20)),
-            "convolution": Network(ConvRegressor, replace(_SLOW, epochs=20)),
-            "strided": Network(
-                partial(ConvRegressor, coordinates=True), replace(_SLOW, epochs=8)
+            "coordconv": Network(CoordConvRegressor, _FAST),
+            "relu": Network(partial(CoordConvRegressor, rectified=True), _FAST),
+            "relu-started": Network(
+                partial(CoordConvRegressor, rectified=True, started=True), _FAST
             ),
-            "averaged": Network(
-                partial(CoordConvRegressor, averaged=True, random=True),
-                replace(_ADAM, epochs=6),
-            ),
-            "random": Network(
-                partial(CoordConvRegressor, random=True), replace(_ADAM, epochs=20)
-            ),
-            "linear": Network(
-                partial(CoordConvRegressor, linear=True), replace(_ADAM, epochs=20)
-            ),
-            "linear-random": Network(
-                partial(CoordConvRegressor, linear=True, random=True),
-                replace(_ADAM, epochs=20),
-            ),
+            "convolution": Network(ConvRegressor, _SLOW),
+            "pooled": Network(PooledConvRegressor, _SLOW),
         },
     ),
     "rendering": Task(
@@ -288,7 +278,7 @@ def solve(
 ) -> tuple[nn.Module, dict[str, Any]]:
     """Train a network on some of the locations, and test it on the others.
 
-    >>> cell = Cell("regression", "quadrant", "averaged")
+    >>> cell = Cell("regression", "quadrant", "coordconv")
     >>> network, result = solve(cell, every=16, epochs=1)
     >>> result["locations"], sorted(result["history"][0]["test"])
     ({'train': 147, 'test': 49}, ['px', 'solved'])

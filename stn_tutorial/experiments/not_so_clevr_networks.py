@@ -2,7 +2,8 @@
 
 `CoordConvDecoder` and `DeconvDecoder` take points ``(N, 2)`` to a canvas: scores for
 the pixel of the centre (coordinate classification), or for each pixel to be white
-(rendering). `CoordConvRegressor` and `ConvRegressor` take pictures to points.
+(rendering). `CoordConvRegressor`, `ConvRegressor` and `PooledConvRegressor` take
+pictures to points.
 """
 
 from __future__ import annotations
@@ -12,7 +13,13 @@ from torch import Tensor, nn
 
 from stn_tutorial.coordconv import CoordConv2d
 
-__all__ = ["ConvRegressor", "CoordConvDecoder", "CoordConvRegressor", "DeconvDecoder"]
+__all__ = [
+    "ConvRegressor",
+    "CoordConvDecoder",
+    "CoordConvRegressor",
+    "DeconvDecoder",
+    "PooledConvRegressor",
+]
 
 
 class CoordConvDecoder(nn.Module):
@@ -86,44 +93,39 @@ class CoordConvRegressor(nn.Sequential):
     """A picture's coordinates, read where the picture says (Liu et al., §4).
 
     Three 1×1 and two 3×3 convolutions, and the maximum over all locations. It has 906
-    parameters.
-
-    The maximum passes gradients to the location that attains it and to no other. With
-    random weights this may be a black one in every picture, and then the white pixel
-    has no gradient. So this network starts as one in which the white pixel attains the
-    maximum: every layer passes on its input, the white pixel lies above all that a
-    black one can reach, and outputs are about zero.
+    parameters. As in the authors' code nothing stands between the convolutions: what
+    comes to the maximum is linear in the picture and in the coordinates.
 
     >>> CoordConvRegressor()(torch.zeros(2, 1, 64, 64)).shape
     torch.Size([2, 2])
 
     Args:
-        averaged: take the mean over all locations instead.
-        random: start with random weights.
-        linear: leave out the rectifiers, as the authors' own code does: what comes to
-            the maximum is linear in the picture and in the coordinates.
+        rectified: put a ReLU behind each convolution but the last.
+        started: start as a network in which the white pixel attains the maximum: every
+            layer passes on its input, the white pixel lies above all that a black one
+            can reach, and outputs are about zero. Otherwise weights are random. The
+            maximum passes gradients to the location that attains it and to no other,
+            which may be a black one in every picture.
     """
 
-    def __init__(
-        self, *, averaged: bool = False, random: bool = False, linear: bool = False
-    ) -> None:
-        between = nn.Identity if linear else nn.ReLU
+    def __init__(self, *, rectified: bool = False, started: bool = False) -> None:
+        between = nn.ReLU if rectified else nn.Identity
         super().__init__(
             *(CoordConv2d(1, 8, 1), between()),
             *(nn.Conv2d(8, 8, 1), between()),
             *(nn.Conv2d(8, 8, 1), between()),
             *(nn.Conv2d(8, 8, 3, padding=1), between()),
             nn.Conv2d(8, 2, 3, padding=1),
-            nn.AdaptiveAvgPool2d(1) if averaged else nn.AdaptiveMaxPool2d(1),
+            nn.AdaptiveMaxPool2d(1),
             nn.Flatten(),
         )
         layers = [layer for layer in self if isinstance(layer, nn.Conv2d)]
         for layer in layers:
             nn.init.zeros_(layer.bias)
-            if random:
+            if not started:
                 # As the authors; PyTorch's own start halves the signal in every layer.
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-        if not random:
+        if started:
             self._let_white_win(*layers)
 
     @staticmethod
@@ -143,21 +145,51 @@ class CoordConvRegressor(nn.Sequential):
 class ConvRegressor(nn.Sequential):
     """Strided convolutions and two fully connected layers, as large as the paper's.
 
+    The authors take such a network for the uniform split (with poolings for strides).
+
     >>> ConvRegressor(width=8)(torch.zeros(2, 1, 64, 64)).shape
     torch.Size([2, 2])
 
     Args:
         width: of the first two convolutions; 8 makes 21 thousand parameters, 32 makes
             131 thousand.
-        coordinates: give each convolution the coordinates, strides or not.
     """
 
-    def __init__(self, width: int = 16, *, coordinates: bool = False) -> None:
-        convolution = CoordConv2d if coordinates else nn.Conv2d
+    def __init__(self, width: int = 16) -> None:
         layers: list[nn.Module] = []
         channels = [1, width, width, 2 * width, 2 * width]
         for n_in, n_out in zip(channels, channels[1:]):
-            layers += [convolution(n_in, n_out, 3, stride=2, padding=1), nn.ReLU()]
+            layers += [nn.Conv2d(n_in, n_out, 3, stride=2, padding=1), nn.ReLU()]
         # Four halvings leave 4×4 of 64×64 pixels.
         head = [nn.Linear(2 * width * 4 * 4, 64), nn.ReLU(), nn.Linear(64, 2)]
         super().__init__(*layers, nn.Flatten(), *head)
+
+
+class PooledConvRegressor(nn.Sequential):
+    """Convolutions, five of them strided, and the mean over what is left of the canvas.
+
+    The authors take such a network for the quadrant: it has no weights that belong to a
+    location. Theirs ends in a ReLU, which would forbid negative coordinates.
+
+    >>> PooledConvRegressor()(torch.zeros(2, 1, 64, 64)).shape
+    torch.Size([2, 2])
+
+    Args:
+        width: channels of each convolution but the last.
+    """
+
+    def __init__(self, width: int = 16) -> None:
+        layers: list[nn.Module] = []
+        n_in = 1
+        # Kernel, stride, and whether a batch normalization follows.
+        for size, stride, normalized in (
+            *((5, 2, False), (1, 1, True), (3, 1, False)),
+            *((3, 2, False), (3, 2, True), (3, 2, False)),
+            *((1, 1, False), (3, 2, False)),
+        ):
+            layers.append(nn.Conv2d(n_in, width, size, stride, padding=size // 2))
+            layers += [nn.BatchNorm2d(width)] if normalized else []
+            layers.append(nn.ReLU())
+            n_in = width
+        last = nn.Conv2d(width, 2, 3, padding=1)
+        super().__init__(*layers, last, nn.AdaptiveAvgPool2d(1), nn.Flatten())

@@ -62,7 +62,8 @@ class Recipe:
             nesterov: the same with Nesterov's momentum of 0.9, whose steps are in
             effect ten times as long.
         lr: learning rate at its height.
-        localization_lr_ratio: the localization network's learning rate over the rest's.
+        localization_lr_ratio: the localization network's learning rate over the rest's;
+            with 0 it stays as it starts.
         localization_clip: the largest norm of the localization network's gradient, or
             None for any. A longer gradient is scaled down to it.
         schedule: one-cycle (up, then down along a cosine), step as in the paper
@@ -79,7 +80,7 @@ class Recipe:
     batch_size: Annotated[int, Range(least=2)] = 256
     optimizer: Literal["adamw", "adam", "sgd", "nesterov"] = "adamw"
     lr: Annotated[float, Range(above=0)] = 2e-3
-    localization_lr_ratio: Annotated[float, Range(above=0)] = 0.3
+    localization_lr_ratio: Annotated[float, Range(least=0)] = 0.3
     localization_clip: Annotated[float, Range(above=0)] | None = None
     schedule: Literal["one-cycle", "step", "constant"] = "one-cycle"
     weight_decay: Annotated[float, Range(least=0)] = 1e-4

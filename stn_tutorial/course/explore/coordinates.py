@@ -102,7 +102,7 @@ class Coordinates(Explorable):
             "map": False,
             "height": 5,
             "width": 8,
-            "radius": True,
+            "radius": False,
         }
         self.alt = (
             "A canvas with a point in its lower right quarter; the convolution draws "

@@ -78,40 +78,40 @@ def task_table(found: TaskResults, task: str) -> str:
         task: one of its ``TASKS``.
 
     Returns:
-        A line for each split and network: its parameters; the locations that are as
-        they should be, in percent, of those it was trained on and of the test
-        locations, these with the range over seeds; the mean error in pixels or the mean
-        IoU on either; the number of seeds that solved it and their median number of
-        passes.
+        A line for each split and network: the locations that are as they should be, in
+        percent, of those it was trained on and of the test locations, these with the
+        range over seeds; the mean error in pixels or the mean IoU on either; the number
+        of seeds that solved it and their median number of passes.
     """
-    head = ["split", "network", "parameters", "in training (%)", "solved (%)"]
+    unit = "iou" if task == "rendering" else "px"
+    error = {"iou": "IoU", "px": "px off"}[unit]
+    head = ["split", "network", "solved in training (%)", "in testing (%)"]
+    head += [f"{error} in training", "in testing", "seeds that solved it"]
     rows = []
     for split in SPLITS:
         for network in TASKS[task].networks:
             if runs := runs_of(found, task=task, split=split, network=network):
-                rows.append([split, network, *_task_line(runs)])
-    head += ["error or IoU: training, test", "seeds that solved it, passes"]
+                rows.append([split, network, *_task_line(runs, unit)])
     return markdown_table(head, rows, names=2)
 
 
-def _task_line(runs: list[Mapping[str, Any]]) -> list[str]:
+def _task_line(runs: list[Mapping[str, Any]], unit: str) -> list[str]:
     last = [run["history"][-1] for run in runs]
     known, solved = (
         [100 * entry[part]["solved"] for entry in last] for part in ("train", "test")
     )
-    unit = "px" if "px" in last[0]["test"] else "iou"
     errors = [
         statistics.mean(entry[part][unit] for entry in last)
         for part in ("train", "test")
     ]
     passes = [n for run in runs if (n := passes_to_solve(run)) is not None]
     when = f", after {statistics.median(passes):.0f}" if passes else ""
-    shown = "{:.2f}, {:.2f} px" if unit == "px" else "IoU {:.3f}, {:.3f}"
+    spread = f" ({min(solved):.0f} to {max(solved):.0f})"
+    digits = 2 if unit == "px" else 3
     return [
-        f"{runs[0]['parameters']:,}",
-        f"{statistics.mean(known):.1f}",
-        f"{statistics.mean(solved):.1f} ({min(solved):.1f}–{max(solved):.1f})",
-        shown.format(*errors),
+        f"{statistics.mean(known):.0f}",
+        f"{statistics.mean(solved):.0f}{spread if min(solved) < max(solved) else ''}",
+        *(f"{error:.{digits}f}" for error in errors),
         f"{len(passes)} of {len(runs)}{when}",
     ]
 
@@ -147,14 +147,15 @@ def draw_learning(found: TaskResults) -> Figure:
 
     Returns:
         The figure: a panel for each task and split, for some of the networks a thin
-        line for each run against its steps, and a thick one for their mean; orange and
-        blue with coordinates, the others without.
+        line for each run against its steps, and a thick one for their mean; orange with
+        coordinates, blue with coordinates and ReLUs where there should be none, the
+        others without coordinates.
     """
     tasks = [task for task in TASKS if runs_of(found, task=task)] or list(TASKS)
     places = {f"{task}, {split}": (task, split) for task in tasks for split in SPLITS}
     fig, panels = make_panels(list(places), height=1.9, sharey=True)
     colors = {"longer": "faint", "convolution": "ink"}
-    colors |= {"coordconv": "output", "linear-random": "input"}
+    colors |= {"coordconv": "output", "relu": "input"}
     looks = {name: {"color": COLORS[color]} for name, color in colors.items()}
     for name, ax in panels.items():
         task, split = places[name]
@@ -171,7 +172,6 @@ def draw_learning(found: TaskResults) -> Figure:
                 means = [statistics.mean(each) for each in zip(*every)]
                 ax.plot(steps[: len(means)], means, lw=2, **look)
         ax.set(xscale="log", ylim=(-4, 104))
-    looks["linear"] = looks.pop("linear-random")  # short enough for a phone
     fig = label_panels(fig, "steps", "solved (%)", looks)
     for ax in fig.axes:
         ax.set_xticks([100, 1_000, 10_000], ["100", "1,000", "10,000"])
