@@ -328,8 +328,14 @@ def mend_for_screen_readers(app: Sphinx, error: Exception | None) -> None:
             path.write_text(mended, encoding="utf-8")
 
 
+def keep_minutes_together(app: Sphinx, page: str, source: list[str]) -> None:
+    """Let no line of an exercise's heading end between the number and its minutes."""
+    source[0] = re.sub(r"(· \d+) (minutes)", "\\1\N{NO-BREAK SPACE}\\2", source[0])
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("config-inited", use_base_address)
+    app.connect("source-read", keep_minutes_together)
     app.connect("build-finished", mend_for_screen_readers)
     app.connect("html-page-context", keep_first_scripts)
     app.connect("object-description-transform", leave_out_what_is_no_value)

@@ -44,6 +44,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "crop-400": {**_CROP, "budget": 400_000},
     "cnn-long": {"model": "modern", "epochs": 16},
     "crop-long": {**_CROP, "epochs": 16},
+    "crop-small-long": {**_CROP, "model": "st-small", "epochs": 16},
 }
 #: On how many digits an arm is run, for how many epochs, and on what it is judged.
 PHASES: dict[str, dict[str, int]] = {

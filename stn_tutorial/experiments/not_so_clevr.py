@@ -103,7 +103,7 @@ _RENDERER = Network(CoordConvDecoder, _SHORT)
 # were a pixel off, though all training locations were right.
 _CLASSIFIER = Network(CoordConvDecoder, replace(_SHORT, weight_decay=0.001))
 _DECONV = Network(partial(DeconvDecoder, 3, 1), replace(_ADAM, epochs=10))
-_LONGER = Network(partial(DeconvDecoder, 3, 1), replace(_ADAM, epochs=300), seeds=1)
+_LONGER = Network(partial(DeconvDecoder, 3, 1), replace(_ADAM, epochs=150), seeds=1)
 _FAST = replace(_ADAM, epochs=20)
 _SLOW = replace(_FAST, lr=0.002)
 

@@ -15,6 +15,7 @@ from stn_tutorial.course.explore.coordinates import Coordinates
 from stn_tutorial.course.explore.crop_loss import CropLoss
 from stn_tutorial.course.explore.dial import Dial
 from stn_tutorial.course.explore.frequencies import Frequencies
+from stn_tutorial.course.explore.interval import Interval
 from stn_tutorial.course.explore.luck import Luck
 from stn_tutorial.course.explore.off_by_one import OffByOne
 from stn_tutorial.course.explore.order import Order
@@ -40,6 +41,7 @@ __all__ = [
     "Dial",
     "Explorable",
     "Frequencies",
+    "Interval",
     "Luck",
     "OffByOne",
     "Order",
