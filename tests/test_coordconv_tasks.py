@@ -184,7 +184,8 @@ def made_up_tasks() -> dict[Cell, dict]:
 def test_the_task_table_has_a_line_for_what_was_measured():
     lines = task_table(made_up_tasks(), "regression").splitlines()[2:]
     assert lines == [
-        "| quadrant | coordconv | 90 | 75 (50 to 100) | 0.10 | 0.20 | 1 of 2, after 1 |",
+        "| quadrant | coordconv | 90 | 75 (50 to 100) | 0.10 | 0.20 "
+        "| 1 of 2, after 1 |",
         "| quadrant | convolution | 90 | 0 | 0.10 | 13.00 | 0 of 1 |",
     ]
     assert task_table(made_up_tasks(), "rendering").count("\n") == 2

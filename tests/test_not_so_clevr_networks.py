@@ -15,13 +15,14 @@ from stn_tutorial.experiments.not_so_clevr_networks import (
     CoordConvDecoder,
     CoordConvRegressor,
     DeconvDecoder,
+    PooledConvRegressor,
 )
 
 
 def test_the_papers_networks_have_the_papers_sizes():
     assert count_parameters(CoordConvDecoder()) == 7_553
     assert count_parameters(CoordConvRegressor()) == 906
-    assert count_parameters(CoordConvRegressor(linear=True)) == 906
+    assert count_parameters(CoordConvRegressor(rectified=True)) == 906
     every = product((2, 3, 4), (1, 2, 3))
     counts = {shape: count_parameters(DeconvDecoder(*shape)) for shape in every}
     assert min(counts.values()) == counts[2, 1] == 46_465
@@ -44,7 +45,9 @@ def test_decoders_lead_from_points_to_canvases(network):
     scores.logsumexp(dim=(1, 2, 3)).sum().backward()
 
 
-@pytest.mark.parametrize("network", [CoordConvRegressor, ConvRegressor])
+@pytest.mark.parametrize(
+    "network", [CoordConvRegressor, ConvRegressor, PooledConvRegressor]
+)
 def test_regressors_lead_from_pictures_to_points(network):
     locations = Locations(all_locations().centres[:3])
     assert network()(locations.squares()).shape == locations.points().shape
@@ -55,17 +58,17 @@ def test_the_white_pixel_wins_the_maximum_of_the_regressor_from_the_start(seed):
     # Each seed has places of its own, all of them every seventh.
     locations = Locations(all_locations().centres[7 * seed :: 35])
     won = {}
-    for random in (False, True):
+    for started in (False, True):
         torch.manual_seed(seed)
-        *layers, _, _ = CoordConvRegressor(random=random)
+        *layers, _, _ = CoordConvRegressor(rectified=True, started=started)
         with torch.no_grad():
             scores = nn.Sequential(*layers)(locations.one_hot()).flatten(2)
-        won[random] = (
+        won[started] = (
             (scores.argmax(dim=2) == locations.classes()[:, None]).float().mean()
         )
-        if not random:  # the answers are of the order of what is wanted
+        if started:  # the answers are of the order of what is wanted
             assert scores.amax(dim=2).abs().max() < 2
-    assert won[False] == 1 and won[True] < 0.1
+    assert won[True] == 1 and won[False] < 0.1
 
 
 def test_a_size_without_exact_doubling_is_refused():
@@ -84,15 +87,23 @@ def test_the_coordconv_decoder_treats_every_pixel_by_itself():
     assert torch.allclose(small(point), large(point)[..., 1::3, 1::3], atol=1e-6)
 
 
-@pytest.mark.parametrize("random", [False, True])
-def test_without_rectifiers_the_regressor_is_linear_up_to_its_maximum(random):
+@pytest.mark.parametrize("started", [False, True])
+def test_without_rectifiers_the_regressor_is_linear_up_to_its_maximum(started):
     torch.manual_seed(0)
-    *layers, _, _ = CoordConvRegressor(linear=True, random=random)
+    *layers, _, _ = CoordConvRegressor(started=started)
     body = nn.Sequential(*layers)
     one, other = torch.rand(2, 1, 1, 64, 64)
     together = body(one + other) + body(torch.zeros_like(one))
     torch.testing.assert_close(together, body(one) + body(other), rtol=0, atol=1e-4)
-    *bent, _, _ = CoordConvRegressor(random=True)
+    *bent, _, _ = CoordConvRegressor(rectified=True)
     bent = nn.Sequential(*bent)
     apart = bent(one + other) + bent(torch.zeros_like(one)) - bent(one) - bent(other)
     assert apart.abs().max() > 1e-3
+
+
+def test_the_pooled_regressor_has_no_weights_of_a_location():
+    network = PooledConvRegressor().eval()
+    assert not any(isinstance(layer, nn.Linear) for layer in network)
+    locations = Locations(torch.tensor([[24, 24], [30, 24]]))
+    answers = network(locations.squares())
+    assert not torch.allclose(answers[0], answers[1], atol=1e-6)  # strides tell them

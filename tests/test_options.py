@@ -30,8 +30,8 @@ from stn_tutorial.experiments.training import Recipe
         ({"lr": math.nan}, "lr must be a finite number > 0, got nan"),
         ({"lr": math.inf}, "lr must be a finite number > 0, got inf"),
         (
-            {"localization_lr_ratio": 0},
-            "localization_lr_ratio must be a finite number > 0, got 0",
+            {"localization_lr_ratio": -0.1},
+            "localization_lr_ratio must be a finite number >= 0, got -0.1",
         ),
         (
             {"weight_decay": math.nan},

@@ -80,7 +80,10 @@ def test_images_fill_rows_and_the_rest_stays_empty():
     assert axes.shape == (2, 3)
     assert [ax.get_title() for ax in axes.flat] == ["a", "b", "c", "d", "e", ""]
     assert [len(ax.get_images()) for ax in axes.flat] == [1, 1, 1, 1, 1, 0]
-    assert not any(ax.axison for ax in axes.flat)
+    assert not axes[1, 2].axison
+    for ax in axes.flat[:5]:  # an edge in place of axes
+        assert not ax.get_xticks().size and len(ax.patches) == 1
+        assert not any(spine.get_visible() for spine in ax.spines.values())
     assert fig.get_figwidth() == 6.0
     assert show_images(images)[1].shape == (1, 5)
 

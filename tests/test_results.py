@@ -226,8 +226,14 @@ def read(path: Path) -> dict:
 
 
 def runs(folder: str, model: str) -> list[dict]:
+    """Those of a model; "still" is an ST-CNN whose transformer never learns."""
+
+    def kind(run: dict) -> str:
+        still = run["config"]["recipe"]["localization_lr_ratio"] == 0
+        return "still" if still else run["config"]["model"]
+
     every = read_files(RESULTS / folder, RESULT).values()
-    return [run for run in every if run["config"]["model"] == model]
+    return [run for run in every if kind(run) == model]
 
 
 @every(lambda: {path.relative_to(RESULTS).as_posix(): path for path in FILES})
@@ -306,9 +312,9 @@ def test_learning_rates_of_the_chapter_were_chosen_on_held_out_digits(model, tau
         assert configured(run) == replace(chosen, recipe=recipe)
 
 
-def test_both_networks_of_the_chapter_were_offered_as_many_trials():
-    counts = {m: len(runs("rts/validation", m)) for m in ("cnn", "st-cnn")}
-    assert counts["cnn"] == counts["st-cnn"] >= 8
+def test_all_networks_of_the_chapter_were_offered_as_many_trials():
+    counts = {m: len(runs("rts/validation", m)) for m in ("cnn", "st-cnn", "still")}
+    assert counts["cnn"] == counts["st-cnn"] == counts["still"] >= 8
     assert sum(counts.values()) == len(list((RESULTS / "rts/validation").iterdir()))
 
 
@@ -369,3 +375,6 @@ def test_the_transformer_lowers_the_error_on_rts():
     errors = [[run["test_error"] for run in model] for model in (transformed, plain)]
     assert max(errors[0]) < min(errors[1])  # the worst seed is better than the best
     assert transformed[0]["parameters"] == pytest.approx(plain[0]["parameters"], 0.05)
+    still = runs("rts", "still")
+    assert len(still) == 3 and still[0]["parameters"] == transformed[0]["parameters"]
+    assert min(run["test_error"] for run in still) > max(errors[1])

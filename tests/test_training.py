@@ -293,6 +293,15 @@ def test_a_transformers_localization_network_has_the_group_of_its_own():
         assert {id(p) for p in by_peak[peak]} == {id(p) for p in part.parameters()}
 
 
+def test_with_a_ratio_of_zero_the_transformer_stays_where_it_starts():
+    recipe = replace(SHORT, localization_lr_ratio=0, epochs=1)
+    model = run(replace(SMALL, recipe=recipe), progress=False).model.cpu()
+    images = torch.rand(5, 1, 28, 28)
+    identity = model.transformer.family.identity().expand(5, -1)
+    with torch.no_grad():
+        assert torch.equal(model.transformer.params(images), identity)
+
+
 def test_the_papers_sgd_has_no_momentum_and_no_decay():
     optimizer = training._optimizer(linear(), Recipe(optimizer="sgd"))
     assert type(optimizer) is torch.optim.SGD

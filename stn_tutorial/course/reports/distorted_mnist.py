@@ -294,8 +294,8 @@ def draw_against_paper(results: Results) -> Figure:
         ax.set_yticks(range(len(rows)), rows)
         ax.set(xscale="log", ylim=(len(rows) - 0.5, -0.5))
         ax.set_xlim(left=0.45)  # so that 0.5 is marked
-    looks = {"paper": bar, "ours, its recipe": _mark("ST-CNN Aff", filled=False)}
-    looks |= {"ours, today's": _mark("ST-CNN Aff"), "no transformer": _mark("CNN")}
+    looks = {"paper": bar, "its recipe": _mark("ST-CNN Aff", filled=False)}
+    looks |= {"today's": _mark("ST-CNN Aff"), "no transformer": _mark("CNN")}
     return label_panels(fig, "test error (%)", "", looks)
 
 
