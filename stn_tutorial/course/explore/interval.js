@@ -3,9 +3,6 @@
 
 (() => {
   const stn = globalThis.stn;
-  const ROWS = 5;
-  const LAST = ROWS + 0.2; // where the interval stands
-  const SEEDS = [2, 3, 5];
 
   /** How probable it is that |t| is larger, for 1, 2 or 4 degrees of freedom. */
   stn.beyond = (t, degrees) => {
@@ -30,6 +27,8 @@
 
   stn.figures.interval = (root, model, data) => {
     const { reach, found } = data;
+    const rows = data.seeds.at(-1);
+    const last = rows + 0.2; // where the interval stands
     const differences = () => model.get("differences");
     const used = () => differences().slice(0, model.get("seeds"));
 
@@ -45,23 +44,23 @@
       return { mean, half, p, corrected: Math.min(1, model.get("questions") * p) };
     };
 
-    const axes = stn.axes([-reach, LAST + 0.7, reach, -0.6], {
+    const axes = stn.axes([-reach, last + 0.7, reach, -0.6], {
       x: "difference of the errors (percentage points): left, coordinates help",
       y: "seed",
       xTicks: [-1, -0.5, 0, 0.5, 1],
-      yTicks: Array.from({ length: ROWS }, (_, k) => k),
+      yTicks: Array.from({ length: rows }, (_, k) => k),
       ratio: 1.8,
       digits: 0,
       xDigits: 1,
     });
-    axes.path("stn-interval-zero", `M0 -0.6V${LAST + 0.7}`);
+    axes.path("stn-interval-zero", `M0 -0.6V${last + 0.7}`);
     const bar = axes.path("stn-interval-bar");
     const mean = axes.path("stn-interval-mean");
-    axes.text("mean", -reach, LAST, "stn-tick-y");
+    axes.text("mean", -reach, last, "stn-tick-y");
 
     const limited = (value) =>
       Math.round(100 * Math.min(Math.max(value, -reach), reach)) / 100;
-    const handles = Array.from({ length: ROWS }, (_, k) =>
+    const handles = Array.from({ length: rows }, (_, k) =>
       stn.handle(axes, `seed ${k}`, {
         get: () => [differences()[k], k],
         move: (x) =>
@@ -78,12 +77,12 @@
       const { mean: middle, half } = told();
       const ends = [-1, 1].map((sign) => middle + sign * half);
       const [low, high] = ends.map((end) => Math.min(Math.max(end, -reach), reach));
-      const cap = (x, end) => (x === end ? `M${x} ${LAST - 0.2}v0.4` : "");
+      const cap = (x, end) => (x === end ? `M${x} ${last - 0.2}v0.4` : "");
       bar.setAttribute(
         "d",
-        `M${low} ${LAST}H${high}${cap(low, ends[0])}${cap(high, ends[1])}`,
+        `M${low} ${last}H${high}${cap(low, ends[0])}${cap(high, ends[1])}`,
       );
-      mean.setAttribute("d", stn.dots([[middle, LAST]]));
+      mean.setAttribute("d", stn.dots([[middle, last]]));
       handles.forEach(({ element }, k) =>
         element.classList.toggle("stn-interval-unused", k >= model.get("seeds")),
       );
@@ -101,12 +100,12 @@
     );
     const seeds = stn.choice(
       "Seeds",
-      SEEDS.map((n) => [n, String(n)]),
+      data.seeds.map((n) => [n, String(n)]),
       { get: () => model.get("seeds"), set: (n) => model.set({ seeds: n }) },
     );
     const questions = stn.slider("questions asked", {
       min: 1,
-      max: 40,
+      max: data.questions,
       step: 1,
       get: () => model.get("questions"),
       set: (value) => model.set({ questions: value }),

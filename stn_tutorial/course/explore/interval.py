@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import statistics
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -11,6 +9,7 @@ from matplotlib.figure import Figure
 
 from stn_tutorial.course.explore._figure import Explorable, State
 from stn_tutorial.course.plotting import COLORS
+from stn_tutorial.experiments.differences import Difference
 
 __all__ = ["Interval"]
 
@@ -85,7 +84,10 @@ class Interval(Explorable):
         measured = {name: _differences(each) for name, each in found.items()}
         # To a digit of 10,000, which is what an error is measured to.
         measured = {n: [round(v, 2) for v in each] for n, each in measured.items()}
-        self.data = {"found": list(measured.items()), "reach": REACH}
+        self.data = {
+            **{"found": list(measured.items()), "reach": REACH},
+            **{"seeds": list(SEEDS), "questions": QUESTIONS},
+        }
         first = next(iter(measured.values()))
         self.state = {"differences": first, "seeds": SEEDS[-1], "questions": 1}
         self.alt = (
@@ -106,14 +108,13 @@ class Interval(Explorable):
     def picture(self) -> Figure:
         """Draw the dots of the first differences, and their interval."""
         each = self.state["differences"]
-        p, n = _p_value(each), len(each)
-        mean, spread = statistics.mean(each), statistics.stdev(each)
+        change, n = Difference(tuple(each)), len(each)
         fig, ax = plt.subplots(figsize=(6.2, 2.6))
         ax.axvline(0, color=COLORS["faint"])
         ax.plot(each, range(n), "o", color=COLORS["input"])
-        half = 2.776 * spread / math.sqrt(n)  # the quantile of four degrees of freedom
-        ax.errorbar(mean, n, xerr=half, fmt="o", color=COLORS["output"], capsize=4)
+        look = {"fmt": "o", "color": COLORS["output"], "capsize": 4}
+        ax.errorbar(change.mean, n, xerr=change.half_width, **look)
         ax.set(xlim=(-REACH, REACH), xlabel="difference of the errors (points)")
         ax.set(yticks=range(n), ylabel="seed", ylim=(n + 0.7, -0.7))
-        ax.set_title(f"p = {p:.2g}")
+        ax.set_title(f"p = {_p_value(each):.2g}")
         return fig
