@@ -175,7 +175,8 @@ def frame_picture(ax: Axes) -> None:
     ax.set(xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
     edge = {"fill": False, "lw": 0.6, "edgecolor": COLORS["faint"], "zorder": 1}
-    ax.add_patch(Rectangle((0, 0), 1, 1, transform=ax.transAxes, **edge))
+    whole = {"transform": ax.transAxes, "clip_on": False}
+    ax.add_patch(Rectangle((0, 0), 1, 1, **whole, **edge))
 
 
 def fading(*names: str) -> LinearSegmentedColormap:
@@ -517,7 +518,7 @@ def draw_monitor(
         raise ValueError("rows must be one or more, got none")
     table = {name: [row[name] for row in rows] for name in rows[0]}
     epochs = table["epoch"]
-    fig, axes = plt.subplots(2, 2, figsize=(WIDEST, 4.6), sharex=True)
+    fig, axes = plt.subplots(2, 2, figsize=(WIDEST, 5.6), sharex=True)
     shares, scale, theta, gradients = axes.flat
     shares.plot(epochs, table["outside"], color=COLORS["sample"], lw=4)
     shares.plot(epochs, table["black"], "--", color=COLORS["ink"])
@@ -528,14 +529,15 @@ def draw_monitor(
     lines = theta.plot(epochs, table["theta"])
     theta.set(title="mean theta", xlabel="epoch")
     names = names or [rf"$\theta_{k + 1}$" for k in range(len(lines))]
+    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.3)}
     for line in lines[5:]:  # five colours, then the same ones dashed
         line.set_linestyle("--")
     if len(lines) <= 8:  # a projective warp's; more are no legend
-        theta.legend(lines, names, ncols=3, handlelength=1, columnspacing=0.8)
+        theta.legend(lines, names, ncols=3, handlelength=1, columnspacing=0.8, **below)
     for name, color in (("localization", "gradient"), ("rest", "faint")):
         norms = [norm or torch.nan for norm in table[name]]  # no logarithm of 0
         gradients.semilogy(epochs, norms, ".-", color=COLORS[color])
     gradients.set(title="gradient norm", xlabel="epoch")
     plain_ticks(gradients.yaxis)
-    gradients.legend(["localization", "rest"])
+    gradients.legend(["localization", "rest"], **below)
     return fig

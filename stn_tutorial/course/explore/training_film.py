@@ -110,8 +110,8 @@ class TrainingFilm(Explorable):
         self.hint = (
             "Play the training, or move its slider. Compare location, scale and "
             "rotation in turn: which do the frames begin to follow first, which never, "
-            "and has the error fallen by then? Then choose another run: when does it "
-            "part from the first?"
+            "and has the error fallen by then? (Dashed: exact following.) Then choose "
+            "another run, grey on the right: when does it part from the first?"
         )
 
     def pictures(self) -> torch.Tensor:

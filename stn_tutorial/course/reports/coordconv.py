@@ -146,8 +146,8 @@ def draw_learning(found: TaskResults) -> Figure:
         found: of `read_results`, for the cells of `not_so_clevr`.
 
     Returns:
-        The figure: a panel for each task and split, for some of the networks a thin
-        line for each run against its steps, and a thick one for their mean; orange with
+        The figure: a panel for each task and split, for each network a thin line for
+        each run against its steps, and a thick one for their mean; orange with
         coordinates, blue with coordinates and ReLUs where there should be none, the
         others without coordinates.
     """
@@ -155,8 +155,11 @@ def draw_learning(found: TaskResults) -> Figure:
     places = {f"{task}, {split}": (task, split) for task in tasks for split in SPLITS}
     fig, panels = make_panels(list(places), height=1.9, sharey=True)
     colors = {"longer": "faint", "convolution": "ink"}
-    colors |= {"coordconv": "output", "relu": "input"}
+    colors |= {"pooled": "ink", "coordconv": "output"}
+    colors |= {"relu": "input", "relu-started": "input"}
     looks = {name: {"color": COLORS[color]} for name, color in colors.items()}
+    for name in ("pooled", "relu-started"):
+        looks[name]["ls"] = "--"
     for name, ax in panels.items():
         task, split = places[name]
         for network, look in looks.items():
@@ -166,13 +169,13 @@ def draw_learning(found: TaskResults) -> Figure:
                 a_pass = math.ceil(run["locations"]["train"] / batch)
                 steps = [a_pass * entry["epoch"] for entry in run["history"]]
                 solved = [100 * entry["test"]["solved"] for entry in run["history"]]
-                ax.plot(steps, solved, lw=0.7, alpha=0.35, **look)
+                ax.plot(steps, solved, **look | {"ls": "-", "lw": 0.7, "alpha": 0.35})
                 every.append(solved)
             if every:
                 means = [statistics.mean(each) for each in zip(*every)]
                 ax.plot(steps[: len(means)], means, lw=2, **look)
         ax.set(xscale="log", ylim=(-4, 104))
-    fig = label_panels(fig, "steps", "solved (%)", looks)
+    fig = label_panels(fig, "steps (logarithmic)", "solved (%)", looks)
     for ax in fig.axes:
-        ax.set_xticks([100, 1_000, 10_000], ["100", "1,000", "10,000"])
+        ax.set_xticks([1_000, 10_000], ["1,000", "10,000"])
     return fig
