@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.optim.swa_utils import update_bn
 from torchvision.ops import box_iou
 
 from stn_tutorial.course.reports.coordconv import (
@@ -15,7 +16,13 @@ from stn_tutorial.course.reports.coordconv import (
     passes_to_solve,
     task_table,
 )
-from stn_tutorial.data.not_so_clevr import CANVAS, SPLITS, Locations, all_locations
+from stn_tutorial.data.not_so_clevr import (
+    CANVAS,
+    SPLITS,
+    Locations,
+    all_locations,
+    split_locations,
+)
 from stn_tutorial.experiments import scattered_digits
 from stn_tutorial.experiments._options import options_from
 from stn_tutorial.experiments.not_so_clevr import TASKS, Cell, cells, solve
@@ -113,6 +120,18 @@ def test_a_run_is_repeated_to_the_bit_and_tells_its_story(tmp_path):
     assert second["locations"] == {"train": 251, "test": 63}
     write_result(tmp_path, cell, second)
     assert set(read_results(tmp_path, Cell)) == {cell}
+
+
+def test_batch_normalizations_are_tested_with_the_means_of_all_training_locations():
+    cell = Cell("classification", "quadrant", "convolution")
+    network, _ = solve(cell, every=16, epochs=1)
+    used = {k: v.clone() for k, v in network.state_dict().items() if "running" in k}
+    (train, _) = split_locations("quadrant")
+    update_bn([Locations(train.centres[::16]).points()], network)
+    assert len(used) == 10  # five layers
+    near = {"rtol": 1e-4, "atol": 1e-4}
+    for name, value in used.items():
+        torch.testing.assert_close(network.state_dict()[name], value, **near)
 
 
 def test_a_task_is_solved_when_it_stays_solved():

@@ -43,7 +43,7 @@
 
     const inDegrees = () => `${stn.number(angle(), 0)}°`;
 
-    const dial = stn.panel([-1.3, -1.3, 1.3, 1.3], "the digit, and two answers");
+    const dial = stn.panel([-1.42, -1.42, 1.42, 1.42], "the digit, and two answers");
     dial.element.classList.add("stn-dial");
     const picture = dial.canvas(-HALF, -HALF, HALF, HALF);
     const circle = Array.from({ length: 121 }, (_, k) => onDial(3 * k));

@@ -274,9 +274,9 @@ def draw_against_paper(results: Results) -> Figure:
         results: of `read_results`, for the cells of `distorted_mnist`.
 
     Returns:
-        The figure. Filled marks: today's recipe; hollow, and a little lower: the
-        paper's; bars: the paper's numbers, pale on P, whose form we guess. A whisker is
-        the standard deviation over seeds.
+        The figure. Filled marks: today's recipe; hollow, a little lower: the paper's;
+        bars: the paper's numbers, pale on P, whose form we guess. A whisker is the
+        standard deviation over seeds.
     """
     measured = {cell.row for cell in results} or set(ROWS)
     bar = {"color": COLORS["ink"], "ms": 13, "mew": 2, "ls": "", "marker": "|"}
@@ -289,10 +289,10 @@ def draw_against_paper(results: Results) -> Figure:
                 if found := errors(results, name, column, row):
                     spread = statistics.stdev(found) if len(found) > 1 else None
                     look = _mark(row, filled=name == "today")
-                    below = 0 if name == "today" else 0.3  # so that none hides another
-                    ax.errorbar(_mean(found), place + below, xerr=spread, **look)
+                    aside = -0.16 if name == "today" else 0.16  # so that none is hidden
+                    ax.errorbar(_mean(found), place + aside, xerr=spread, **look)
         ax.set_yticks(range(len(rows)), rows)
-        ax.set(xscale="log", ylim=(len(rows) - 0.5, -0.5))
+        ax.set(xscale="log", ylim=(len(rows) - 0.4, -0.6))
         ax.set_xlim(left=0.45)  # so that 0.5 is marked
     looks = {"paper": bar, "its recipe": _mark("ST-CNN Aff", filled=False)}
     looks |= {"today's": _mark("ST-CNN Aff"), "no transformer": _mark("CNN")}
@@ -412,6 +412,7 @@ def draw_gains(results: Results) -> Figure:
                     ax.errorbar(x + aside, gain.ratio, yerr=ends, lw=1, **look)
         ax.set_xticks(range(len(COLUMNS)), COLUMNS)
         ax.set(title=f"ST-{base} over {base}", yscale="log")
+        ax.tick_params(labelbottom=True)
     looks = {row.split()[-1]: _mark(row) for _, row, _ in _places("FCN")}
     looks |= {
         "the paper's": bar,
