@@ -12,7 +12,8 @@ Along an axis a point has four neighbours, at the distances :math:`1 + t`, :math
 
 The weights sum to 1, some are negative, and they and their slopes are continuous: where
 a bilinear reading has a kink, this one is smooth. PyTorch and OpenCV take
-:math:`\alpha = -3/4`; Keys' :math:`-1/2` would reproduce parabolas, theirs is sharper.
+:math:`\alpha = -3/4`, which is sharper; Keys' :math:`-1/2` would reproduce ramps and
+parabolas, theirs bends even a ramp by a few hundredths.
 """
 
 from __future__ import annotations
