@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 from itertools import product
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib.pyplot as plt
 import torch
@@ -20,6 +20,7 @@ from stn_tutorial.course.plotting import (
     draw_points,
     label_panels,
     make_panels,
+    plain_ticks,
 )
 from stn_tutorial.course.reports import (
     Report,
@@ -353,12 +354,19 @@ def draw_errors(found: Results) -> Figure:
     return label_panels(fig, "error (%)", "", looks)
 
 
-def draw_longer(found: Results, methods: Sequence[str] = ("cnn", "st")) -> Figure:
-    """Draw the test errors against the pictures that were seen in training.
+def draw_longer(
+    found: Results,
+    methods: Sequence[str] = ("cnn", "st"),
+    *,
+    against: Literal["pictures", "seconds"] = "pictures",
+) -> Figure:
+    """Draw the test errors against the pictures, or the seconds, of the training.
 
     Args:
         found: of `read_results`, for the cells of `after_2015`.
         methods: of `METHODS`, that were also run with more operations.
+        against: pictures that were seen, or seconds of one core, at the rate at which
+            the runs with more operations were made (all on one kind of processor).
 
     Returns:
         The figure: a panel for each task; for each method a mark for each run, hollow
@@ -367,33 +375,45 @@ def draw_longer(found: Results, methods: Sequence[str] = ("cnn", "st")) -> Figur
     """
     fig, panels = make_panels(list(TASKS), height=2.4)
     for (task, ax), method in product(panels.items(), methods):
+        longer = runs_of(found, phase="longer", task=task, method=method)
+        unit = 1.0
+        if against == "seconds":  # of a picture
+            unit = statistics.mean(
+                run["processor_seconds"] / run["pictures"] for run in longer
+            )
         means = []
         for phase, fill in (("final", "none"), ("longer", STYLES[method]["color"])):
             runs = runs_of(found, phase=phase, task=task, method=method)
             if runs:
-                seen, errors = zip(*((r["pictures"], r["test_error"]) for r in runs))
+                took = [unit * run["pictures"] for run in runs]
+                errors = [run["test_error"] for run in runs]
                 dots = {"marker": "o", "ls": "", "ms": 6, "mfc": fill}
-                ax.plot(seen, errors, color=STYLES[method]["color"], **dots)
-                means.append((statistics.mean(seen), statistics.mean(errors)))
+                ax.plot(took, errors, color=STYLES[method]["color"], **dots)
+                means.append((statistics.mean(took), statistics.mean(errors)))
         if means:
             ax.plot(*zip(*means), lw=1.2, **STYLES[method])
         ax.set(xscale="log", yscale="log")
+        ax.margins(0.1)
+        for axis in (ax.xaxis, ax.yaxis):
+            plain_ticks(axis)
     looks = {shown(name): STYLES[name] for name in methods}
-    return label_panels(fig, "pictures seen", "test error (%)", looks)
+    label = {"pictures": "pictures seen", "seconds": "seconds of one core"}[against]
+    return label_panels(fig, label, "test error (%)", looks)
 
 
-def draw_unseen(found: Results) -> Figure:
+def draw_unseen(found: Results, methods: Sequence[str] = METHODS) -> Figure:
     """Draw the error on digits that are rotated or scaled as none in training was.
 
     Args:
         found: of `read_results`, for the cells of `after_2015`.
+        methods: which ones.
 
     Returns:
         The figure: a panel for rotations and one for scales, in which grey marks those
         that were trained on; a line for each method.
     """
     fig, panels = make_panels(["rotations", "scales"], height=3.0, sharey=True)
-    names = [m for m in METHODS if _finals(found, "R", m)]
+    names = [m for m in methods if _finals(found, "R", m)]
     for (what, ax), method in product(panels.items(), names):
         places, errors = curve(found, method, what)
         if places[-1:] == [180.0]:  # half a turn is one way round as the other
