@@ -144,7 +144,8 @@ def _mean(samples: Tensor, n: int | Tensor, dim: int) -> Tensor:
         n = n.view(-1, *[1] * (samples.ndim - 1))
         place = torch.arange(samples.shape[dim], device=n.device)
         place = place.view(-1, *[1] * (samples.ndim - 1 - dim))
-        samples = samples * (place < n) * (samples.shape[dim] / n)
+        # Where there is none, whatever was sampled counts for nothing, NaN as well.
+        samples = samples.where(place < n, 0) * (samples.shape[dim] / n)
     return samples.mean(dim)
 
 

@@ -353,8 +353,8 @@ def homography(from_points: Tensor, to_points: Tensor) -> Tensor:
         if points.shape[-2:] != (4, 2):
             raise ValueError(f"{name} must be (..., 4, 2), got {tuple(points.shape)}")
     dtype = working_dtype(from_points, to_points)
-    start, start_factors = _projective_frame(from_points.to(dtype), "from_points")
-    end, end_factors = _projective_frame(to_points.to(dtype), "to_points")
+    _, back, start_factors = _projective_frame(from_points.to(dtype), "from_points")
+    end, _, end_factors = _projective_frame(to_points.to(dtype), "to_points")
     factors = end_factors / start_factors
     both = torch.cat(torch.broadcast_tensors(from_points, to_points), dim=-1)
     refuse_where(
@@ -362,16 +362,17 @@ def homography(from_points: Tensor, to_points: Tensor) -> Tensor:
         both,
         "from_points and to_points must stand in the same order, as (x, y, x', y')",
     )
-    matrix = product(end * factors[..., None, :], invert(start, "from_points"))
+    matrix = product(end * factors[..., None, :], back)
     corner = matrix[..., 2:, 2:]
     matrix = matrix / corner.where(corner > torch.finfo(dtype).eps, 1.0)
     return matrix.to(torch.promote_types(from_points.dtype, to_points.dtype))
 
 
-def _projective_frame(points: Tensor, name: str) -> tuple[Tensor, Tensor]:
-    """The first three of four points as columns (..., 3, 3), and the λ of the fourth.
+def _projective_frame(points: Tensor, name: str) -> tuple[Tensor, Tensor, Tensor]:
+    """The first three of four points as columns (..., 3, 3), and these inverted.
 
-    They are solved for about the points' mean, where little is lost to rounding.
+    And the λ of the fourth. The inverse is taken about the points' mean, where little
+    is lost to rounding.
     """
     columns = F.pad(points, (0, 1), value=1.0).mT  # (..., 3, 4)
     middle = points.mean(dim=-2, keepdim=True)
@@ -384,7 +385,12 @@ def _projective_frame(points: Tensor, name: str) -> tuple[Tensor, Tensor]:
         f"{name} must be four points, no three of them on a line",
     )
     inverse, _ = torch.linalg.inv_ex(near[..., :3])
-    return columns[..., :3], product(inverse, near[..., 3:])[..., 0]
+    unit = torch.eye(3, dtype=points.dtype, device=points.device)
+    shrink = torch.cat([unit[:2, :2].expand_as(spread * unit[:2, :2]), -middle.mT], -1)
+    last = unit[2:].expand(*shrink.shape[:-2], 1, 3)
+    nearer = torch.cat([shrink / spread, last], dim=-2)  # from the points to `near`
+    factors = product(inverse, near[..., 3:])[..., 0]
+    return columns[..., :3], product(inverse, nearer), factors
 
 
 def _reach(n: int, align_corners: bool) -> float:

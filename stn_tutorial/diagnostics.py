@@ -8,7 +8,8 @@ for the order of two warps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -229,8 +230,22 @@ def identity_drift(
     x = torch.arange(width, dtype=torch.float32, device=device).expand(in_shape)
     y = torch.arange(height, dtype=torch.float32, device=device)
     ramps = torch.stack([x, y[:, None].expand(in_shape)])  # a value is its location
-    with torch.no_grad():
+    with torch.no_grad(), _evaluating(warp):
         return (warp(ramps) - ramps)[..., 1:-1, 1:-1].abs().max().item()
+
+
+@contextmanager
+def _evaluating(model: Any) -> Iterator[None]:
+    """Evaluation mode, and afterwards each module's own: a look trains nothing."""
+    modules = list(model.modules()) if isinstance(model, nn.Module) else []
+    before = [module.training for module in modules]
+    try:
+        for module in modules:
+            module.training = False
+        yield
+    finally:
+        for module, training in zip(modules, before):
+            module.training = training
 
 
 def composition_gap(
@@ -292,7 +307,8 @@ def gradient_norms(loss: Tensor, model: nn.Module) -> dict[str, float]:
     """
     parts = parameters_by_part(model)
     every = [p for part in parts.values() for p in part if p.requires_grad]
-    found = zip(every, torch.autograd.grad(loss, every, allow_unused=True))
+    options = {"allow_unused": True, "retain_graph": True}  # for a training step
+    found = zip(every, torch.autograd.grad(loss, every, **options))
     squares = {p: g.square().sum().item() for p, g in found if g is not None}
     return {
         part: sum(squares.get(p, 0.0) for p in parameters) ** 0.5
@@ -349,7 +365,7 @@ class Monitor:
             model: images to scores; holds a `SpatialTransformer`.
 
         Raises:
-            ValueError: if the model holds none.
+            ValueError: if the model holds none, or doesn't call it.
         """
         found = [m for m in model.modules() if isinstance(m, SpatialTransformer)]
         if not found:
@@ -359,10 +375,16 @@ class Monitor:
         hook = transformer.register_forward_hook(
             lambda module, inputs, output: seen.append((inputs[0], output))
         )
-        loss = F.cross_entropy(model(self.images.to(device)), self.labels.to(device))
-        hook.remove()
-        norms = gradient_norms(loss, model)
-        with torch.no_grad():
+        with _evaluating(model):
+            try:
+                scores = model(self.images.to(device))
+            finally:
+                hook.remove()
+            if not seen:
+                raise ValueError("model must call its SpatialTransformer")
+            loss = F.cross_entropy(scores, self.labels.to(device))
+            norms = gradient_norms(loss, model)
+        with torch.no_grad(), _evaluating(model):
             (before, after), *_ = seen
             theta = theta_statistics(transformer.params(before))
             grid, size = transformer.grid(before), before.shape[-2:]

@@ -161,7 +161,8 @@ def folded_fraction(grid: Tensor, *, align_corners: bool = False) -> Tensor:
         ValueError: if it has another shape.
     """
     cells = jacobian_determinants(grid, align_corners=align_corners)
-    return 1 - (cells > 0).flatten(1).double().mean(dim=1).to(cells.dtype)
+    whole = (cells > 0) & cells.isfinite()
+    return 1 - whole.flatten(1).double().mean(dim=1).to(cells.dtype)
 
 
 def _size_of(displacement: Tensor, least: int = 1) -> tuple[int, ...]:

@@ -484,7 +484,8 @@ def _fill_for(fill: Any, image: Tensor, values: Tensor) -> float | Tensor:
             raise ValueError(
                 f"fill must be a number that {image.dtype} can hold, got {value}"
             )
-    if known is not None and not any(known):
+    learns = isinstance(fill, Tensor) and fill.requires_grad
+    if known is not None and not any(known) and not learns:
         return 0
     if isinstance(fill, Tensor) or known is None:
         return fill.to(values).reshape(-1, *[1] * len(size))

@@ -211,15 +211,16 @@ class ThinPlateSpline(Described):
         if is_traced():
             return self._bumps(_lattice(size, align_corners)).to(like)
         key = (size, bool(align_corners), like.dtype, like.device)
-        if key not in self._bases:
+        basis = self._bases.get(key)  # another thread may be here, too
+        if basis is None:
             with torch.inference_mode(False):  # what is kept has to do for training too
                 basis = self._bumps(_lattice(size, align_corners)).to(like)
             if type(basis) is not Tensor:  # a stand-in, which must not stay
                 return basis
-            while len(self._bases) >= KEPT:
-                del self._bases[next(iter(self._bases))]
+            for old in list(self._bases)[: len(self._bases) + 1 - KEPT]:
+                self._bases.pop(old, None)
             self._bases[key] = basis
-        return self._bases[key]
+        return basis
 
 
 def _lattice(size: tuple[int, ...], align_corners: bool) -> Tensor:

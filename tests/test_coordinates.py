@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.autograd import gradcheck
+from torch.testing import assert_close
 
 from stn_tutorial import (
     Affine,
@@ -612,3 +613,15 @@ def test_what_is_not_known_yet_is_not_checked():
     singular = torch.stack([torch.eye(2, 3), torch.zeros(2, 3)])
     thetas = torch.vmap(lambda m: theta_from_pixels(m, IN, OUT))(singular)
     torch.testing.assert_close(thetas[0], theta_from_pixels(torch.eye(2, 3), IN, OUT))
+
+
+@pytest.mark.parametrize("offset", [(3800.0, 2100.0), (5000.0, 5000.0)])
+def test_a_small_quadrilateral_far_from_the_origin_has_its_homography(offset):
+    square = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
+    far = 8 * square + torch.tensor(offset)
+    exact = homography(far.double(), square.double())
+    found = homography(far, square)
+    ends = torch.cat([far.double(), torch.ones(4, 1, dtype=torch.float64)], dim=1)
+    for matrix, tolerance in ((exact, 1e-9), (found.double(), 1e-3)):
+        seen = ends @ matrix.mT
+        assert_close(seen[:, :2] / seen[:, 2:], square.double(), rtol=0, atol=tolerance)

@@ -40,7 +40,7 @@ from stn_tutorial.diagnostics import (
 )
 from stn_tutorial.experiments.models import build
 from stn_tutorial.experiments.training import Recipe, train
-from stn_tutorial.localization import FullyConnectedLocalization
+from stn_tutorial.localization import FullyConnectedLocalization, ModernLocalization
 
 
 def shifted(x: float, y: float, size: tuple[int, int] = (8, 8)) -> torch.Tensor:
@@ -376,3 +376,49 @@ def test_a_row_tells_how_far_the_grid_has_moved():
     assert monitor.rows[0]["moved"] == 0
     assert monitor.rows[1]["moved"] == pytest.approx(7, rel=1e-4)
     assert monitor.rows[1]["spread"] == pytest.approx(0, abs=1e-4)
+
+
+def normalized_model():
+    localization = ModernLocalization((1, 16, 16), Affine())
+    layers = SpatialTransformer(localization), nn.Flatten(), nn.Linear(256, 3)
+    return nn.Sequential(*layers).train()
+
+
+def state_of(model):
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def test_a_look_trains_no_batch_normalization():
+    model, images = normalized_model(), torch.rand(4, 1, 16, 16)
+    before = state_of(model)
+    identity_drift(model[0], (1, 16, 16))
+    Monitor(images, torch.tensor([0, 1, 2, 0]))(0, model)
+    assert all(module.training for module in model.modules())
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
+def test_a_monitor_leaves_no_hook_behind_and_says_when_it_saw_nothing():
+    model = normalized_model()
+    monitor = Monitor(torch.rand(2, 1, 16, 16), torch.tensor([0, 9]))
+    with pytest.raises((IndexError, RuntimeError)):  # there is no class 9
+        monitor(0, model)
+    assert not model[0]._forward_hooks
+
+    class Idle(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.transformer, self.rest = model[0], model[1:]
+
+        def forward(self, x):
+            return self.rest(x)
+
+    with pytest.raises(ValueError, match="must call"):
+        Monitor(torch.rand(2, 1, 16, 16), torch.tensor([0, 1]))(0, Idle())
+
+
+def test_a_training_step_may_follow_the_gradient_norms():
+    model = normalized_model()
+    loss = model(torch.rand(4, 1, 16, 16)).square().mean()
+    gradient_norms(loss, model)
+    loss.backward()

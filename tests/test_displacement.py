@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -162,3 +164,9 @@ def test_what_is_no_field_or_no_grid_is_named():
         jacobian_determinants(torch.zeros(1, 4, 5, 2), (3, 4, 5))
     with pytest.raises(TypeError, match="^displacement must be a floating tensor"):
         displaced_grid(torch.zeros(1, 2, 4, 5).int())
+
+
+def test_a_cell_with_a_corner_at_infinity_counts_as_folded():
+    grid = base_grid((2, 2))[None].clone()
+    grid[0, 0, 1] = torch.tensor([math.inf, 0.25])
+    assert folded_fraction(grid).item() == 1

@@ -7,6 +7,7 @@ right answers may differ. The ties have tests of their own.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import cv2
@@ -17,8 +18,9 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import map_coordinates
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import gradcheck, gradgradcheck
+from torch.testing import assert_close
 
 from stn_tutorial import base_grid, sample
 
@@ -1142,3 +1144,20 @@ def test_a_grid_known_to_be_near_is_read_to_the_bit_as_any_other(
     monkeypatch.setattr("stn_tutorial.sampling.known_ends", lambda tensor: None)
     for part, other in zip(quick, read(near), strict=True):
         assert torch.equal(part, other)
+
+
+def test_a_surplus_sample_poisons_no_other_image():
+    """Of a batch with patches of two sizes, those beyond an image's own don't count."""
+    images = torch.zeros(2, 1, 16, 16)
+    images[0, 0, 11, 9] = math.nan
+    grids = torch.stack([0.25 * base_grid((4, 4)), base_grid((4, 4))])
+    together = sample(images, grids, antialias=True)
+    assert not together[0].isnan().any()
+    assert_close(together[:1], sample(images[:1], grids[:1], antialias=True))
+
+
+def test_a_fill_of_zeros_learns_as_any_other():
+    fill = nn.Parameter(torch.zeros(3))
+    out = sample(torch.ones(1, 3, 4, 4), 3 * base_grid((4, 4))[None], fill=fill)
+    out.sum().backward()
+    assert fill.grad is not None and (fill.grad > 0).all()

@@ -60,11 +60,12 @@ def save_checkpoint(
         part.write_bytes(save(tensors, header))
         os.replace(part, folder / CHECKPOINT)
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise OSError(
             f"can't write a checkpoint into {folder}: {error.strerror or error}; the "
             "one before is untouched, and the same command goes on from there"
         ) from None
+    finally:  # a command that is stopped leaves nothing behind either
+        part.unlink(missing_ok=True)
 
 
 def resume(

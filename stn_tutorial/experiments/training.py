@@ -63,7 +63,7 @@ class Recipe:
             effect ten times as long.
         lr: learning rate at its height.
         localization_lr_ratio: the localization network's learning rate over the rest's;
-            with 0 it stays as it starts.
+            with 0 its parameters stay as they start.
         localization_clip: the largest norm of the localization network's gradient, or
             None for any. A longer gradient is scaled down to it.
         schedule: one-cycle (up, then down along a cosine), step as in the paper
