@@ -307,8 +307,9 @@ def gradient_norms(loss: Tensor, model: nn.Module) -> dict[str, float]:
     """
     parts = parameters_by_part(model)
     every = [p for part in parts.values() for p in part if p.requires_grad]
-    options = {"allow_unused": True, "retain_graph": True}  # for a training step
-    found = zip(every, torch.autograd.grad(loss, every, **options))
+    # The graph is kept: a training step may follow.
+    gradients = torch.autograd.grad(loss, every, retain_graph=True, allow_unused=True)
+    found = zip(every, gradients)
     squares = {p: g.square().sum().item() for p, g in found if g is not None}
     return {
         part: sum(squares.get(p, 0.0) for p in parameters) ** 0.5
