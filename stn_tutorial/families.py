@@ -333,8 +333,10 @@ class MatrixFamily(Described):
             value = params.new_full(params.shape[:-1], number)
         return value if name == entry else -value
 
-    def _params_of(self, matrix: Tensor, name: str) -> Tensor:
-        """`params_of` of an argument that is called so."""
+    def _params_of(
+        self, matrix: Tensor, name: str, given: torch.dtype | None = None
+    ) -> Tensor:
+        """`params_of` of an argument that is called so, and was given in a dtype."""
         d = self.dimensions
         square = to_square(matrix, name, d)
         if matrix.ndim > 3:
@@ -342,7 +344,7 @@ class MatrixFamily(Described):
                 f"{name} must be (N, {d}, {d + 1}) or (N, {d + 1}, {d + 1}), "
                 f"got {tuple(matrix.shape)}"
             )
-        rounding = max(ROUNDING, 16 * torch.finfo(matrix.dtype).eps)
+        rounding = max(ROUNDING, 16 * torch.finfo(given or matrix.dtype).eps)
         return self._read(square, name, rounding)
 
     def _read(self, square: Tensor, name: str, rounding: float = ROUNDING) -> Tensor:
@@ -515,9 +517,12 @@ class Conformal(MatrixFamily):
         """The reaches along x, y (and z) over the height's, of a known aspect."""
         raise NotImplementedError
 
-    def _params_of(self, matrix: Tensor, name: str) -> Tensor:
+    def _params_of(
+        self, matrix: Tensor, name: str, given: torch.dtype | None = None
+    ) -> Tensor:
         square = to_square(matrix, name, self.dimensions)
-        return super()._params_of(square / self._units(name, square), name)
+        own = square / self._units(name, square)
+        return super()._params_of(own, name, given or matrix.dtype)
 
     def _units(self, name: str, like: Tensor) -> Tensor:
         """What the family's own units make of each entry in normalized ones: (3, 3)."""
@@ -664,7 +669,8 @@ def convert(params: Tensor, source: MatrixFamily, target: MatrixFamily) -> Tenso
         check_family(family, name)
         if not isinstance(family, MatrixFamily):
             raise TypeError(f"{name} must be a family of matrices, got {family!r}")
-    return target._params_of(source.matrix(params), "params").to(params.dtype)
+    matrix = source.matrix(params)
+    return target._params_of(matrix, "params", params.dtype).to(params.dtype)
 
 
 def fit(

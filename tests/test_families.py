@@ -1281,3 +1281,14 @@ def test_a_fit_that_makes_no_sense_is_refused(
     weights = None if weights is None else torch.ones(weights)
     with pytest.raises(error, match=message):
         fit(family, torch.zeros(points), torch.zeros(targets), weights)
+
+
+def test_parameters_in_half_precision_are_converted_up_to_their_rounding():
+    params = torch.tensor([[0.7, -0.6, 0.1, 0.6, 0.7, -0.2]], dtype=torch.float16)
+    stretched = params.clone()
+    stretched[0, 4] = 0.9  # an Affine, no Similarity
+    found = convert(params, Affine(), Similarity(1.0))
+    assert found.dtype == torch.float16
+    assert (found.float() - torch.tensor([[0.7, 0.6, 0.1, -0.2]])).abs().max() < 0.01
+    with pytest.raises(ValueError, match="warp of Similarity"):
+        convert(stretched, Affine(), Similarity(1.0))

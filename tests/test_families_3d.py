@@ -561,3 +561,11 @@ def test_a_transformer_of_volumes_names_what_is_wrong():
     grid = SpatialTransformer(network).grid(volumes(2, 1, 2, 3, 4))
     assert grid.shape == (2, 2, 3, 4, 3)
     assert sample(volumes(2, 1, 2, 3, 4), grid).shape == (2, 1, 2, 3, 4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_family_knows_its_own_matrix_in_half_precision(dtype):
+    family = Rigid3d((1.0, 1.0))
+    params = torch.tensor([[0.3, 0.2, 0.1, 0.0, 0.0, 0.0]])
+    found = family.params_of(family.matrix(params).to(dtype))
+    assert (found.float() - params).abs().max() < 0.03
