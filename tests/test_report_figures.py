@@ -85,8 +85,8 @@ def test_errors_stand_beside_the_papers_numbers():
     assert rows == ["CNN", "ST-CNN Aff"]
     marks = points(ax)
     ink, orange = COLORS["ink"], COLORS["output"]
-    assert (1.2, 0, ink, True) in marks and (2.4, 0.3, ink, False) in marks
-    assert (0.6, 1, orange, True) in marks
+    assert (1.2, -0.16, ink, True) in marks and (2.4, 0.16, ink, False) in marks
+    assert (0.6, 0.84, orange, True) in marks
     for place, row in enumerate(rows):
         assert (PAPER["RTS"][row], place, ink, True) in marks
 
