@@ -385,10 +385,11 @@ class Monitor:
                 raise ValueError("model must call its SpatialTransformer")
             loss = F.cross_entropy(scores, self.labels.to(device))
             norms = gradient_norms(loss, model)
-        with torch.no_grad(), _evaluating(model):
             (before, after), *_ = seen
-            theta = theta_statistics(transformer.params(before))
-            grid, size = transformer.grid(before), before.shape[-2:]
+            with torch.no_grad():
+                theta = theta_statistics(transformer.params(before))
+                grid, size = transformer.grid(before), before.shape[-2:]
+        with torch.no_grad():
             points = to_pixels(grid, size, align_corners=transformer.align_corners)
             grid = to_normalized(points, size)  # edges at ±1, whatever it was
             flat = after.flatten(1).amax(1) - after.flatten(1).amin(1) < 1e-3

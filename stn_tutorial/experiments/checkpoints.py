@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
+
+from stn_tutorial.experiments.results import atomically
 
 __all__ = ["load_tensors", "read_checkpoint", "resume", "save_checkpoint"]
 
@@ -53,19 +54,16 @@ def save_checkpoint(
     said = {"label": label, "history": history, "scaler": scaler.state_dict()}
     header = {k: json.dumps(v, allow_nan=False) for k, v in said.items()}
     header["checksum"] = _checksum(header, tensors)
-    part = folder / f"{CHECKPOINT}.{os.getpid()}.part"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Python's own file has the mode that the user wants of files.
-        part.write_bytes(save(tensors, header))
-        os.replace(part, folder / CHECKPOINT)
+        with atomically(folder / CHECKPOINT) as part:
+            part.write_bytes(save(tensors, header))
     except OSError as error:
         raise OSError(
             f"can't write a checkpoint into {folder}: {error.strerror or error}; the "
             "one before is untouched, and the same command goes on from there"
         ) from None
-    finally:  # a command that is stopped leaves nothing behind either
-        part.unlink(missing_ok=True)
 
 
 def resume(
