@@ -103,7 +103,7 @@ def margin_of_zero(answer: str) -> None:
     pull = push = torch.zeros(3)
     loss = (pull - push + 0.0).clamp(min=0).mean()
     right = "nothing" if float(loss) == 0 else "the margin"
-    options = ("nothing", "as much as crops of digits", "more than crops of digits")
+    options = ("nothing", "half as much as with 1", "as much as with 1")
     hint = "put pull = push = 0 into the hinge, with a margin of 0, and then of 1."
     choose(answer, right, options, hint)
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
@@ -102,8 +103,9 @@ class CropLoss(Explorable):
         self.state = {"place": start, "others": 0, "shown": "loss", "box": False}
         self.trail = []
         self.alt = (
-            "Left, a digit among clutter with a square crop over it; middle, a map of "
-            "the loss for every place of the crop, with a valley; right, the crop"
+            "A digit among clutter with a square crop over it, and a map of the loss "
+            "for every place of the crop, for each way to crop the other pictures: "
+            + ", ".join(maps)
         )
         self.hint = (
             "Drag the crop, or let it go: from where does the loss lead it to the "
@@ -112,21 +114,23 @@ class CropLoss(Explorable):
         )
 
     def picture(self) -> Figure:
-        """Draw the picture with its crop, and the first map of the loss."""
-        fig, (left, right) = plt.subplots(1, 2, figsize=(6.4, 3.4))
-        words, numbers = next(iter(self.maps.items()))
+        """Draw the picture with its crop, and all maps of the loss on one scale."""
+        fig, (left, *right) = plt.subplots(1, 1 + len(self.maps), figsize=(6.4, 2.6))
         left.imshow(self.image.numpy(), cmap="gray", vmin=0, vmax=1)
         x, y = self.place
         corner = x - FRAME / 2, y - FRAME / 2
         edge = {"fill": False, "edgecolor": COLORS["output"], "linewidth": 2}
         left.add_patch(Rectangle(corner, FRAME, FRAME, **edge))
+        left.set_title("the picture")
         reach = (FIRST - 1, LAST + 1, LAST + 1, FIRST - 1)
-        right.imshow(numbers["loss"].cpu().numpy(), extent=reach, cmap="gray")
-        right.plot(x, y, "o", color=COLORS["output"])
-        right.set(xlim=(-0.5, SIZE - 0.5), ylim=(SIZE - 0.5, -0.5))
-        left.set_title("the crop")
-        right.set_title(f"its loss; others: {words}")
-        for ax in (left, right):
+        losses = [numbers["loss"].cpu().numpy() for numbers in self.maps.values()]
+        scale = {"vmin": min(map(np.min, losses)), "vmax": max(map(np.max, losses))}
+        for ax, words, loss in zip(right, self.maps, losses):
+            ax.imshow(loss, extent=reach, cmap="gray", **scale)
+            ax.plot(x, y, "o", color=COLORS["output"])
+            ax.set(xlim=(-0.5, SIZE - 0.5), ylim=(SIZE - 0.5, -0.5))
+            ax.set_title(f"loss; others:\n{words}")
+        for ax in (left, *right):
             ax.set(xticks=[], yticks=[])
         return fig
 

@@ -81,10 +81,10 @@ IDEAS = {
         "diffeo-\nmorphic": 2018,
     },
     "a network,\neach pixel": {"flow without\ntrue flow": 2016},
-    "symmetry": {
+    "nobody:\ngeometry": {
         "group\nconvolution": 2016,
         "polar\ntransformer": 2018,
-        "steerable\nfilters": 2019,
+        "E(2)-\nsteerable": 2019,
     },
     "a detector,\neach box": {"RoI align": 2017},
     "each place,\neach tap": {"deformable\nconvolution": 2017},
@@ -147,7 +147,8 @@ def draw_samples(digit: Tensor) -> Figure:
             corners = points.floor() + torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]])
             draw_points(ax, corners, color=COLORS["input"], size=7)
         if grid.ndim == 3:
-            draw_grid(ax, points, linewidth=0.8)
+            rings = [points, points[:, :1]] if name == "log-polar" else [points]
+            draw_grid(ax, torch.cat(rings, dim=1), linewidth=0.8)
         draw_points(ax, points, size=7 if name == "attention" else 3)
         ax.set(title=name, xlim=(-0.5, size[1] - 0.5), ylim=(size[0] - 0.5, -0.5))
         ax.axis("off")
