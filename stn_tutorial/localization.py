@@ -286,7 +286,7 @@ def flat_features(features: nn.Module, in_shape: Sequence[int]) -> int:
 
     Raises:
         TypeError: if `in_shape` is not made of integers.
-        ValueError: if `in_shape` is neither, or too small for the module.
+        ValueError: if `in_shape` is neither, or the module can't take such images.
     """
     in_shape = check_size(in_shape, "in_shape", SHAPES)
     training = features.training
@@ -295,7 +295,9 @@ def flat_features(features: nn.Module, in_shape: Sequence[int]) -> int:
         try:
             count = features(torch.zeros(1, *in_shape)).numel()
         except RuntimeError as error:
-            raise ValueError(f"in_shape {in_shape} is too small: {error}") from None
+            raise ValueError(
+                f"in_shape {in_shape} does not fit the module: {error}"
+            ) from None
         finally:
             features.train(training)
     return count

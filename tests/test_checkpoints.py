@@ -96,6 +96,20 @@ def test_a_resumed_run_goes_on_to_the_same_bits(kind, tmp_path):
     assert same(model.state_dict(), other.state_dict())
 
 
+def test_tied_weights_come_back_tied(tmp_path):
+    def tied(seed: int) -> nn.Module:
+        torch.manual_seed(seed)
+        model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+        model[1].weight = model[0].weight
+        return model
+
+    model, other = tied(0), tied(1)
+    save_checkpoint(tmp_path, LABEL, model, sgd(model), HISTORY)
+    assert resume(tmp_path, LABEL, other, sgd(other)) == HISTORY
+    assert same(model.state_dict(), other.state_dict())
+    assert other[1].weight is other[0].weight
+
+
 def test_without_a_checkpoint_nothing_changes(tmp_path):
     model = model_of(0)
     state = torch.get_rng_state()

@@ -211,7 +211,7 @@ def test_too_small_an_image_is_named():
     for padding, least in ((0, 28), (2, 12)):
         ConvLocalization((1, least, least), Affine(), padding=padding)
         for shape in [(1, least - 1, 28), (1, 28, least - 1), (1, 3, 3)]:
-            with pytest.raises(ValueError, match=r"^in_shape .* is too small"):
+            with pytest.raises(ValueError, match=r"^in_shape .* does not fit"):
                 ConvLocalization(shape, Affine(), padding=padding)
 
 
@@ -257,6 +257,8 @@ def test_a_network_keeps_its_family(network):
 
 def test_a_module_that_is_too_large_keeps_its_mode():
     features = nn.Sequential(nn.Conv2d(1, 2, 9), nn.BatchNorm2d(2))
-    with pytest.raises(ValueError, match="^in_shape .* is too small"):
+    with pytest.raises(ValueError, match="^in_shape .* does not fit"):
         flat_features(features, (1, 5, 5))
     assert features.training and features[1].training
+    with pytest.raises(ValueError, match="^in_shape .* does not fit .* channels"):
+        flat_features(features, (3, 28, 28))

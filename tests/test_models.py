@@ -240,7 +240,7 @@ def test_a_transformer_and_a_classifier_of_ones_own():
         ({"name": "st-fcn", "budget": 5_000}, "^budget of 5000 is out of reach for st"),
         ({"name": "fcn", "budget": 10**9}, "^budget of 1000000000 is out of reach"),
         ({"name": "cnn", "budget": -5}, "^budget of -5 is out of reach"),
-        ({"name": "cnn", "in_shape": (1, 9, 9)}, r"^in_shape \(1, 9, 9\) is too small"),
+        ({"name": "cnn", "in_shape": (1, 9, 9)}, r"^in_shape \(1, 9, 9\) does not fit"),
         ({"name": "fcn", "in_shape": (28, 28)}, r"^in_shape must be \(C, H, W\)"),
         ({"name": "st-cnn", "out_size": (28,)}, "^out_size must be"),
     ],

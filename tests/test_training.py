@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -41,6 +42,7 @@ from stn_tutorial.experiments.training import (
     Run,
     batches,
     error_rate,
+    predict,
     train,
 )
 from stn_tutorial.localization import parameters_by_part
@@ -797,3 +799,8 @@ def test_ctrl_c_exits_with_130_and_says_how_to_go_on(uninterrupted, tmp_path):
     assert command == ["stn_tutorial", "train", *OPTIONS, "--folder", str(tmp_path)]
     done = run(KILLED, tmp_path, progress=False)
     assert same(done.model.state_dict(), expected)
+
+
+def test_what_is_predicted_may_be_trained_on():
+    features = predict(nn.Linear(3, 2), torch.rand(5, 3), batch_size=5)
+    F.mse_loss(nn.Linear(2, 1)(features), torch.zeros(5, 1)).backward()

@@ -50,7 +50,11 @@ def save_checkpoint(
     tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{k}": v for k, v in state.items()}
-    tensors = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+    # Copies: the format has no tensors that share memory, as tied weights do.
+    tensors = {
+        k: v.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+        for k, v in tensors.items()
+    }
     said = {"label": label, "history": history, "scaler": scaler.state_dict()}
     header = {k: json.dumps(v, allow_nan=False) for k, v in said.items()}
     header["checksum"] = _checksum(header, tensors)

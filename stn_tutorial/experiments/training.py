@@ -396,7 +396,7 @@ def predict(model: nn.Module, inputs: Tensor, *, batch_size: int = 1000) -> Tens
     device = next((p.device for p in model.parameters()), inputs.device)
     with torch.inference_mode():
         outputs = [model(part.to(device)) for part in inputs.split(batch_size)]
-        return torch.cat(outputs).to(inputs.device)
+    return torch.cat(outputs).to(inputs.device)  # outside: autograd may use these
 
 
 def misclassified(
