@@ -164,8 +164,8 @@ class Export:
         """Load the run's last checkpoint, export it, and check the file."""
         import torch
 
+        from stn_tutorial.data.archives import atomically
         from stn_tutorial.experiments.checkpoints import read_checkpoint
-        from stn_tutorial.experiments.results import atomically
 
         label = read_checkpoint(self.folder)[0]
         kinds = {"cell": self._of_places, "classes": self._of_pictures}
@@ -404,7 +404,6 @@ class Data:
     def _export(self, path: Path) -> None:
         from stn_tutorial.data.digits import load_digits
         from stn_tutorial.data.export import export_digits
-        from stn_tutorial.experiments.results import atomically
 
         if path.suffix != ".npz" or path.is_dir():
             raise ValueError(f"export must be a file named like digits.npz, got {path}")
@@ -413,8 +412,7 @@ class Data:
         digits = load_digits(self.split, self.source)
         digits = digits.first(self.limit) if self.limit else digits
         options = {"split": self.split, "seed": self.seed, "copies": self.copies}
-        with atomically(path) as part:
-            export_digits(part, digits, self.distortion, dtype=self.dtype, **options)
+        export_digits(path, digits, self.distortion, dtype=self.dtype, **options)
         print(
             f"wrote {path}: {self.copies * len(digits)} pictures of the {self.split} "
             f"digits of {self.source}, distorted by {self.distortion}, "

@@ -8,15 +8,21 @@ for the order of two warps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stn_tutorial._validate import check_flag, check_floating, check_size
+from stn_tutorial._modules import evaluating
+from stn_tutorial._validate import (
+    check_flag,
+    check_floating,
+    check_size,
+    working_dtype,
+)
 from stn_tutorial.coordinates import to_normalized, to_pixels
 from stn_tutorial.localization import parameters_by_part
 from stn_tutorial.sampling import sample
@@ -182,7 +188,7 @@ def grid_spread(
         ValueError: if `grid` has another shape.
     """
     _check_grid(grid, "grid")
-    points = to_pixels(grid, size, align_corners=align_corners)
+    points = to_pixels(grid.to(working_dtype(grid)), size, align_corners=align_corners)
     away = points - points.mean(dim=0)
     return away.norm(dim=-1).where(away.isfinite().all(dim=-1), torch.nan).nanmean()
 
@@ -206,7 +212,7 @@ def edge_contrast(images: Tensor, fill: float | Sequence[float] = 0.0) -> float:
     rim[1:-1, 1:-1] = False
     edge = images[..., rim].mean(dim=(0, 2))
     step = (edge - torch.as_tensor(fill).to(edge)).abs() / images.std(dim=(0, 2, 3))
-    return step.max().item()
+    return step.nan_to_num(nan=0.0).max().item()  # of a channel that is all `fill`: 0
 
 
 def identity_drift(
@@ -222,30 +228,21 @@ def identity_drift(
         in_shape: ``(C, H, W)`` of the images.
 
     Returns:
-        The largest shift along x or y, over all but the outermost pixels.
+        The largest shift along x or y, over all but the outermost pixels and those
+        into which something from outside comes; infinite if no others are left.
     """
     first = next(warp.parameters(), None) if isinstance(warp, nn.Module) else None
     device = None if first is None else first.device
     height, width = in_shape[-2:]
     x = torch.arange(width, dtype=torch.float32, device=device).expand(in_shape)
     y = torch.arange(height, dtype=torch.float32, device=device)
-    ramps = torch.stack([x, y[:, None].expand(in_shape)])  # a value is its location
-    with torch.no_grad(), _evaluating(warp):
-        return (warp(ramps) - ramps)[..., 1:-1, 1:-1].abs().max().item()
-
-
-@contextmanager
-def _evaluating(model: Any) -> Iterator[None]:
-    """Evaluation mode, and afterwards each module's own: a look trains nothing."""
-    modules = list(model.modules()) if isinstance(model, nn.Module) else []
-    before = [module.training for module in modules]
-    try:
-        for module in modules:
-            module.training = False
-        yield
-    finally:
-        for module, training in zip(modules, before):
-            module.training = training
+    ramps = [x, y[:, None].expand(in_shape)]  # a value is its location
+    flat = [torch.ones_like(x), torch.zeros_like(x)]  # show where the fill comes in
+    images = torch.stack([*ramps, *flat])
+    with torch.no_grad(), evaluating(warp):
+        away = (warp(images) - images)[..., 1:-1, 1:-1].abs()
+    inside = (away[2:] < 1e-3).all(dim=0)
+    return away[:2, inside].max().item() if inside.any() else math.inf
 
 
 def composition_gap(
@@ -310,7 +307,7 @@ def gradient_norms(loss: Tensor, model: nn.Module) -> dict[str, float]:
     # The graph is kept: a training step may follow.
     gradients = torch.autograd.grad(loss, every, retain_graph=True, allow_unused=True)
     found = zip(every, gradients)
-    squares = {p: g.square().sum().item() for p, g in found if g is not None}
+    squares = {p: g.float().square().sum().item() for p, g in found if g is not None}
     return {
         part: sum(squares.get(p, 0.0) for p in parameters) ** 0.5
         for part, parameters in parts.items()
@@ -373,10 +370,14 @@ class Monitor:
             raise ValueError("model must hold a SpatialTransformer")
         device = next(model.parameters()).device
         seen, transformer = [], found[0]
-        hook = transformer.register_forward_hook(
-            lambda module, inputs, output: seen.append((inputs[0], output))
-        )
-        with _evaluating(model):
+
+        def see(
+            module: nn.Module, args: Any, named: dict[str, Any], out: Tensor
+        ) -> None:
+            seen.append(([*args, *named.values()][0], out))
+
+        hook = transformer.register_forward_hook(see, with_kwargs=True)
+        with evaluating(model):
             try:
                 scores = model(self.images.to(device))
             finally:
@@ -394,7 +395,8 @@ class Monitor:
             grid = to_normalized(points, size)  # edges at ±1, whatever it was
             flat = after.flatten(1).amax(1) - after.flatten(1).amin(1) < 1e-3
             past, self._before = self._before, points
-            moved = 0.0 if past is None else (points - past).norm(dim=-1).nanmean()
+            steps = (points - (points if past is None else past)).norm(dim=-1)
+            moved = steps.where(steps.isfinite(), torch.nan).nanmean()
         self.rows.append(
             {
                 "epoch": epoch,

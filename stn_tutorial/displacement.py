@@ -81,6 +81,7 @@ def roughness(displacement: Tensor) -> Tensor:
     """
     size = _size_of(displacement, least=2)
     axes = range(2, 2 + len(size))
+    displacement = displacement.to(working_dtype(displacement))
     steps = [displacement.diff(dim=dim).square().sum(dim=1).mean() for dim in axes]
     return torch.stack(steps).sum()
 
@@ -161,7 +162,11 @@ def folded_fraction(grid: Tensor, *, align_corners: bool = False) -> Tensor:
         ValueError: if it has another shape.
     """
     cells = jacobian_determinants(grid, align_corners=align_corners)
-    whole = (cells > 0) & cells.isfinite()
+    whole = grid.isfinite().all(dim=-1)
+    for dim in range(1, whole.ndim):  # a cell is whole if all its corners are
+        low, high = (whole.narrow(dim, k, whole.shape[dim] - 1) for k in (0, 1))
+        whole = low & high
+    whole = whole & (cells > 0) & cells.isfinite()
     return 1 - whole.flatten(1).double().mean(dim=1).to(cells.dtype)
 
 

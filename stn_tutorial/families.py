@@ -32,6 +32,7 @@ from stn_tutorial._validate import (
     check_floating,
     check_number,
     check_size,
+    is_traced,
     kind_of,
     known_ends,
     product,
@@ -711,6 +712,8 @@ def fit(
         check_floating(given, name)
         if given.ndim != 3 or given.shape != points.shape or given.shape[-1] != d:
             raise ValueError(f"{name} must be (N, P, {d}), got {tuple(given.shape)}")
+    came_in, dtype = points.dtype, working_dtype(points)
+    points, targets = (given.to(dtype) for given in (points, targets))
     if weights is None:
         weights = points.new_ones(points.shape[:2])
     if weights.shape != points.shape[:2]:
@@ -729,7 +732,7 @@ def fit(
     weights = weights.to(points)[..., None]
     system = (basis * weights[..., None]).flatten(1, 2)
     solution = torch.linalg.lstsq(system, (rest * weights).flatten(1, 2)[..., None])
-    return solution.solution[..., 0]
+    return solution.solution[..., 0].to(came_in)
 
 
 def _matrix_system(
@@ -861,7 +864,8 @@ def _moved(rows: Tensor, size: Sequence[int], align_corners: bool) -> Tensor:
 
 
 def _positive(value: float, name: str) -> float:
-    if isinstance(value, (torch.SymFloat, Tensor)):  # traced: computed from a size
+    # Traced: computed from a size.
+    if isinstance(value, torch.SymFloat) or (isinstance(value, Tensor) and is_traced()):
         return value
     number = check_number(value, name)
     if number <= 0:

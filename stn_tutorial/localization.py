@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from stn_tutorial._modules import Layers, evaluating
 from stn_tutorial._validate import check_number, check_size, kind_of
 from stn_tutorial.families import Family, check_family
 
@@ -55,7 +56,8 @@ def start_at_identity(
 
     Raises:
         TypeError: if `last` is no `torch.nn.Linear`.
-        ValueError: if the layer is not ``n_params`` wide or has no bias, or the
+        ValueError: if the layer is not ``n_params`` wide, has no bias, or weights that
+            are computed from others (`torch.nn.utils.parametrize`, pruning), or the
             perturbation is negative or not finite.
     """
     check_family(family)
@@ -68,6 +70,8 @@ def start_at_identity(
         )
     if last.bias is None:
         raise ValueError("last must have a bias: it holds the identity")
+    if not {"weight", "bias"} <= last._parameters.keys():
+        raise ValueError("last must have plain weights, no parametrized or pruned ones")
     if check_number(perturbation, "perturbation") < 0:
         raise ValueError(f"perturbation must be >= 0, got {perturbation}")
     with torch.no_grad():
@@ -75,7 +79,7 @@ def start_at_identity(
         nn.init.normal_(last.weight, std=float(perturbation), generator=generator)
 
 
-class FullyConnectedLocalization(nn.Sequential):
+class FullyConnectedLocalization(Layers):
     """The paper's network for the ST-FCN: hidden layers of 32 and 32 (§A.2).
 
     >>> from stn_tutorial import Affine
@@ -114,7 +118,7 @@ class FullyConnectedLocalization(nn.Sequential):
         start_at_identity(self[-1], family, perturbation=perturbation)
 
 
-class ConvLocalization(nn.Sequential):
+class ConvLocalization(Layers):
     """The paper's network for the ST-CNN: two 5×5 convolutions of 20, one layer of 20.
 
     Each convolution follows a 2×2 max pooling.
@@ -165,7 +169,7 @@ class ConvLocalization(nn.Sequential):
         start_at_identity(self[-1], family, perturbation=perturbation)
 
 
-class ModernLocalization(nn.Sequential):
+class ModernLocalization(Layers):
     """Strided convolutions with normalization, and as a rule no pooling behind them.
 
     The hidden layer is normalized as well. Without, large first steps can push all its
@@ -289,15 +293,11 @@ def flat_features(features: nn.Module, in_shape: Sequence[int]) -> int:
         ValueError: if `in_shape` is neither, or the module can't take such images.
     """
     in_shape = check_size(in_shape, "in_shape", SHAPES)
-    training = features.training
-    features.eval()  # a batch of one must not touch the running statistics
-    with torch.no_grad():
+    # A batch of one must not touch the running statistics.
+    with torch.no_grad(), evaluating(features):
         try:
-            count = features(torch.zeros(1, *in_shape)).numel()
+            return features(torch.zeros(1, *in_shape)).numel()
         except RuntimeError as error:
             raise ValueError(
                 f"in_shape {in_shape} does not fit the module: {error}"
             ) from None
-        finally:
-            features.train(training)
-    return count

@@ -217,7 +217,7 @@ class ThinPlateSpline(Described):
                 basis = self._bumps(_lattice(size, align_corners)).to(like)
             if type(basis) is not Tensor:  # a stand-in, which must not stay
                 return basis
-            for old in list(self._bases)[: len(self._bases) + 1 - KEPT]:
+            for old in list(self._bases)[: max(0, len(self._bases) + 1 - KEPT)]:
                 self._bases.pop(old, None)
             self._bases[key] = basis
         return basis

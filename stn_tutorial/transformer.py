@@ -62,7 +62,8 @@ class SpatialTransformer(nn.Module):
     Raises:
         TypeError: if an argument has the wrong type, as a family's class has.
         ValueError: if `out_size` is not ``(H, W)``, an option is unknown, or the
-            network's own family has another number of parameters than `family`.
+            network's own family has another number of parameters than `family`, or
+            other dimensions, or one of both is no family of matrices.
     """
 
     def __init__(
@@ -87,12 +88,17 @@ class SpatialTransformer(nn.Module):
         if family is None:
             family = Affine() if own is None else own
         check_family(family)
-        if isinstance(own, Family) and own.n_params != family.n_params:
+        if isinstance(own, Family) and _kind(own) != _kind(family):
             raise ValueError(
                 f"localization must end in {family.n_params} numbers for {family!r}, "
                 f"but is made for {own!r}"
             )
         _check_options(interpolation, padding, fill, align_corners, backend, antialias)
+        if isinstance(fill, Tensor) and fill.requires_grad:
+            raise ValueError(
+                "fill must be constant: a module keeps its value, and a gradient would "
+                "not come back; hand a trained one to sample()"
+            )
         _check_interpolation(interpolation, dimensions_of(family))
         self.localization = localization
         self.family: Family = family
@@ -193,6 +199,12 @@ class SpatialTransformer(nn.Module):
     def _grid(self, x: Tensor, params: Tensor) -> Tensor:
         size = self.out_size or tuple(x.shape[2:])
         return self.family.grid(params, size, align_corners=self.align_corners)
+
+
+def _kind(family: Family) -> tuple[int, int, bool]:
+    """What two families have in common if one's parameters can be the other's."""
+    matrix = isinstance(family, MatrixFamily)
+    return family.n_params, dimensions_of(family), matrix
 
 
 def _numbers(fill: float | Sequence[float] | Tensor) -> float | tuple[float, ...]:

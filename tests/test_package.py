@@ -27,6 +27,7 @@ modules = every(
 # The method, each module above those that may import it.
 METHOD = (
     "_validate",
+    "_modules",
     "coordinates",
     "displacement",
     "families",

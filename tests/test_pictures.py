@@ -149,6 +149,8 @@ def test_each_class_gives_a_share_whatever_the_others_are(tmp_path):
     assert few.train.images.shape == (10, 3, 8, 8)
     more = load_pictures(fill(tmp_path / "more", {"a": 10, "b": 7}), size=(8, 8))
     assert more.held_out_names[:2] == few.held_out_names[:2]
+    last = load_pictures(fill(tmp_path / "last", {"b": 3, "c": 2}), size=(8, 8))
+    assert last.held_out_names[0] == few.held_out_names[2]  # of b, whatever is before
     again = load_pictures(tmp_path / "few", size=(8, 8))
     assert again.train.checksum == few.train.checksum
     others = [load_pictures(tmp_path / "few", size=(8, 8), seed=k) for k in (1, 2, 3)]

@@ -16,6 +16,8 @@ import os
 import secrets
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
@@ -23,7 +25,7 @@ from urllib.request import url2pathname, urlopen
 
 from stn_tutorial._validate import check_choice
 
-__all__ = ["DataError", "cache_folder", "fetch_mnist", "read_archive"]
+__all__ = ["DataError", "atomically", "cache_folder", "fetch_mnist", "read_archive"]
 
 # MNIST's archives with their MD5 sums, and where they can be had.
 ARCHIVES = {
@@ -179,9 +181,30 @@ def _read_file(path: Path) -> bytes:
 def _write(path: Path, content: bytes) -> None:
     """Bring a file to `path` whole, or not at all, readable as the umask says."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    with atomically(path) as part:
+        part.write_bytes(content)
+
+
+@contextmanager
+def atomically(path: Path) -> Iterator[Path]:
+    """Write a file under another name, which becomes its own when all went well.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "numbers.txt"
+    >>> with atomically(path) as part:
+    ...     characters = part.write_text("1 2 3")
+    >>> [each.name for each in path.parent.iterdir()], path.read_text()
+    (['numbers.txt'], '1 2 3')
+
+    Args:
+        path: of the file.
+
+    Returns:
+        A context, which gives the path to write to, in the same folder.
+    """
     part = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")
     try:
-        part.write_bytes(content)
+        yield part
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

@@ -213,8 +213,9 @@ def draw_birds(count: int, *, seed: int, side: int = 64) -> Birds:
         (bright[labels // 2], disc(head, 0.5 * size)),
     ):
         images = images + cover * (tone[:, None, None, None] - images)
-    low = torch.minimum(place - 1.3 * size, head - 0.5 * size)
-    high = torch.maximum(place + 1.3 * size, head + 0.5 * size)
+    body = size * torch.tensor([1.3, 1.3 / 1.5])  # as flat as its disc
+    low = torch.minimum(place - body, head - 0.5 * size)
+    high = torch.maximum(place + body, head + 0.5 * size)
     parts = torch.full((count, len(PARTS), 2), torch.nan)
     for name, middle in (("crown", head), ("belly", place)):
         parts[:, PARTS.index(name)] = to_pixels(middle, (side, side))

@@ -241,7 +241,7 @@ def put_on_canvas(
         generator: all that is random is drawn from it.
         size: height and width of the canvas, even, 28 at least.
         pieces: how many there are on a canvas; 0 leaves it to the digit.
-        side: height and width of a piece.
+        side: height and width of a piece, from 1 to 28.
 
     Returns:
         The canvases and the truth, as of `distort`: ``"shift_px"`` is from the middle
@@ -252,6 +252,8 @@ def put_on_canvas(
         ValueError: if the shape is another, or a digit does not fit.
     """
     check_digits(digits, generator)
+    if not 1 <= side <= 28:
+        raise ValueError(f"side must be from 1 to 28, got {side}")
     n, room = len(digits), (size - 28) // 2
     if size % 2 or room < 0:
         raise ValueError(f"size must be even and 28 at least, got {size}")

@@ -54,6 +54,7 @@ from torch import Tensor
 import stn_tutorial
 from stn_tutorial._validate import check_choice
 from stn_tutorial.data._checks import check_whole
+from stn_tutorial.data.archives import atomically
 from stn_tutorial.data.digits import DigitSet
 from stn_tutorial.data.distortions import DISTORTIONS, Distorted, distort
 
@@ -119,7 +120,7 @@ def export_digits(
             parts.append(done.truth)
             yield _pixels(done.images, dtype)
 
-    with zipfile.ZipFile(path, "w") as file:
+    with atomically(Path(path)) as part, zipfile.ZipFile(part, "w") as file:
         _add(file, "images", images(), (count, *size), dtype)
         truth = {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
         if "theta" in truth:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import warnings
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -21,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -112,7 +113,10 @@ class Preparation:
             scale = min(width / self.width, height / self.height)
             halves = scale * self.width / 2, scale * self.height / 2
             x, y = width / 2, height / 2
-            return x - halves[0], y - halves[1], x + halves[0], y + halves[1]
+            ends = x - halves[0], y - halves[1], x + halves[0], y + halves[1]
+            # Rounding must not lead beyond the picture.
+            left, top = (max(0.0, end) for end in ends[:2])
+            return left, top, min(ends[2], width), min(ends[3], height)
         left, top, *inner = self._inside(size)
         steps = width / inner[0], height / inner[1]
         start = -left * steps[0], -top * steps[1]
@@ -273,8 +277,9 @@ def open_picture(path: Path, *, least: tuple[int, int] | None = None) -> Image.I
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd metadata, and of large pictures
             with Image.open(path) as file:
-                if least:
-                    file.draft(None, least)
+                if least:  # a size as it is shown; it may be stored on its side
+                    aside = file.getexif().get(ExifTags.Base.Orientation, 1) > 4
+                    file.draft(None, least[::-1] if aside else least)
                 return ImageOps.exif_transpose(_in_bytes(file))
     except Exception as error:  # Pillow's readers raise whatever they meet
         why = "no picture that Pillow knows"
@@ -419,7 +424,8 @@ def _hold_out(
                 "on and one to hold out"
             )
         count = min(len(own) - 1, max(1, round(share * len(own))))
-        draw = torch.Generator().manual_seed(seed * 1_000_003 + label)
+        key = zlib.crc32(name.encode())  # not the label, which other classes shift
+        draw = torch.Generator().manual_seed(seed * 1_000_003 + key)
         chosen = {*torch.randperm(len(own), generator=draw)[:count].tolist()}
         for index, sample in enumerate(own):
             (held if index in chosen else kept).append(sample)

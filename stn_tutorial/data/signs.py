@@ -209,7 +209,6 @@ def _draw_kind(kind: str, side: int) -> Tensor:
     return painter.done
 
 
-@cache
 def draw_kinds(side: int = 32) -> Tensor:
     """Return one sign of every kind, upright and from the front.
 
@@ -228,8 +227,14 @@ def draw_kinds(side: int = 32) -> Tensor:
         TypeError: if `side` is no integer.
         ValueError: if it is too small.
     """
-    side = check_whole(side, "side", least=8)
-    return torch.stack([_draw_kind(kind, side) for kind in KINDS])
+    return _kinds(check_whole(side, "side", least=8)).clone()
+
+
+@cache
+def _kinds(side: int) -> Tensor:
+    """What `draw_kinds` returns copies of."""
+    with torch.inference_mode(False):  # it is kept, and has to do for training too
+        return torch.stack([_draw_kind(kind, side) for kind in KINDS])
 
 
 def draw_signs(count: int, *, seed: int, size: int = 48, frames: int = 1) -> Signs:

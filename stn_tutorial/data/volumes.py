@@ -48,7 +48,8 @@ def extrude(digits: Tensor, side: int) -> Tensor:
     side = check_whole(side, "side", least=6)
     params = digits.new_tensor([1 / SHARE, 0.0, 0.0])
     small = warp(digits, params, (side, side), family=Attention(), antialias=True)
-    thick = round(side * THICKNESS / 2) * 2 + side % 2  # so that it is in the middle
+    odd = side % 2  # an odd side has an odd thickness, so that it is in the middle
+    thick = round((side * THICKNESS - odd) / 2) * 2 + odd
     layer = torch.arange(side, device=digits.device)
     inside = (2 * layer - (side - 1)).abs() < thick
     return small[:, :, None] * inside[:, None, None]

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from stn_tutorial.experiments.results import atomically
+from stn_tutorial.data.archives import atomically
 
 __all__ = ["load_tensors", "read_checkpoint", "resume", "save_checkpoint"]
 

@@ -16,7 +16,14 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from stn_tutorial.coordconv import CoordConv2d, convert_to_coordconv
+from stn_tutorial._modules import Layers
+from stn_tutorial.coordconv import (
+    CoordConv1d,
+    CoordConv2d,
+    CoordConv3d,
+    CoordConvTranspose2d,
+    convert_to_coordconv,
+)
 from stn_tutorial.families import (
     Affine,
     Attention,
@@ -86,7 +93,7 @@ FAMILIES = {
 }
 
 
-class FCN(nn.Sequential):
+class FCN(Layers):
     """The paper's fully connected network: two hidden layers of `width`.
 
     >>> FCN((1, 28, 28))(torch.zeros(2, 1, 28, 28)).shape
@@ -106,7 +113,7 @@ class FCN(nn.Sequential):
         )
 
 
-class NormalizedFCN(nn.Sequential):
+class NormalizedFCN(Layers):
     """`FCN` with both hidden layers normalized over the batch.
 
     >>> NormalizedFCN((2, 28, 28), n_classes=19)(torch.zeros(2, 2, 28, 28)).shape
@@ -125,7 +132,7 @@ class NormalizedFCN(nn.Sequential):
         super().__init__(*layers, nn.Linear(width, n_classes))
 
 
-class CNN(nn.Sequential):
+class CNN(Layers):
     """The paper's convolutional network: 9×9 and 7×7 convolutions, with pooling.
 
     >>> CNN((1, 42, 42))(torch.zeros(2, 1, 42, 42)).shape
@@ -147,7 +154,7 @@ class CNN(nn.Sequential):
         super().__init__(*features, nn.Flatten(), nn.Linear(n_features, n_classes))
 
 
-class ModernCNN(nn.Sequential):
+class ModernCNN(Layers):
     """Four convolutions with normalization; the first one halves the size at once.
 
     A 5×5 convolution with stride 2, one 3×3 convolution, pooling, two more and pooling
@@ -199,7 +206,9 @@ class RowsConv2d(nn.Conv2d):
         Returns:
             ``(N, C, H', W')``.
         """
-        if not (image.requires_grad and image.device.type == "cpu"):
+        usual = self.padding_mode == "zeros" and self.dilation == (1, 1)
+        usual &= not isinstance(self.padding, str)
+        if not (usual and image.requires_grad and image.device.type == "cpu"):
             return super().forward(image)
         (down, right), (above, beside) = self.stride, self.padding
         padded = nn.functional.pad(image[:, 0], (beside, beside, above, above))
@@ -436,7 +445,10 @@ def _transformer(
         use_coordconv(network, first=not every, radius=coordinates == "radius")
     if zoom != 1:
         middle = torch.tensor([[zoom, 0.0, 0.0]])
-        start = convert(middle, Attention(), network.family)[0]
+        family = network.family
+        # A crop shears nothing, whatever the image's aspect.
+        family = Similarity(aspect=1.0) if isinstance(family, Similarity) else family
+        start = convert(middle, Attention(), family)[0]
         network[-1].bias.data.copy_(start)
     return SpatialTransformer(network, network.family, out_size, **options)
 
@@ -483,8 +495,9 @@ def use_coordconv(
         The network. The weights are drawn from PyTorch's global random state.
     """
     convert_to_coordconv(network, first=first, radius=radius)
+    new = (CoordConv1d, CoordConv2d, CoordConv3d, CoordConvTranspose2d)
     for layer in network.modules():
-        if isinstance(layer, CoordConv2d):
+        if isinstance(layer, new):
             layer.reset_parameters()
     return network
 

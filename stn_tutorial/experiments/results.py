@@ -9,22 +9,20 @@ cell's template, and a name that becomes part of a path is one of those that are
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, is_dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Protocol, TypeVar
 
 from stn_tutorial._validate import check_choice, check_number, kind_of
+from stn_tutorial.data.archives import atomically
 from stn_tutorial.experiments._options import Range, check_options, options_from
 
 __all__ = [
     "ENVIRONMENT",
     "Cell",
     "Seed",
-    "atomically",
     "check_cell",
     "check_result",
     "is_done",
@@ -262,7 +260,7 @@ def what_is_missing(folder: Path, cell: Cell) -> str:
         result = _read(path, {"cell": type(cell), **cell.RESULT})
     except (OSError, ValueError) as error:
         return str(error)
-    if result["cell"] != asdict(cell):
+    if type(cell)(**result["cell"]) != cell:
         return f"{path} holds the result of another cell"
     return ""
 
@@ -330,31 +328,6 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomically(path) as part:
         part.write_text(text, encoding="utf-8")
-
-
-@contextmanager
-def atomically(path: Path) -> Iterator[Path]:
-    """Write a file under another name, which becomes its own when all went well.
-
-    >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "numbers.txt"
-    >>> with atomically(path) as part:
-    ...     characters = part.write_text("1 2 3")
-    >>> [each.name for each in path.parent.iterdir()], path.read_text()
-    (['numbers.txt'], '1 2 3')
-
-    Args:
-        path: of the file.
-
-    Returns:
-        A context, which gives the path to write to, in the same folder.
-    """
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        yield part
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _read(path: Path, template: Mapping[str, Any]) -> dict[str, Any]:

@@ -415,7 +415,14 @@ def misclassified(
 
     Returns:
         Their indices.
+
+    Raises:
+        ValueError: if there is not one label for each image.
     """
+    if labels.shape != images.shape[:1]:
+        raise ValueError(
+            f"labels must be {tuple(images.shape[:1])}, got {tuple(labels.shape)}"
+        )
     found = predict(model, images, batch_size=batch_size).argmax(1)
     return (found != labels).nonzero()[:, 0].tolist()
 
