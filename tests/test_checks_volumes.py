@@ -40,6 +40,6 @@ class TestAnswers(Answers):
     ]
     choices = [
         (volumes.fifth_power, "α⁴ K"),
-        (volumes.led_past_the_middle, "does not, folds"),
+        (volumes.led_past_the_middle, "does not, turns over"),
         (volumes.rotated_about_z, "it rotates"),
     ]

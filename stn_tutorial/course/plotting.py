@@ -501,7 +501,7 @@ def draw_monitor(
     >>> row |= {"theta": [1.0, 0.0], "localization": 0.2, "rest": 3.0}
     >>> fig = draw_monitor([row, row | {"epoch": 1}])
     >>> [ax.get_title() for ax in fig.axes][:2]
-    ['share of points, of outputs', 'input pixels a step']
+    ['share of points, of outputs', 'input pixels per output pixel']
 
     Args:
         rows: of the monitor, one for each epoch.
@@ -525,7 +525,7 @@ def draw_monitor(
     shares.legend(["outside", "black"])
     shares.set(title="share of points, of outputs", ylim=(-0.05, 1.05))
     scale.plot(epochs, table["scale"], color=COLORS["input"])
-    scale.set(title="input pixels a step", ylim=(0, None))
+    scale.set(title="input pixels per output pixel", ylim=(0, None))
     lines = theta.plot(epochs, table["theta"])
     theta.set(title="mean theta", xlabel="epoch")
     names = names or [rf"$\theta_{k + 1}$" for k in range(len(lines))]

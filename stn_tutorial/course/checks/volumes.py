@@ -92,8 +92,8 @@ def led_past_the_middle(answer: str) -> None:
         folded_fraction(grid * torch.tensor(factors)).item()
         for factors in ([-0.5, -0.5, 1.0], [-0.5, -0.5, -0.5])
     ]
-    first, second = ("folds" if share > 0.5 else "does not" for share in shares)
-    options = ("folds, folds", "folds, does not", "does not, folds")
+    first, second = ("turns over" if share > 0.5 else "does not" for share in shares)
+    options = ("turns over, turns over", "turns over, does not", "does not, turns over")
     options = (*options, "does not, does not")
     hint = "the determinant of a diagonal matrix is the product of its entries."
     choose(answer, f"{first}, {second}", options, hint)
