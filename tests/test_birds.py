@@ -443,3 +443,14 @@ def test_windows_that_stay_are_where_the_parts_are_in_the_mean_of_the_training()
     for k, seen in enumerate(sets):
         params = study._placed(still, sets, k)
         close(params, where.expand(len(seen.birds), 2, 3))
+
+
+def test_the_boxes_of_drawn_birds_end_at_their_ink():
+    birds = draw_birds(12, seed=0)
+    for image, box, label in zip(birds.images, birds.boxes, birds.labels):
+        tones = [round(255 * (0.2, 0.9)[k]) for k in (label % 2, label // 2)]
+        ink = torch.stack([(image.int() - t).abs().amax(0) <= 1 for t in tones]).any(0)
+        rows, columns = ink.any(1).nonzero(), ink.any(0).nonzero()
+        ends = [columns.min() - 0.5, rows.min() - 0.5]
+        ends += [columns.max() + 0.5, rows.max() + 0.5]
+        close(torch.tensor(ends), box, atol=1.5, rtol=0)

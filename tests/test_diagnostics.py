@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import math
+from collections import OrderedDict
 
 import matplotlib.pyplot as plt
 import pytest
@@ -17,6 +18,7 @@ from stn_tutorial import (
     Projective,
     Similarity,
     SpatialTransformer,
+    Translation,
     base_grid,
     diagnostics,
     sample,
@@ -422,3 +424,63 @@ def test_a_training_step_may_follow_the_gradient_norms():
     loss = model(torch.rand(4, 1, 16, 16)).square().mean()
     gradient_norms(loss, model)
     loss.backward()
+
+
+@pytest.mark.parametrize("pixels", [0.5, 1.0, 2.0, 3.0])
+@pytest.mark.parametrize("fill", [0.0, 0.3])
+def test_the_drift_is_the_shift_whatever_lies_outside(pixels, fill):
+    localization = FullyConnectedLocalization((1, 28, 28), Translation())
+    localization[-1].bias.data[0] = pixels / 14
+    moved = SpatialTransformer(localization, fill=fill)
+    assert identity_drift(moved) == pytest.approx(pixels, abs=1e-3)
+    localization[-1].bias.data[0] = 10.0  # nothing of the picture is left
+    assert identity_drift(moved) == math.inf
+
+
+def test_a_channel_of_one_value_hides_no_frame():
+    images = torch.cat([torch.rand(4, 1, 8, 8) + 1, torch.zeros(4, 1, 8, 8)], dim=1)
+    assert edge_contrast(images) == pytest.approx(
+        edge_contrast(images[:, :1]), rel=1e-4
+    )
+    assert edge_contrast(images) > 1
+
+
+def test_gradients_in_half_precision_are_not_lost():
+    model = nn.Sequential(
+        OrderedDict(localization=nn.Linear(4, 1), rest=nn.Linear(1, 1))
+    )
+    x = 1e-4 * torch.rand(8, 4)
+    wanted = gradient_norms(model(x).sum() * 1e-3, model)
+    got = gradient_norms((model.half()(x.half()) * 1e-3).sum(), model)
+    assert got["localization"] == pytest.approx(wanted["localization"], rel=0.05)
+
+
+def test_large_grids_in_half_precision_keep_their_spread():
+    grid = base_grid((300, 300))[None].repeat(2, 1, 1, 1)
+    grid[1] += 0.1
+    assert grid_spread(grid.half(), (300, 300)).item() == pytest.approx(10.6, rel=0.01)
+
+
+def test_a_horizon_in_the_picture_leaves_the_monitor_finite():
+    network = FullyConnectedLocalization((1, 8, 8), Projective())
+    model = nn.Sequential(SpatialTransformer(network), nn.Flatten(), nn.Linear(64, 10))
+    monitor = Monitor(torch.rand(4, 1, 8, 8), torch.arange(4))
+    monitor(0, model)
+    network[-1].bias.data[6] = 1.3
+    monitor(1, model)
+    assert math.isfinite(monitor.rows[-1]["moved"])
+
+
+def test_a_transformer_may_be_called_by_name():
+    class Named(nn.Module):
+        def __init__(self):
+            super().__init__()
+            network = FullyConnectedLocalization((1, 8, 8), Affine())
+            self.stn, self.last = SpatialTransformer(network), nn.Linear(64, 10)
+
+        def forward(self, images):
+            return self.last(self.stn(x=images).flatten(1))
+
+    monitor = Monitor(torch.rand(4, 1, 8, 8), torch.arange(4))
+    monitor(0, Named())
+    assert monitor.rows[0]["outside"] == 0

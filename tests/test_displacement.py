@@ -170,3 +170,18 @@ def test_a_cell_with_a_corner_at_infinity_counts_as_folded():
     grid = base_grid((2, 2))[None].clone()
     grid[0, 0, 1] = torch.tensor([math.inf, 0.25])
     assert folded_fraction(grid).item() == 1
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (0, 1), (1, 0), (1, 1)])
+def test_a_cell_with_any_corner_that_is_not_finite_is_folded(corner):
+    grid = base_grid((2, 2))[None].clone()
+    grid[0][corner] = torch.nan
+    assert folded_fraction(grid).item() == 1
+
+
+def test_roughness_in_half_precision_is_that_of_single():
+    for step in (1e-4, 300.0):
+        field = step * torch.tensor([0.0, 1.0]).repeat(1, 2, 3, 1)
+        assert roughness(field.half()).item() == pytest.approx(
+            roughness(field).item(), rel=0.05
+        )

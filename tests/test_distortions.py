@@ -21,6 +21,7 @@ from stn_tutorial.data.distortions import (
     distort,
     distorted_copies,
     fixed_test_set,
+    put_on_canvas,
 )
 
 SIZES = {
@@ -588,3 +589,10 @@ def test_more_copies_begin_with_the_same_ones():
 def test_copies_that_make_no_sense_are_refused(name, copies, message):
     with pytest.raises(ValueError, match=message):
         distorted_copies(some_digits(2), name, copies, seed=0)
+
+
+@pytest.mark.parametrize("side", [0, 29])
+def test_a_piece_must_fit_into_a_digit(side):
+    digits, draw = torch.rand(2, 1, 28, 28), torch.Generator()
+    with pytest.raises(ValueError, match="^side must be from 1 to 28"):
+        put_on_canvas(digits, draw, size=84, side=side)

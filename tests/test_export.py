@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -228,3 +229,15 @@ def test_what_theta_yields_is_in_the_docs_coordinates():
     j, i = np.arange(28), np.arange(42)
     np.testing.assert_allclose(base[0, 0, :, 0], (2 * j + 1) / 28 - 1, atol=1e-6)
     np.testing.assert_allclose(base[0, :, 0, 1], (2 * i + 1) / 42 - 1, atol=1e-6)
+
+
+def test_a_failed_export_leaves_the_file_before(tmp_path):
+    path = tmp_path / "digits.npz"
+    digits = load_digits("test", "embedded").first(3)
+    export_digits(path, digits, "R", split="test")
+    before = path.read_bytes()
+    with pytest.raises(TypeError):
+        export_digits(
+            path, replace(digits, images=digits.images.byte()), "R", split="test"
+        )
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]

@@ -1292,3 +1292,19 @@ def test_parameters_in_half_precision_are_converted_up_to_their_rounding():
     assert (found.float() - torch.tensor([[0.7, 0.6, 0.1, -0.2]])).abs().max() < 0.01
     with pytest.raises(ValueError, match="warp of Similarity"):
         convert(stretched, Affine(), Similarity(1.0))
+
+
+def test_a_fit_takes_any_dtype_and_returns_that_of_the_points():
+    points = base_grid((3, 3)).view(1, 9, 2)
+    for family in (Affine(), ThinPlateSpline((3, 3))):
+        for dtype in (torch.float16, torch.float32, torch.float64):
+            found = fit(family, points.to(dtype), (points + 0.5).double())
+            moved = fit(family, points, points + 0.5)
+            assert found.dtype == dtype
+            torch.testing.assert_close(found.float(), moved, atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize("scale", [torch.tensor(-1.0), nn.Parameter(torch.tensor(0.5))])
+def test_a_tensor_is_no_scale_of_a_crop(scale):
+    with pytest.raises((TypeError, ValueError), match="^scale must be"):
+        Crop(scale=scale)

@@ -262,3 +262,28 @@ def test_a_module_that_is_too_large_keeps_its_mode():
     assert features.training and features[1].training
     with pytest.raises(ValueError, match="^in_shape .* does not fit .* channels"):
         flat_features(features, (3, 28, 28))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        nn.utils.parametrizations.weight_norm,
+        nn.utils.parametrizations.spectral_norm,
+        lambda layer: prune.l1_unstructured(layer, "weight", 0.5),
+    ],
+)
+def test_a_layer_whose_weights_are_computed_is_refused(changed):
+    with pytest.raises(ValueError, match="^last must have plain weights"):
+        start_at_identity(changed(nn.Linear(32, 3)), Attention())
+
+
+def test_counting_features_leaves_frozen_modules_frozen():
+    features = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
+    features[1].eval()
+    flat_features(features, (1, 8, 8))
+    assert features.training and not features[1].training
+
+
+def test_a_slice_of_a_network_is_its_layers():
+    network = FullyConnectedLocalization((1, 8, 8), Affine())
+    assert network[:-1](torch.rand(2, 1, 8, 8)).shape == (2, 32)

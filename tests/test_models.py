@@ -6,7 +6,8 @@ from typing import get_args
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.testing import assert_close as close
 
 from stn_tutorial import Affine, SpatialTransformer
 from stn_tutorial.experiments.models import (
@@ -21,6 +22,7 @@ from stn_tutorial.experiments.models import (
     TransformedClassifier,
     build,
     count_parameters,
+    use_coordconv,
 )
 
 SIZES = (28, 42, 60)
@@ -258,3 +260,36 @@ def test_an_option_that_the_sampler_does_not_have_is_named():
 def test_options_may_name_every_family_and_model():
     assert set(get_args(FamilyName)) == set(FAMILIES)
     assert set(get_args(ModelName)) == set(MODELS)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"dilation": 2},
+        {"padding": 2, "padding_mode": "reflect"},
+        {"padding": "same"},
+    ],
+)
+def test_rows_leave_unusual_convolutions_alone(options):
+    rows = RowsConv2d(1, 3, 5, **options)
+    image = torch.rand(2, 1, 16, 16)
+    close(rows(image.clone().requires_grad_()), rows(image))
+
+
+@pytest.mark.parametrize("convolution", [nn.Conv1d, nn.Conv3d, nn.ConvTranspose2d])
+def test_weights_for_coordinates_are_drawn_whatever_the_dimension(convolution):
+    (layer,) = use_coordconv(nn.Sequential(convolution(1, 8, 3)))
+    assert (layer.weight != 0).all()
+
+
+def test_a_similarity_may_start_at_a_crop():
+    options = {"family": "similarity", "zoom": 0.7, "out_size": (28, 28)}
+    model = build("st-cnn", (1, 42, 42), **options)
+    close(model.transformer.localization[-1].bias, torch.tensor([0.7, 0.0, 0.0, 0.0]))
+
+
+def test_a_slice_of_a_network_is_its_layers():
+    network = FCN((1, 8, 8), 16)
+    hidden = network[:-1]
+    assert type(hidden) is nn.Sequential and hidden[1] is network[1]
+    assert hidden(torch.rand(2, 1, 8, 8)).shape == (2, 16)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 
 from stn_tutorial.data import pictures
 from stn_tutorial.data.distortions import DISTORTIONS, distort, distort_pictures
@@ -333,3 +333,27 @@ def test_pictures_are_distorted_as_digits_are(name):
 def test_clutter_is_for_digits():
     with pytest.raises(ValueError, match="name must be .*got 'clutter'"):
         distort_pictures(torch.zeros(1, 3, 8, 8), "clutter", torch.Generator())
+
+
+@pytest.mark.parametrize("goal", [28, 224, 30])
+def test_a_crop_never_leads_beyond_the_picture(goal):
+    prepare = Preparation(goal, goal, fit="crop")
+    for width in range(28, 500, 7):
+        left, top, right, bottom = prepare.seen((width, width + 68))
+        assert 0 <= left < right <= width and 0 <= top < bottom <= width + 68
+    assert prepare(Image.new("RGB", (232, 300))).shape == (3, goal, goal)
+
+
+def test_a_photograph_on_its_side_is_read_as_large_as_one_upright(tmp_path):
+    noise = torch.randint(256, (2048, 512), generator=torch.Generator().manual_seed(0))
+    upright = Image.fromarray(noise.byte().numpy())
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6  # to be rotated clockwise
+    aside = upright.transpose(Image.Transpose.ROTATE_90)
+    aside.save(tmp_path / "aside.jpg", exif=exif)
+    upright.save(tmp_path / "upright.jpg")
+    sizes = [
+        open_picture(tmp_path / f"{name}.jpg", least=(256, 64)).size
+        for name in ("aside", "upright")
+    ]
+    assert sizes[0] == sizes[1] and sizes[0][0] >= 256

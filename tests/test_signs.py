@@ -413,3 +413,9 @@ def test_signs_in_their_boxes_fill_the_picture():
     assert isinstance(
         make_model(config, size, 43), type(make_model(Config(), size, 43))
     )
+
+
+def test_kinds_that_somebody_changes_are_drawn_as_ever():
+    before = draw_signs(2, seed=0, size=16).images
+    draw_kinds().mul_(0)
+    assert torch.equal(draw_signs(2, seed=0, size=16).images, before)

@@ -495,3 +495,15 @@ def test_what_torch_func_leaves_behind_serves_training():
     (of_autograd,) = torch.autograd.grad(energy(params), params)
     torch.testing.assert_close(of_func, of_autograd)
     assert len(pickle.dumps(spline)) < 10_000
+
+
+def test_bases_of_four_sizes_are_kept():
+    spline = ThinPlateSpline((3, 3))
+    for n in (4, 5, 6, 7):
+        spline.grid(torch.zeros(1, 18), (n, n))
+    kept = list(spline._bases.values())
+    for n in (4, 5, 6, 7):
+        spline.grid(torch.zeros(1, 18), (n, n))
+    assert all(a is b for a, b in zip(kept, spline._bases.values()))
+    spline.grid(torch.zeros(1, 18), (8, 8))
+    assert len(spline._bases) == len(kept) == 4

@@ -804,3 +804,9 @@ def test_ctrl_c_exits_with_130_and_says_how_to_go_on(uninterrupted, tmp_path):
 def test_what_is_predicted_may_be_trained_on():
     features = predict(nn.Linear(3, 2), torch.rand(5, 3), batch_size=5)
     F.mse_loss(nn.Linear(2, 1)(features), torch.zeros(5, 1)).backward()
+
+
+@pytest.mark.parametrize("labels", [[[0], [1], [2], [2]], [0], 0])
+def test_there_must_be_a_label_for_each_image(labels):
+    with pytest.raises(ValueError, match=r"^labels must be \(4,\), got"):
+        error_rate(nn.Flatten(), torch.eye(4)[:, None], torch.tensor(labels))

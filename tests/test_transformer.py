@@ -598,3 +598,16 @@ def test_exported_and_in_onnx_runtime_it_agrees_for_every_batch_size(family, tmp
     assert torch.equal(transformer(x), expected)
     transformer(x).sum().backward()
     assert transformer.localization[-1].weight.grad.isfinite().all()
+
+
+def test_a_fill_that_is_trained_is_refused():
+    fill = nn.Parameter(torch.tensor(0.5))
+    localization = FullyConnectedLocalization((1, 8, 8), Affine())
+    with pytest.raises(ValueError, match="^fill must be constant"):
+        SpatialTransformer(localization, fill=fill)
+
+
+def test_a_network_of_another_family_with_as_many_parameters_is_refused():
+    localization = FullyConnectedLocalization((1, 8, 8), Projective())
+    with pytest.raises(ValueError, match="^localization must end in 8 numbers for"):
+        SpatialTransformer(localization, ThinPlateSpline((2, 2)))

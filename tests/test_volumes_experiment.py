@@ -243,3 +243,9 @@ def test_committed_results_are_of_these_arms():
     for cell, result in read_results(COMMITTED, Cell).items():
         assert options_from(Config, result["config"], cell.name) == cell.config()
         assert result["data"]["source"] == "mnist"
+
+
+@pytest.mark.parametrize("side", [9, 12, 15, 21, 24, 27])
+def test_a_third_of_the_layers_hold_the_digit(side):
+    body = extrude(torch.ones(1, 1, 28, 28), side)
+    assert flatten(body).max().item() == pytest.approx(1)
