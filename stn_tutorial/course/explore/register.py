@@ -137,8 +137,8 @@ class Register(Explorable):
         self.hint = (
             "Press anywhere on the map, or drag the pink handle, to choose a start; "
             "then play. Change the blur and play on from where it stands. From where "
-            "does it arrive without a blur, from where with 4 pixels, and why not "
-            "always take the largest? And what does a longer step change?"
+            "does it arrive without a blur, and from where with one? And what does a "
+            "longer step change?"
         )
 
     def path(self) -> Tensor:
