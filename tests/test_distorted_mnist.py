@@ -64,6 +64,14 @@ def test_the_table_has_the_papers_rows_and_columns_three_times_for_each_recipe()
     assert {cell.recipe for cell in both} == {"paper", "short"}
 
 
+def test_the_short_way_leaves_the_localization_network_its_rate():
+    for cell in cells(recipes=["short"]):
+        recipe = cell.config().recipe
+        rate = recipe.lr * recipe.localization_lr_ratio
+        assert rate == pytest.approx(RECIPES["paper"].lr)
+        assert (recipe.lr == RECIPES["short"].lr) == (cell.column != "clutter")
+
+
 def test_the_papers_recipe_has_its_steps_and_the_short_way_a_tenth_of_them():
     paper, short = (RECIPES[name] for name in ("paper", "short"))
     assert paper.epochs * math.ceil(COPIES * 60_000 / paper.batch_size) == 150_000
