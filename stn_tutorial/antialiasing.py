@@ -77,8 +77,8 @@ def finer_grid(grid: Tensor, n: int | Tensor, most: int | None = None) -> Tensor
         grid: ``(N, H_out, W_out, 2)`` or ``(N, D_out, H_out, W_out, 3)`` normalized
             input points.
         n: samples a side: one number, or ``(N,)``, one an image.
-        most: how many points a side to return; the default is `n`. The surplus, beyond
-            an image's own number, lies outside its patches.
+        most: how many points a side to return; the default is the largest of `n`. The
+            surplus, beyond an image's own number, lies outside its patches.
 
     Returns:
         ``(N, most * H_out, most * W_out, 2)``, or likewise in three dimensions: an
@@ -90,7 +90,8 @@ def finer_grid(grid: Tensor, n: int | Tensor, most: int | None = None) -> Tensor
     >>> torch.allclose(finer, base_grid((6, 15)))
     True
     """
-    most = int(n) if most is None else most
+    if most is None:
+        most = most_samples(n) if isinstance(n, Tensor) else n
     parts = torch.arange(most, dtype=grid.dtype, device=grid.device) + 0.5
     parts = (parts / (n[:, None] if isinstance(n, Tensor) else n) - 0.5).view(-1, most)
     steps = [_with_patches(step) for step in _steps(grid)]
@@ -124,7 +125,8 @@ def mean_of_patches(
     >>> mean_of_patches(samples, torch.ones(1), 2).item()
     1.0
     """
-    most = int(n) if most is None else most
+    if most is None:
+        most = most_samples(n) if isinstance(n, Tensor) else n
     for dim in reversed(range(2, samples.ndim)):
         patches = samples.unflatten(dim, (samples.shape[dim] // most, most))
         samples = _mean(patches, n, dim + 1)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 PROGRAM = "python -m stn_tutorial"
+MOST_SHOWN = 40  # digits side by side
 
 
 @dataclass
@@ -273,8 +275,10 @@ class Show:
 
     def run(self) -> None:
         """Load the run's last checkpoint, and draw what its transformer does."""
-        if self.count < 1:
-            raise ValueError(f"count must be positive, got {self.count}")
+        if not 1 <= self.count <= MOST_SHOWN:
+            raise ValueError(f"count must be from 1 to {MOST_SHOWN}, got {self.count}")
+        if self.to.suffix.lower() not in (".png", ".svg", ".pdf"):
+            raise ValueError(f"to must end in .png, .svg or .pdf, got {self.to}")
         if self.pictures:
             self._pictures()
         elif self.apply or self.warped or self.json or self.invert:
@@ -320,8 +324,6 @@ class Show:
                 f"apply must name one picture, or {len(self.pictures)}, one for each: "
                 f"it names {len(self.apply)}"
             )
-        if self.to.suffix.lower() not in (".png", ".svg", ".pdf"):
-            raise ValueError(f"to must end in .png, .svg or .pdf, got {self.to}")
         looker = Looker(self.folder)
         looks = [looker.look(path, inverted=self.invert) for path in self.pictures]
         opened = [open_picture(path) for path in self.pictures]
@@ -537,7 +539,9 @@ class Table:
             seeds=self.seeds,
         )
         runs, folder = self.work.folders("distorted_mnist", self.folder)
-        if self.budget:
+        if self.budget is not None:
+            if self.budget < 1:
+                raise ValueError(f"budget must be >= 1, got {self.budget}")
             runs, folder = (p / "budgets" / str(self.budget) for p in (runs, folder))
         if not self.work.list:
             how = {"quick": self.work.quick, "workers": self.work.workers}
@@ -987,12 +991,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         try:
             _command(arguments).run()
         finally:
-            sys.stdout.flush()
+            if sys.stdout:  # there is none after `>&-`
+                sys.stdout.flush()
     except BrokenPipeError:  # such as of `report | head`: whoever reads has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(141) from None
     except KeyboardInterrupt:
-        _stop(f"stopped; to go on: {' '.join([PROGRAM, *arguments])}", 130)
+        _stop(f"stopped; to go on: {PROGRAM} {shlex.join(arguments)}", 130)
     except (ValueError, FileNotFoundError) as error:
         _stop(f"error: {error}", 2)
     except (OSError, *_failures()) as error:

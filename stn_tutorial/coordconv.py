@@ -43,8 +43,8 @@ def add_coordinates(
 ) -> Tensor:
     """Append the normalized coordinates of every pixel's centre as channels.
 
-    In half precision, neighbouring pixels get equal coordinates where an image has more
-    than a few hundred pixels a side.
+    In bfloat16, neighbouring pixels get equal coordinates where an image has more than
+    a few hundred pixels a side; in float16, more than a few thousand.
 
     >>> images = torch.zeros(8, 3, 2, 4)
     >>> out = add_coordinates(images)
@@ -125,6 +125,8 @@ class _CoordConv(nn.Module):
     ) -> None:
         check_flag(radius, "radius")
         check_flag(align_corners, "align_corners")
+        if in_channels < 0:
+            raise ValueError(f"in_channels must be >= 0, got {in_channels}")
         given = inspect.signature(self.plain).bind(in_channels, *args, **kwargs)
         groups = given.arguments.get("groups", 1)
         # Each group gets the coordinates: a group sees no channels but its own.

@@ -204,3 +204,30 @@ def test_a_notebook_shows_the_message_and_no_traceback(error):
 
 def test_the_examples_run():
     assert doctest.testmod(_grading).failed == 0
+
+
+def test_an_attempt_may_change_its_arguments_and_is_judged_by_its_answer():
+    cases = [(torch.tensor([1.0, 2.0]),), (torch.tensor([3.0]),)]
+
+    def right(x):
+        return x.mul_(2)
+
+    compare(right, lambda x: 2 * x, cases, "double it")
+
+    def cheating(x):
+        x.zero_()
+        return torch.zeros_like(x)
+
+    with pytest.raises(Wrong, match=r"^for x = \[1, 2\]"):
+        compare(cheating, lambda x: 2 * x, cases, "double it")
+
+
+def test_an_answer_that_is_missing_in_one_case_is_wrong_there():
+    cases = [(torch.tensor(1.0),), (torch.tensor(-1.0),)]
+    with pytest.raises(Wrong, match="expected a tensor, got NoneType"):
+        compare(lambda x: x if x > 0 else None, lambda x: x, cases, "always answer")
+
+
+def test_complex_numbers_are_wrong():
+    with pytest.raises(Wrong, match="expected real numbers"):
+        compare(lambda x: x + 1j, lambda x: x, [(torch.ones(2),)], "real")

@@ -262,7 +262,7 @@ def test_export_needs_two_packages(trained, tmp_path, monkeypatch, capsys):
 
 def test_show_refuses_what_it_cant_show(trained, plain, capsys):
     assert call("show", str(trained), "--count", "0") == 2
-    assert capsys.readouterr().err == "error: count must be positive, got 0\n"
+    assert capsys.readouterr().err == "error: count must be from 1 to 40, got 0\n"
     for command in (["show", str(plain)], ["export", str(plain), "--steps"]):
         assert call(*command) == 2
         said = capsys.readouterr().err

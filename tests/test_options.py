@@ -161,3 +161,8 @@ def test_options_come_back_from_json():
 def test_what_a_file_says_is_checked_and_the_file_is_named(values, message):
     with pytest.raises(ValueError, match=message):
         options_from(Config, values, "a.json")
+
+
+def test_an_integer_that_no_float_holds_is_refused():
+    with pytest.raises(ValueError, match="^lr must be a finite number"):
+        Recipe(lr=10**400)

@@ -57,7 +57,7 @@ def folder(tmp_path_factory) -> Path:
 def trained(folder) -> Path:
     """A run whose transformer has left the identity."""
     run = folder.parent / "run"
-    options = "--height 24 --epochs 12 --batch-size 8 --lr 0.01 --model st-small"
+    options = "--height 24 --batch-size 8 --model st-small --epochs 16 --lr 0.02"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ACCELERATE_USE_CPU", "true")
         assert call("train", "--data", folder, "--folder", run, *options.split()) == 0
@@ -97,7 +97,9 @@ def test_the_command_says_what_there_is_to_train_on(
 
 
 def test_the_same_command_resumes_and_others_are_refused(folder, trained, capsys):
-    options = "--height 24 --batch-size 8 --lr 0.01 --model st-small".split()
+    options = (
+        "--height 24 --batch-size 8 --model st-small --epochs 16 --lr 0.02".split()
+    )
     options += ["--folder", str(trained), "--epochs"]
     before = (trained / "checkpoint.safetensors").read_bytes()
     assert call("train", "--data", folder, *options, "12") == 0

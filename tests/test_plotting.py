@@ -320,3 +320,13 @@ def test_a_monitor_is_drawn_number_by_number():
     np.testing.assert_allclose(localization, [0.2, np.nan, np.nan])
     np.testing.assert_allclose(rest, [3.0] * 3)
     assert all(line.get_xdata().tolist() == [0, 1, 2] for line in scale.lines)
+
+
+@pytest.mark.parametrize("norms", [[1e-7, 3e-5], [1e6, 1e9], [1e-9, 1e3]])
+def test_plain_ticks_mark_small_and_large_numbers(norms):
+    fig, ax = plt.subplots()
+    ax.semilogy([1, 2], norms)
+    plain_ticks(ax.yaxis)
+    low, high = ax.get_ylim()
+    assert 2 <= sum(low <= tick <= high for tick in ax.get_yticks()) <= 14
+    plt.close(fig)

@@ -26,6 +26,7 @@ from stn_tutorial.experiments.distorted_digits import (
 from stn_tutorial.experiments.distorted_mnist import RECIPES, Cell
 from stn_tutorial.experiments.results import (
     is_done,
+    keep_result,
     read_files,
     read_results,
     results_folder,
@@ -378,3 +379,11 @@ def test_the_transformer_lowers_the_error_on_rts():
     still = runs("rts", "still")
     assert len(still) == 3 and still[0]["parameters"] == transformed[0]["parameters"]
     assert min(run["test_error"] for run in still) > max(errors[1])
+
+
+def test_a_finished_run_that_is_called_again_keeps_its_record(tmp_path):
+    keep_result(tmp_path, {"history": [1, 2], "device": "a"})
+    keep_result(tmp_path, {"history": [1, 2], "device": "b"})
+    assert json.loads((tmp_path / "result.json").read_text())["device"] == "a"
+    keep_result(tmp_path, {"history": [1, 2, 3], "device": "b"})
+    assert json.loads((tmp_path / "result.json").read_text())["device"] == "b"

@@ -482,7 +482,8 @@ def plain_ticks(axis: Axis) -> None:
     """
     low, high = axis.get_view_interval()
     steps = (1, 1.5, 2, 3, 4, 6, 8) if high < 4 * low else (1, 2, 5)
-    ticks = [k * 10.0**n for n in range(-3, 5) for k in steps]
+    steps = steps if high < 1e6 * low else (1,)
+    ticks = [k * 10.0**n for n in range(-12, 13) for k in steps]
     axis.set_major_locator(FixedLocator(ticks) if high > 1.5 * low else AutoLocator())
     axis.set_major_formatter("{x:g}")
     axis.set_minor_locator(NullLocator())

@@ -168,6 +168,8 @@ def _number(piece: str, within: float | None) -> tuple[Number, str, str]:
         raise ValueError(f"{answer!r} is no number, with ± and a unit") from None
     if not math.isfinite(value):
         raise ValueError(f"{answer!r} is not finite")
+    if tolerance is not None and not 0 <= tolerance < math.inf:
+        raise ValueError(f"{answer!r} must have a finite tolerance >= 0")
     if tolerance is None:
         tolerance = ROUNDING * max(1.0, abs(value))
     right = piece.startswith("= ")

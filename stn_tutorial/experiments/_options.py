@@ -176,6 +176,12 @@ def _number(
     expected = f"{name} must be {optional}{words} {allowed}".rstrip()
     if not isinstance(value, wanted) or isinstance(value, bool):
         raise TypeError(f"{expected}, got {value!r}")
-    if not -math.inf < value < math.inf or value not in allowed:
+    try:
+        number = kind(value)
+    except OverflowError:  # an integer that no float holds
+        number = math.inf
+    except ValueError:  # not a number
+        number = math.nan
+    if not -math.inf < number < math.inf or value not in allowed:
         raise ValueError(f"{expected}, got {value}")
-    return kind(value)
+    return number

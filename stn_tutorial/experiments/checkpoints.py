@@ -175,6 +175,8 @@ _CURE = "move it away to train from the start"
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The header, with its JSON read, and the tensors; the checksum covers both."""
+    if path.is_file():  # what can't be read is not damaged, as safetensors would say
+        path.open("rb").close()
     try:
         with safe_open(path, "pt") as file:
             header = file.metadata() or {}

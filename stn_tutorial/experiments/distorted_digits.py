@@ -22,7 +22,7 @@ from stn_tutorial.experiments.checkpoints import load_tensors, read_checkpoint
 from stn_tutorial.experiments.classification import about, digits_of, label_of
 from stn_tutorial.experiments.environment import autocast
 from stn_tutorial.experiments.models import FamilyName, ModelName, build, seeded
-from stn_tutorial.experiments.results import write_json
+from stn_tutorial.experiments.results import keep_result
 from stn_tutorial.experiments.training import (
     Recipe,
     Run,
@@ -95,6 +95,7 @@ class Config:
     def __post_init__(self) -> None:
         check_options(self)
         alone = {"out_size": None, "pool": 1, "zoom": 1.0, "coordinates": "none"}
+        alone["family"] = "affine"
         for name, default in alone.items():
             given = getattr(self, name)
             if given != default and not self.model.startswith("st-"):
@@ -187,7 +188,7 @@ def run(
         "misclassified": wrong,
     }
     if folder and int(os.environ.get("RANK", 0)) == 0:
-        write_json(folder / "result.json", done.result)
+        keep_result(folder, done.result)
     return done
 
 

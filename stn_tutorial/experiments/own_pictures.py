@@ -23,7 +23,7 @@ from stn_tutorial.experiments._options import Range, check_options, options_from
 from stn_tutorial.experiments.checkpoints import load_tensors, read_checkpoint
 from stn_tutorial.experiments.environment import autocast
 from stn_tutorial.experiments.models import FamilyName, ModelName, build, seeded
-from stn_tutorial.experiments.results import write_json
+from stn_tutorial.experiments.results import keep_result
 from stn_tutorial.experiments.training import Recipe, Run, misclassified, train
 
 __all__ = ["Config", "Trained", "evaluate", "load_trained", "make_model", "run"]
@@ -176,7 +176,7 @@ def make_model(config: Config, n_classes: int) -> nn.Module:
                 **options,
             )
     except ValueError as error:
-        if "too small" not in str(error):
+        if "does not fit" not in str(error):
             raise
         size = f"{width}×{height}" + (" or such an output" if config.out_size else "")
         raise ValueError(
@@ -240,7 +240,7 @@ def run(
         "misclassified": [pictures.held_out_names[index] for index in wrong],
     }
     if folder and int(os.environ.get("RANK", 0)) == 0:
-        write_json(folder / "result.json", done.result)
+        keep_result(folder, done.result)
     return done
 
 

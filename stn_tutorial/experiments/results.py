@@ -26,6 +26,7 @@ __all__ = [
     "check_cell",
     "check_result",
     "is_done",
+    "keep_result",
     "read_files",
     "read_results",
     "result_file",
@@ -312,6 +313,25 @@ def write_result(folder: Path, cell: Cell, result: Mapping[str, Any]) -> None:
     content = {"cell": asdict(cell), **result}
     check_result(content, {"cell": type(cell), **cell.RESULT})
     write_json(result_file(folder, cell), content)
+
+
+def keep_result(folder: Path, result: Mapping[str, Any]) -> None:
+    """Write a run's result beside its checkpoint, unless it is there already.
+
+    When a finished run is called again, nothing is trained, and its file still says
+    where and when it was.
+
+    Args:
+        folder: of the run.
+        result: of `stn_tutorial.experiments.training.Run`.
+    """
+    path = folder / "result.json"
+    try:
+        if json.loads(path.read_text())["history"] == result["history"]:
+            return
+    except (OSError, ValueError, KeyError, TypeError):  # none, or no result
+        pass
+    write_json(path, result)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

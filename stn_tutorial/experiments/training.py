@@ -69,7 +69,8 @@ class Recipe:
         schedule: one-cycle (up, then down along a cosine), step as in the paper
             (divided by 10 after each third of the run), or constant.
         weight_decay: of adamw; of adam, as a penalty on the squared weights.
-        seed: of the order and the distortions.
+        seed: of the order and the distortions; a command draws the first weights from
+            it as well.
         precision: of what the model computes; weights and losses stay float32. On a CPU
             that is slow in it, float32 takes its place.
         compiled: compile the model; with CUDA graphs on a GPU, where the launches of
@@ -212,8 +213,12 @@ def fit(
         seconds = time.perf_counter() - start
         if not (math.isfinite(means["loss"]) and _is_finite(model)):
             kept = f"; the checkpoint in {folder} is from before" if folder else ""
+            finite = math.isfinite(means["loss"])
+            what = (
+                "a weight is not finite" if finite else f"its loss is {means['loss']}"
+            )
             raise Diverged(
-                f"the run diverged in epoch {epoch + 1}, its loss is {means['loss']}: "
+                f"the run diverged in epoch {epoch + 1}, {what}: "
                 f"try a lower learning rate{kept}"
             )
         evaluated = {}

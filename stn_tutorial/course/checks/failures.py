@@ -52,7 +52,7 @@ def penalty_outside(attempt: Callable[[Tensor], Tensor]) -> None:
     A penalty is there for its gradient, so that must arrive, too.
     """
     outside = torch.tensor([[[[3.0, -2.0]]]], requires_grad=True)
-    answer = attempt(outside)
+    answer = attempt(outside.clone())
     if isinstance(answer, Tensor) and not _pulls_back(answer, outside):
         raise Wrong(
             "at a point outside, the penalty has no gradient that leads back\n"

@@ -455,6 +455,7 @@ def _gain(results: Results, name: str, column: str, row: str) -> Gain | None:
         run["misclassified"]
         for each in (base, row)
         for run in select(runs, column=column, row=each).values()
+        if "misclassified" in run
     ]
     if len(lists) < 2:
         return None
