@@ -97,17 +97,15 @@ def test_the_command_says_what_there_is_to_train_on(
 
 
 def test_the_same_command_resumes_and_others_are_refused(folder, trained, capsys):
-    options = (
-        "--height 24 --batch-size 8 --model st-small --epochs 16 --lr 0.02".split()
-    )
+    options = "--height 24 --batch-size 8 --model st-small --lr 0.02".split()
     options += ["--folder", str(trained), "--epochs"]
     before = (trained / "checkpoint.safetensors").read_bytes()
-    assert call("train", "--data", folder, *options, "12") == 0
+    assert call("train", "--data", folder, *options, "16") == 0
     assert (trained / "checkpoint.safetensors").read_bytes() == before
     capsys.readouterr()
-    assert call("train", "--data", folder, *options, "13") == 2
+    assert call("train", "--data", folder, *options, "17") == 2
     assert "other options (epochs)" in capsys.readouterr().err
-    assert call("train", "--data", folder, *options, "12", "--share", "0.5") == 2
+    assert call("train", "--data", folder, *options, "16", "--share", "0.5") == 2
     assert "other options (pictures, share)" in capsys.readouterr().err
 
 
