@@ -10,6 +10,7 @@ import re
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import onnxruntime
@@ -488,3 +489,14 @@ def test_coordinates_in_transformers_in_miniature(tmp_path, monkeypatch, capsys)
         assert f"\n| {start} |" in out
     names = {path.name for path in Path("figures").iterdir()}
     assert names == {"differences.png", "convergence.png"}
+
+
+def test_a_command_that_is_told_to_end_leaves_no_part_of_a_file(tmp_path):
+    export = ["data", "--source", "embedded", "--copies", "100000", "--export", "x.npz"]
+    command = [sys.executable, "-m", "stn_tutorial", *export]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE) as process:
+        while process.poll() is None and not list(tmp_path.glob("*.part")):
+            time.sleep(0.05)
+        process.terminate()
+    assert process.returncode == 143
+    assert not list(tmp_path.iterdir())
