@@ -71,9 +71,9 @@ def test_a_matrix_is_the_family_s_own(row):
 def _order(name: str, known: dict[str, float]) -> list[float]:
     """The parameters in the family's order."""
     orders = {
-        "Translation": ["t_x", "t_y"],
-        "Attention": ["s", "t_x", "t_y"],
+        "Translation": ["x", "y"],
+        "Attention": ["s", "x", "y"],
         "Similarity": ["a", "b", "x", "y"],
-        "Affine": [rf"\theta_{{{i}{j}}}" for i in (1, 2) for j in (1, 2, 3)],
+        "Affine": [*"abcdef"],
     }
     return [known[letter] for letter in orders[name]]
