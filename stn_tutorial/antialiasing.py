@@ -53,11 +53,11 @@ def samples_per_side(
     return (longest - 1e-3).ceil().clamp(1, MOST)  # rounding is no pixel
 
 
-def most_samples(n: Tensor) -> int:
+def most_samples(n: int | Tensor) -> int:
     """Return the largest of the numbers that `samples_per_side` returns.
 
     Args:
-        n: ``(N,)``.
+        n: ``(N,)``, or one number for all.
 
     Returns:
         The largest; 1 for an empty batch, and 8 where nobody knows the values
@@ -66,6 +66,8 @@ def most_samples(n: Tensor) -> int:
     >>> most_samples(torch.tensor([1.0, 3.0])), most_samples(torch.ones(2).to("meta"))
     (3, 8)
     """
+    if not isinstance(n, Tensor):
+        return n
     known = known_values(n)
     return MOST if known is None else int(max(known, default=1))
 
@@ -90,8 +92,7 @@ def finer_grid(grid: Tensor, n: int | Tensor, most: int | None = None) -> Tensor
     >>> torch.allclose(finer, base_grid((6, 15)))
     True
     """
-    if most is None:
-        most = most_samples(n) if isinstance(n, Tensor) else n
+    most = most_samples(n) if most is None else most
     parts = torch.arange(most, dtype=grid.dtype, device=grid.device) + 0.5
     parts = (parts / (n[:, None] if isinstance(n, Tensor) else n) - 0.5).view(-1, most)
     steps = [_with_patches(step) for step in _steps(grid)]
@@ -125,8 +126,7 @@ def mean_of_patches(
     >>> mean_of_patches(samples, torch.ones(1), 2).item()
     1.0
     """
-    if most is None:
-        most = most_samples(n) if isinstance(n, Tensor) else n
+    most = most_samples(n) if most is None else most
     for dim in reversed(range(2, samples.ndim)):
         patches = samples.unflatten(dim, (samples.shape[dim] // most, most))
         samples = _mean(patches, n, dim + 1)

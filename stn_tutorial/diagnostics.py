@@ -307,7 +307,11 @@ def gradient_norms(loss: Tensor, model: nn.Module) -> dict[str, float]:
     # The graph is kept: a training step may follow.
     gradients = torch.autograd.grad(loss, every, retain_graph=True, allow_unused=True)
     found = zip(every, gradients)
-    squares = {p: g.float().square().sum().item() for p, g in found if g is not None}
+    squares = {
+        p: g.to(working_dtype(g)).square().sum().item()
+        for p, g in found
+        if g is not None
+    }
     return {
         part: sum(squares.get(p, 0.0) for p in parameters) ** 0.5
         for part, parameters in parts.items()

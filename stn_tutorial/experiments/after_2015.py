@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from stn_tutorial._modules import evaluating
 from stn_tutorial.coordinates import rotation, theta_from_pixels
 from stn_tutorial.data.digits import DigitSet
 from stn_tutorial.data.distortions import (
@@ -396,18 +397,17 @@ def operations(
         aten.grid_sampler_3d: forwards,
         aten.grid_sampler_3d_backward: backwards,
     }
-    was_training, counts = model.training, []
+    counts = []
     x = torch.zeros(batch_size, *in_shape)
-    model.eval()  # the running means of normalization stay
-    for trained in (False, True):
-        with FlopCounterMode(display=False, custom_mapping=counted) as counter:
-            with torch.set_grad_enabled(trained):
-                scores = model(x)
-                if trained:
-                    scores.sum().backward()
-        counts.append(round(counter.get_total_flops() / batch_size))
+    with evaluating(model):  # the running means of normalization stay
+        for trained in (False, True):
+            with FlopCounterMode(display=False, custom_mapping=counted) as counter:
+                with torch.set_grad_enabled(trained):
+                    scores = model(x)
+                    if trained:
+                        scores.sum().backward()
+            counts.append(round(counter.get_total_flops() / batch_size))
     model.zero_grad()
-    model.train(was_training)
     return counts[0], counts[1]
 
 

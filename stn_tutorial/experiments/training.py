@@ -211,12 +211,11 @@ def fit(
         start = time.perf_counter()
         means = loop.train_epoch(epoch, progress=progress)
         seconds = time.perf_counter() - start
-        if not (math.isfinite(means["loss"]) and _is_finite(model)):
+        finite = math.isfinite(means["loss"])
+        if not (finite and _is_finite(model)):
             kept = f"; the checkpoint in {folder} is from before" if folder else ""
-            finite = math.isfinite(means["loss"])
-            what = (
-                "a weight is not finite" if finite else f"its loss is {means['loss']}"
-            )
+            lost = f"its loss is {means['loss']}"
+            what = "a weight is not finite" if finite else lost
             raise Diverged(
                 f"the run diverged in epoch {epoch + 1}, {what}: "
                 f"try a lower learning rate{kept}"
