@@ -141,6 +141,7 @@ def effective_scale(
     _check_grid(grid, "grid")
     if min(grid.shape[1:3]) < 2:
         raise ValueError(f"grid must have two rows and columns, got {(*grid.shape,)}")
+    grid = grid.to(working_dtype(grid))
     points = to_pixels(grid, size, align_corners=align_corners)
     right = points[:, :-1, 1:] - points[:, :-1, :-1]
     down = points[:, 1:, :-1] - points[:, :-1, :-1]

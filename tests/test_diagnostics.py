@@ -83,6 +83,11 @@ def test_halving_the_size_is_a_scale_of_two(align_corners):
     assert scale.item() == pytest.approx(2, rel=1e-5)
 
 
+def test_half_precision_holds_a_scale_beyond_its_own_squares():
+    grid = base_grid((2, 2), dtype=torch.float16)[None]
+    assert effective_scale(grid, (2000, 2000)).item() == pytest.approx(1000, rel=1e-4)
+
+
 def test_a_collapsed_grid_has_no_scale():
     grid = Affine().grid(torch.zeros(1, 6), (4, 4))
     assert effective_scale(grid, (28, 28)).item() == 0

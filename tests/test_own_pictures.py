@@ -321,9 +321,10 @@ def test_a_run_on_digits_looks_at_pictures_too(tmp_path, capsys):
 
 WRONG = {
     "train --data nowhere": "error: there is no folder nowhere",
-    "train --data {folder} --model st-cnn --height 16": "error: st-cnn needs larger "
-    "pictures than 16×16: choose a larger height",
-    "train --data {folder} --budget 10": "error: budget of 10 is out of reach",
+    "train --data {folder} --model st-cnn --height 16": "error: st-cnn can't be "
+    "built for pictures of 16×16; choose another size or budget (in_shape ",
+    "train --data {folder} --budget 10": "error: st-modern can't be built "
+    "for pictures of 64×64; choose another size or budget (budget of 10 is ",
     "evaluate {run}": "error: data must be the folder of the pictures: --data FOLDER",
     "evaluate {run} --data {folder}/..": "error: ",
     "show {run}": "error: pictures must be named: {run} is not of a run on digits",

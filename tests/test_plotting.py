@@ -131,6 +131,10 @@ def test_grey_pictures_of_pil_and_numpy_are_shown_as_they_are():
         np.testing.assert_allclose(shown, grey / 255, atol=1e-6)
     shown = show_images(mask)[1][0, 0].get_images()[0].get_array()
     np.testing.assert_array_equal(shown, mask)
+    deep = grey.astype(np.uint16) * 257  # 16 bits a value
+    for image in (deep, Image.fromarray(deep)):
+        shown = show_images(image)[1][0, 0].get_images()[0].get_array()
+        np.testing.assert_allclose(shown, grey / 255, atol=1e-6)
 
 
 def test_a_picture_with_a_palette_or_opacity_is_shown_in_its_colours():

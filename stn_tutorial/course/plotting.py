@@ -6,7 +6,7 @@ can be drawn over one another: the centre of the first pixel is ``(0, 0)``.
 An image is a tensor ``(H, W)`` or ``(C, H, W)``, a NumPy array ``(H, W)`` or
 ``(H, W, C)``, or a PIL image, with 1, 3 or 4 channels. Arrays with their channels in
 front, tensors with theirs at the end, and batch dimensions of 1 are understood as well.
-Bytes are divided by 255.
+Bytes are divided by 255, unsigned integers of 16 bits by 65,535.
 """
 
 from __future__ import annotations
@@ -443,11 +443,12 @@ def _pixels(image: Image) -> np.ndarray:
     """An image as an array (H, W) or (H, W, C) that `imshow` takes."""
     usual, other = (0, -1) if isinstance(image, Tensor) else (-1, 0)
     if isinstance(image, PIL.Image.Image):
-        plain = image.mode in ("L", "RGB", "RGBA")
+        plain = image.mode in ("L", "RGB", "RGBA") or image.mode.startswith("I;16")
         image = np.asarray(image if plain else image.convert("RGB"))
     array = _array(image, "image", "a tensor, a NumPy array or a PIL image")
     shape = array.shape
-    array = array / 255.0 if array.dtype == np.uint8 else array.astype(np.float32)
+    whole = array.dtype in (np.uint8, np.uint16)  # 8 or 16 bits a value
+    array = array / np.iinfo(array.dtype).max if whole else array.astype(np.float32)
     while array.ndim > 3 and array.shape[0] == 1:
         array = array[0]
     if array.ndim == 3:

@@ -176,11 +176,9 @@ def make_model(config: Config, n_classes: int) -> nn.Module:
                 **options,
             )
     except ValueError as error:
-        if "does not fit" not in str(error):
-            raise
-        size = f"{width}×{height}" + (" or such an output" if config.out_size else "")
         raise ValueError(
-            f"{config.model} needs larger pictures than {size}: choose a larger height"
+            f"{config.model} can't be built for pictures of {width}×{height}; choose "
+            f"another size or budget ({error})"
         ) from None
 
 

@@ -222,4 +222,5 @@ def report(folder: Path) -> tuple[str, dict[str, Callable[[], Figure]]]:
     found = results_in(folder, Cell, "MNIST addition")
     tables = error_table(found), look_table(found)
     text = tables_of(folder, Trial, tables, trial_table)
-    return text, {"looks": partial(draw_looks, found)}
+    drawn = {"looks": partial(draw_looks, found)} if any(_looking(found)) else {}
+    return text, drawn
