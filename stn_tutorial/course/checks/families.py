@@ -97,7 +97,7 @@ def diagonal_of_a_stiff_spline(answer: str) -> None:
 
     diagonals = {"λ": stiffness, "λ²": stiffness**2, "1/λ": 1 / stiffness}
     right = min(diagonals, key=lambda name: cost(diagonals[name]))
-    hint = "put s = λ w into s = q - Φ w - A v, and collect what multiplies w."
+    hint = "put ρ = λ w into ρ = q - Φ w - M v, and collect what multiplies w."
     choose(answer, right, diagonals, hint)
 
 

@@ -86,7 +86,7 @@ def after_swapping_coordinates(answer: str) -> None:
     pictures = {
         "nothing": image,
         "a rotation by 90°": image.rot90(1, (2, 3)),
-        "a mirror image": image.flip(3),
+        "left and right are exchanged": image.flip(3),
         "a reflection in the diagonal": image.mT,
     }
     hint = "sample torch.arange(9.0).view(1, 1, 3, 3) at grid.flip(-1)."

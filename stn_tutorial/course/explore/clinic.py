@@ -139,7 +139,8 @@ class Clinic(Explorable):
         }
         self.alt = (
             "The losses of four runs, each beside that of a healthy twin: two stay at "
-            "that of a guess, one is low from the start, and one falls as its twin's"
+            "that of a guess, one is low from the start, and one falls much as its "
+            "twin's does"
         )
         self.hint = (
             "Choose a run, move through its looks, and go through its numbers. "

@@ -94,8 +94,8 @@ class Luck(Explorable):
         self.hint = (
             "Draw another test set, a few times. How often does the worse network win, "
             "and how often is q below 5%? Then let the networks share more of their "
-            "mistakes: which of the two numbers changes, and why? How many digits does "
-            "it take?"
+            "mistakes: how do the two numbers change, and why? How many digits does it "
+            "take?"
         )
 
     def probabilities(self) -> tuple[float, float, float]:
