@@ -89,7 +89,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Hand on the one name of the face that is no method, when it is asked for."""
+    """Import `report_environment` when it is asked for: it is the course's."""
     if name == "report_environment":
         return importlib.import_module("stn_tutorial.course.environment").__dict__[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""What PyTorch's modules lack: a look that trains nothing, and layers to be cut."""
+"""Evaluation mode for a while, and sequences of layers that can be sliced."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import nn
 
 @contextmanager
 def evaluating(model: Any) -> Iterator[None]:
-    """Evaluation mode, and afterwards each module's own: a look trains nothing.
+    """Evaluation mode for a while; afterwards each module has its own mode again.
 
     >>> model = nn.Sequential(nn.BatchNorm1d(2), nn.BatchNorm1d(2).eval())
     >>> with evaluating(model):

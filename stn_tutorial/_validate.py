@@ -141,9 +141,14 @@ def known_values(tensor: Tensor) -> Any | None:
     if is_traced():
         return None
     try:
-        return tensor.detach().tolist()
+        values = tensor.detach().tolist()
     except RuntimeError:
         return None
+    first = values
+    while isinstance(first, list) and first:
+        first = first[0]
+    symbols = torch.SymFloat, torch.SymInt, torch.SymBool
+    return None if isinstance(first, symbols) else values
 
 
 def known_ends(tensor: Tensor) -> tuple[float, float] | None:
@@ -185,9 +190,9 @@ def without_autocast(device: torch.device) -> AbstractContextManager[Any]:
     ...     (torch.ones(2, 2) @ torch.ones(2, 2)).dtype
     torch.float32
     """
-    # The compiler of torch 2.6 can't ask; what is compiled is on no other device.
-    asked = device.type != "meta" and torch.compiler.is_compiling()
-    if not asked and not torch.amp.is_autocast_available(device.type):
+    # torch 2.6 can't trace the question; what is compiled is on a device that has it.
+    available = device.type != "meta" and torch.compiler.is_compiling()
+    if not available and not torch.amp.is_autocast_available(device.type):
         return contextlib.nullcontext()
     return torch.autocast(device.type, enabled=False)
 

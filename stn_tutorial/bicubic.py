@@ -11,7 +11,7 @@ Along an axis a point has four neighbours, at the distances :math:`1 + t`, :math
     \end{cases}
 
 The weights sum to 1, some are negative, and they and their slopes are continuous: where
-a bilinear reading has a kink, this one is smooth. PyTorch and OpenCV take
+a bilinear sample has a kink, this one is smooth. PyTorch and OpenCV take
 :math:`\alpha = -3/4`, which is sharper; Keys' :math:`-1/2` would reproduce ramps and
 parabolas, theirs bends even a ramp by a few hundredths.
 """
@@ -139,7 +139,7 @@ def _outer_slope(s: Tensor) -> Tensor:
 
 
 def _slopes(image: Tensor, index: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """The derivatives of every reading along x and along y: (N, C, P, 2)."""
+    """The derivatives of every sample along x and along y: (N, C, P, 2)."""
     slope_x = _mix(image, index, kernel_slopes(a), kernel_weights(b))
     slope_y = _mix(image, index, kernel_weights(a), kernel_slopes(b))
     return torch.stack([slope_x, slope_y], dim=-1)

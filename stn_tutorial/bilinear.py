@@ -1,7 +1,7 @@
 """Mixing the neighbours of a point, with gradients derived by hand (§3.3).
 
-The functions of this module read an image at *pixel* coordinates that lie in it. What
-happens outside is settled before, by `stn_tutorial.sample`. They read volumes as well:
+The functions of this module sample an image at *pixel* coordinates that lie in it. What
+happens outside is settled before, by `stn_tutorial.sample`. They take volumes as well:
 an axis more doubles the neighbours, and changes nothing else.
 """
 
@@ -33,7 +33,8 @@ class Bilinear(Function):
     (the adjoint). The point receives, summed over channels,
     :math:`\partial V / \partial x = (1 - b)(V_{ne} - V_{nw}) + b (V_{se} - V_{sw})` and
     :math:`\partial V / \partial y = b' - t`: equation (7) of the paper. At a pixel's
-    own coordinates V has a kink; there this is the slope on the right and below.
+    own coordinates V has a kink; there this is the slope on the right and below (at the
+    last pixel, where nothing follows, on the left and above).
 
     In a volume the point lies between two such layers, and what they give is mixed
     along z (trilinear interpolation).
@@ -83,7 +84,7 @@ class Bilinear(Function):
 
     @staticmethod
     def jvp(ctx, d_image: Tensor, d_points: Tensor) -> Tensor:
-        # Forwards: the reading is linear in the image; a point moves along the slopes.
+        # Forwards: the sample is linear in the image; a point moves along the slopes.
         image, points = ctx.saved_tensors
         index, *distances = corner(points, image.shape)
         slopes = _slopes(image, index, distances)
@@ -112,7 +113,7 @@ def _weights(distances: Sequence[Tensor]) -> list[Tensor]:
 
 
 def _slopes(image: Tensor, index: Tensor, distances: Sequence[Tensor]) -> Tensor:
-    """The derivatives of every reading along x, y (and z): (N, C, P, D).
+    """The derivatives of every sample along x, y (and z): (N, C, P, D).
 
     Along an axis it is the difference of the neighbours, mixed along the other axes.
     """

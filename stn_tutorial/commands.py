@@ -460,13 +460,18 @@ class Work:
     ) -> None:
         """Run what is missing of a table, or list it; cells by the folder below its."""
         from stn_tutorial.experiments.results import is_done
-        from stn_tutorial.experiments.sharing import work
+        from stn_tutorial.experiments.sharing import FailedRuns, work
 
         runs, folder = self.folders(name, given)
         todo = {folder / below: cells for below, cells in wanted.items()}
+        failed: list[str] = []
         for where, cells in todo.items():
-            if not self.list:
+            if self.list:
+                continue
+            try:
                 work(cells, where, runs, workers=self.workers, quick=self.quick)
+            except FailedRuns as error:  # the other folders' are done nevertheless
+                failed.append(str(error))
         every = [(where, cell) for where, cells in todo.items() for cell in cells]
         missing = [cell for where, cell in every if not is_done(where, cell)]
         for cell in missing if self.list else ():
@@ -474,6 +479,8 @@ class Work:
         print(f"{len(every) - len(missing)} done, {len(missing)} missing")
         for where, cells in todo.items():
             _name_damaged(cells, where)
+        if failed:
+            raise FailedRuns("; ".join(failed))
 
 
 def _apart(cells: Sequence[Any]) -> dict[str, list]:

@@ -22,6 +22,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -181,8 +182,11 @@ def theta_from_pixels(
 
     Args:
         matrix: ``(..., 2, 3)`` affine or ``(..., 3, 3)`` projective, input pixels to
-            output pixels, floating; of volumes ``(..., 3, 4)`` or ``(..., 4, 4)``.
-        in_size: ``(H, W)``, or ``(D, H, W)``, of the image that is read.
+            output pixels, floating; of volumes ``(..., 3, 4)`` or ``(..., 4, 4)``. A
+            projective one counts up to a *positive* factor, as what is ahead of the
+            horizon is where its last row is positive: one of ``cv2.findHomography``,
+            whose last entry is 1, may have to be multiplied by -1.
+        in_size: ``(H, W)``, or ``(D, H, W)``, of the image that is sampled.
         out_size: the same of the image that is made.
         align_corners: the convention of theta's coordinates. ``True`` needs at least
             two pixels along each axis.
@@ -223,7 +227,7 @@ def theta_to_pixels(
             ``(N, 6)``, or `stn_tutorial.Projective`, ``(N, 8)``. Those of another
             family become a theta by its ``matrix``. Of volumes ``(..., 3, 4)``,
             ``(..., 4, 4)``, or parameters of `stn_tutorial.Affine3d`, ``(N, 12)``.
-        in_size: ``(H, W)``, or ``(D, H, W)``, of the image that is read.
+        in_size: ``(H, W)``, or ``(D, H, W)``, of the image that is sampled.
         out_size: the same of the image that is made.
         align_corners: the convention of theta's coordinates. ``True`` needs at least
             two pixels along each axis.
@@ -274,8 +278,9 @@ def rotation(
     Args:
         angle: ``(...)`` radians from x towards y, which is clockwise on the screen.
         scale: ``(...)``.
-        shift: ``(..., 2)``, added after everything else, ``(x, y)`` order.
-        center: ``(..., 2)``, the point that is not moved but for the shift.
+        shift: ``(..., 2)``, added after everything else, ``(x, y)`` order; or two
+            numbers, or tensors ``(...)``.
+        center: the same of the point that is not moved but for the shift.
 
     Returns:
         ``(..., 2, 3)``, of the widest floating type among the tensors that are given.
@@ -285,7 +290,8 @@ def rotation(
         ValueError: if `shift` or `center` is not ``(..., 2)``.
     """
     given = {"angle": angle, "scale": scale, "shift": shift, "center": center}
-    tensors = [value for value in given.values() if isinstance(value, Tensor)]
+    parts = [part for value in given.values() for part in _parts(value)]
+    tensors = [part for part in parts if isinstance(part, Tensor)]
     dtypes = [each.dtype for each in tensors] or [torch.get_default_dtype()]
     dtype = functools.reduce(torch.promote_types, dtypes)
     device = tensors[0].device if tensors else None
@@ -296,7 +302,7 @@ def rotation(
             values[name] = value.to(dtype=dtype, device=device)
             continue
         try:
-            values[name] = torch.as_tensor(value, dtype=dtype, device=device)
+            values[name] = _together(value, dtype, device)
         except (TypeError, ValueError, RuntimeError):
             raise TypeError(f"{name} must be numbers, got {value!r}") from None
     for name in ("shift", "center"):
@@ -313,6 +319,23 @@ def rotation(
     )
     flat = torch.broadcast_tensors(*entries[0], *entries[1])
     return torch.stack(flat, dim=-1).unflatten(-1, (2, 3))
+
+
+def _parts(value: Any) -> Sequence[Any]:
+    """The components of a point that comes as a sequence, or the value itself."""
+    return value if isinstance(value, (list, tuple)) else [value]
+
+
+def _together(value: Any, dtype: torch.dtype, device: Any) -> Tensor:
+    """A number as a tensor, or components, which may be tensors, as points (..., 2)."""
+    if not isinstance(value, (list, tuple)):
+        return torch.as_tensor(value, dtype=dtype, device=device)
+    like = torch.empty(0, dtype=dtype, device=device)
+    parts = [
+        part.to(like) if isinstance(part, Tensor) else vector([part], like)[0]
+        for part in value
+    ]
+    return torch.stack(torch.broadcast_tensors(*parts), dim=-1)
 
 
 def homography(from_points: Tensor, to_points: Tensor) -> Tensor:

@@ -68,7 +68,7 @@ def outside_fraction(
         ValueError: if `grid` has another shape, or `size` is needed and not given.
     """
     edges = _edges(grid, size, align_corners)
-    inside = (grid.abs() <= edges).all(dim=-1)
+    inside = (grid.isfinite() & (grid.abs() <= edges)).all(dim=-1)
     return 1 - inside.flatten(1).float().mean(dim=1)
 
 
@@ -207,13 +207,24 @@ def edge_contrast(images: Tensor, fill: float | Sequence[float] = 0.0) -> float:
 
     Returns:
         The step from the mean of the outermost pixels to `fill`, in standard deviations
-        of the images, in the channel where it is largest.
+        of the images, in the channel where it is largest: infinite if all of it is of
+        one value that isn't `fill`.
+
+    Raises:
+        ValueError: if `fill` has another number of entries.
     """
+    value = torch.as_tensor(fill)
+    if value.ndim > 1 or value.shape not in ((), images.shape[1:2]):
+        raise ValueError(
+            f"fill must be one number or {images.shape[1]}, one a channel, "
+            f"got shape {tuple(value.shape)}"
+        )
     rim = torch.ones(images.shape[-2:], dtype=torch.bool, device=images.device)
     rim[1:-1, 1:-1] = False
     edge = images[..., rim].mean(dim=(0, 2))
-    step = (edge - torch.as_tensor(fill).to(edge)).abs() / images.std(dim=(0, 2, 3))
-    return step.nan_to_num(nan=0.0).max().item()  # of a channel that is all `fill`: 0
+    step = (edge - value.to(edge)).abs()
+    steps = step / images.std(dim=(0, 2, 3))
+    return steps.where(step != 0, 0.0).max().item()  # a channel may be all `fill`
 
 
 def identity_drift(
@@ -233,10 +244,10 @@ def identity_drift(
         into which something from outside comes; infinite if no others are left.
     """
     first = next(warp.parameters(), None) if isinstance(warp, nn.Module) else None
-    device = None if first is None else first.device
+    like = torch.empty(0) if first is None else first.detach()
     height, width = in_shape[-2:]
-    x = torch.arange(width, dtype=torch.float32, device=device).expand(in_shape)
-    y = torch.arange(height, dtype=torch.float32, device=device)
+    x = torch.arange(width, dtype=like.dtype, device=like.device).expand(in_shape)
+    y = torch.arange(height, dtype=like.dtype, device=like.device)
     ramps = [x, y[:, None].expand(in_shape)]  # a value is its location
     flat = [torch.ones_like(x), torch.zeros_like(x)]  # show where the fill comes in
     images = torch.stack([*ramps, *flat])
@@ -306,12 +317,15 @@ def gradient_norms(loss: Tensor, model: nn.Module) -> dict[str, float]:
     parts = parameters_by_part(model)
     every = [p for part in parts.values() for p in part if p.requires_grad]
     # The graph is kept: a training step may follow.
-    gradients = torch.autograd.grad(loss, every, retain_graph=True, allow_unused=True)
-    found = zip(every, gradients)
+    gradients: Sequence[Tensor | None] = ()
+    if every:
+        gradients = torch.autograd.grad(
+            loss, every, retain_graph=True, allow_unused=True
+        )
+    sizes = {p: g.abs() for p, g in zip(every, gradients) if g is not None}
     squares = {
-        p: g.to(working_dtype(g)).square().sum().item()
-        for p, g in found
-        if g is not None
+        p: size.to(working_dtype(size)).square().sum().item()
+        for p, size in sizes.items()
     }
     return {
         part: sum(squares.get(p, 0.0) for p in parameters) ** 0.5
@@ -338,6 +352,25 @@ def symptoms(row: dict[str, Any]) -> list[str]:
         (0 < row["epoch"] and row["spread"] < 0.3, "every image gets the same warp"),
     )
     return [sentence for alarming, sentence in rules if alarming]
+
+
+def _watched(
+    model: nn.Module, transformer: nn.Module, images: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """A model's scores, and what its transformer gets and returns on the way."""
+    seen = []
+
+    def see(module: nn.Module, args: Any, named: dict[str, Any], out: Tensor) -> None:
+        seen.append(([*args, *named.values()][0], out))
+
+    hook = transformer.register_forward_hook(see, with_kwargs=True)
+    try:
+        scores = model(images)
+    finally:
+        hook.remove()
+    if not seen:
+        raise ValueError("model must call its SpatialTransformer")
+    return scores, *seen[0]
 
 
 class Monitor:
@@ -373,25 +406,11 @@ class Monitor:
         found = [m for m in model.modules() if isinstance(m, SpatialTransformer)]
         if not found:
             raise ValueError("model must hold a SpatialTransformer")
-        device = next(model.parameters()).device
-        seen, transformer = [], found[0]
-
-        def see(
-            module: nn.Module, args: Any, named: dict[str, Any], out: Tensor
-        ) -> None:
-            seen.append(([*args, *named.values()][0], out))
-
-        hook = transformer.register_forward_hook(see, with_kwargs=True)
+        device, transformer = next(model.parameters()).device, found[0]
         with evaluating(model):
-            try:
-                scores = model(self.images.to(device))
-            finally:
-                hook.remove()
-            if not seen:
-                raise ValueError("model must call its SpatialTransformer")
+            scores, before, after = _watched(model, transformer, self.images.to(device))
             loss = F.cross_entropy(scores, self.labels.to(device))
             norms = gradient_norms(loss, model)
-            (before, after), *_ = seen
             with torch.no_grad():
                 theta = theta_statistics(transformer.params(before))
                 grid, size = transformer.grid(before), before.shape[-2:]

@@ -126,6 +126,7 @@ def jacobian_determinants(
     size: Sequence[int] = grid.shape[1:-1]
     if in_size is not None:
         size = check_size(in_size, "in_size", f"({size_axes(d)})")
+    grid = grid.to(working_dtype(grid))
     points = to_pixels(grid, size, align_corners=align_corners)
     # Along x first: the last dimension but that of the points.
     steps = []

@@ -22,6 +22,7 @@ compiled, exported or traced, and not under `torch.vmap`.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -63,7 +64,7 @@ __all__ = [
 
 #: Divisors up to here are on the horizon of a perspective, or behind it.
 HORIZON = 1e-6
-#: Stands in a picture for an entry that the parameters don't give one by one.
+#: Stands in `entries` for one that the parameters don't give one by one.
 HIDDEN = "."
 #: What rounding may make of a matrix's entries, over its largest entry.
 ROUNDING = 1e-4
@@ -145,7 +146,7 @@ class Described:
 
 
 class MatrixFamily(Described):
-    """What the families of matrices share: everything but the picture of the matrix.
+    """What the families of matrices share: everything but the entries of the matrix.
 
     A family is defined by `entries`, its 3×3 matrix as one would write it down (4×4 for
     volumes). The parameters are the letters in it, in the order of `letters`; what is
@@ -175,13 +176,18 @@ class MatrixFamily(Described):
         """How many numbers a warp of this family has."""
         return len(self.letters)
 
+    @property
+    def _has_divisor(self) -> bool:
+        """Whether points are divided by what the last row makes of them."""
+        return self.entries[-1].split() != ["0"] * self.dimensions + ["1"]
+
     def identity(self) -> Tensor:
         """Return the ``(n_params,)`` parameters that leave an image as it is.
 
         >>> Similarity().identity().tolist()
         [1.0, 0.0, 0.0, 0.0]
         """
-        return self._read(torch.eye(self.dimensions + 1), "the identity")
+        return self._checked_params_in(torch.eye(self.dimensions + 1), "the identity")
 
     def matrix(self, params: Tensor) -> Tensor:
         """Return the matrices, normalized output to normalized input.
@@ -200,7 +206,7 @@ class MatrixFamily(Described):
             TypeError: if `params` is not a floating tensor.
             ValueError: if `params` has another shape, or a matrix isn't of the family.
         """
-        return self._write(self._params(params, "params"))
+        return self._matrix_of(self._params(params, "params"))
 
     def params_of(self, matrix: Tensor) -> Tensor:
         """Return the parameters of matrices of this family; undoes `matrix`.
@@ -239,15 +245,25 @@ class MatrixFamily(Described):
 
         Returns:
             ``(N, H, W, 2)`` or ``(N, D, H, W, 3)`` normalized input points, of the
-            parameters' dtype, float32 at least.
+            parameters' dtype, float32 at least. Behind the horizon of a perspective
+            they are infinite.
 
         Raises:
             TypeError: if `params` is not a floating tensor.
             ValueError: if `params` has another shape, a matrix isn't of the family, or
                 `size` is not that of an output.
         """
-        rows = self.matrix(params)[..., : self.dimensions, :]
-        return as_points(_moved(rows, size, align_corners), self.dimensions)
+        matrix, d = self.matrix(params), self.dimensions
+        above = _moved(matrix[..., :d, :], size, align_corners)
+        if not self._has_divisor:
+            return as_points(above, d)
+        below = _moved(matrix[..., d:, :], size, align_corners)
+        ends = known_ends(below)
+        if ends is not None and ends[0] > HORIZON:  # all of it is ahead
+            return as_points(above * below.reciprocal(), d)
+        ahead = below > HORIZON
+        moved = above * below.where(ahead, 1.0).reciprocal()
+        return as_points(moved.where(ahead, torch.inf), d)
 
     def compose(self, first: Tensor, second: Tensor) -> Tensor:
         """Return the one warp that does `first` and then `second` to an image.
@@ -266,23 +282,25 @@ class MatrixFamily(Described):
                 warp is composed with every one of a batch.
 
         Returns:
-            ``(N, n_params)`` parameters, normalized output to normalized input.
+            ``(N, n_params)`` parameters, normalized output to normalized input, of the
+            wider dtype of the two.
 
         Raises:
             TypeError: if `first` or `second` is not a floating tensor.
             ValueError: if they have other shapes, or their composition isn't of the
                 family.
         """
-        a = self._write(self._params(first, "first"))
-        b = self._write(self._params(second, "second"))
+        a = self._matrix_of(self._params(first, "first"))
+        b = self._matrix_of(self._params(second, "second"))
         if a.ndim == b.ndim == 3 and a.shape[0] != b.shape[0]:
             if 1 not in (a.shape[0], b.shape[0]):
                 raise ValueError(
                     f"second must have the batch size {a.shape[0]} of first, "
                     f"got {b.shape[0]}"
                 )
-        composed = self._read(product(a, b), "the composition of first and second")
-        return composed.to(first.dtype)
+        what = "the composition of first and second"
+        composed = self._checked_params_in(product(a, b), what)
+        return composed.to(torch.promote_types(first.dtype, second.dtype))
 
     def inverse(self, params: Tensor) -> Tensor:
         """Return the warp that undoes this one.
@@ -301,8 +319,9 @@ class MatrixFamily(Described):
             ValueError: if a warp has no inverse, since it flattens the image, or none
                 in the family.
         """
-        inverse = invert(self._write(self._params(params, "params")), "params")
-        return self._read(inverse, "the inverse of params").to(params.dtype)
+        inverse = invert(self._matrix_of(self._params(params, "params")), "params")
+        undone = self._checked_params_in(inverse, "the inverse of params")
+        return undone.to(params.dtype)
 
     def _params(self, params: Tensor, name: str) -> Tensor:
         """Parameters, or those of matrices, in float32 at least; or an error."""
@@ -318,8 +337,8 @@ class MatrixFamily(Described):
             )
         return self._params_of(params, name)
 
-    def _write(self, params: Tensor) -> Tensor:
-        """Put parameters (N, n_params) into the picture: (N, 3, 3)."""
+    def _matrix_of(self, params: Tensor) -> Tensor:
+        """Put parameters (N, n_params) in the place of their letters: (N, 3, 3)."""
         entries = [each for row in self.entries for each in row.split()]
         values = [self._entry(each, params) for each in entries]
         side = self.dimensions + 1
@@ -327,7 +346,7 @@ class MatrixFamily(Described):
 
     def _entry(self, entry: str, params: Tensor) -> Tensor:
         name = entry.removeprefix("-")
-        if name in self.letters:
+        if len(name) == 1 and name in self.letters:
             value = params[..., self.letters.index(name)]
         else:
             number = getattr(self, name) if hasattr(self, name) else float(name)
@@ -346,21 +365,23 @@ class MatrixFamily(Described):
                 f"got {tuple(matrix.shape)}"
             )
         rounding = max(ROUNDING, 16 * torch.finfo(given or matrix.dtype).eps)
-        return self._read(square, name, rounding)
+        return self._checked_params_in(square, name, rounding)
 
-    def _read(self, square: Tensor, name: str, rounding: float = ROUNDING) -> Tensor:
-        """Take the parameters out of (N, 3, 3), if that is the family's picture."""
-        if any(entry not in "01" for entry in self.entries[-1].split()):
+    def _checked_params_in(
+        self, square: Tensor, name: str, rounding: float = ROUNDING
+    ) -> Tensor:
+        """`_params_in` matrices (N, 3, 3), or an error if they aren't the family's."""
+        if self._has_divisor:
             square = _without_factor(square, name)
-        params = self._take(square)
-        away = (self._write(params) - square).abs().amax(dim=(-2, -1))
+        params = self._params_in(square)
+        away = (self._matrix_of(params) - square).abs().amax(dim=(-2, -1))
         largest = square.abs().amax(dim=(-2, -1))
         wrong = away > rounding * largest  # NaN may pass, as it may in parameters
         refuse_where(wrong, square, lambda: f"{name} must be a warp of {self!r}")
         return params
 
-    def _take(self, square: Tensor) -> Tensor:
-        """The parameters (N, n_params) in a picture (N, 3, 3): undoes `_write`."""
+    def _params_in(self, square: Tensor) -> Tensor:
+        """The parameters (N, n_params) in matrices (N, 3, 3): undoes `_matrix_of`."""
         flat, entries = square.flatten(-2), " ".join(self.entries).split()
         params = [
             flat[..., entries.index(letter)]
@@ -376,8 +397,8 @@ def _without_factor(square: Tensor, name: str) -> Tensor:
 
     Dividing would otherwise divide by 0, or swap ahead and behind.
     """
-    corner = square[..., 2, 2]
-    largest = square[..., 2, :].abs().amax(dim=-1)
+    corner = square[..., -1, -1]
+    largest = square[..., -1, :].abs().amax(dim=-1)
     behind = corner <= HORIZON * largest
     refuse_where(
         behind, square, f"{name} must have the output's middle ahead of its horizon"
@@ -441,7 +462,7 @@ class Attention(MatrixFamily):
 
 
 class Conformal(MatrixFamily):
-    """What the families share that rotate: right angles of the picture stay right.
+    """What the families share that rotate: right angles of the image stay right.
 
     In normalized coordinates of an image that is not square, or of a volume that is no
     cube, the units along the axes differ, and a rotation would be a shear. So these
@@ -449,7 +470,8 @@ class Conformal(MatrixFamily):
     axis; with the reaches r of the axes over the height's, the entry in row i and
     column j of their matrix becomes :math:`m_{ij} r_j / r_i` in normalized coordinates.
 
-    With `aspect` None, `grid` takes the ratios from the output's size, which is right
+    With `aspect` None, `warp` and `SpatialTransformer` take the ratios from the image
+    (see `for_image`); `grid` alone takes them from the output's size, which is right
     unless input and output have different shapes; `compose` and `inverse` do not need
     to know; where a matrix is given or asked for, an error says that they must be
     known.
@@ -504,11 +526,35 @@ class Conformal(MatrixFamily):
         """
         if self.aspect is not None:
             return super().grid(params, size, align_corners=align_corners)
+        known = self.for_image(size, align_corners=align_corners)
+        return known.grid(params, size, align_corners=align_corners)
+
+    def for_image(
+        self, size: Sequence[int], *, align_corners: bool = False
+    ) -> Conformal:
+        """Return this family, knowing the aspect of an image.
+
+        >>> Similarity().for_image((32, 64))
+        Similarity(aspect=2.0)
+
+        Args:
+            size: ``(H, W)`` of the image that is sampled, of a volume ``(D, H, W)``.
+            align_corners: the convention of the normalized coordinates.
+
+        Returns:
+            A family that knows its aspect: itself, if it did before.
+
+        Raises:
+            ValueError: if `size` is not that of an image.
+        """
+        if self.aspect is not None:
+            return self
         sides = check_size(size, "size", f"({size_axes(self.dimensions)})")
         if align_corners:  # the reach is n - 1 pixels, but a single pixel has none
             sides = tuple(n - 1 + 1 // n for n in sides)
-        known = type(self)(self._aspect_of(sides))
-        return known.grid(params, size, align_corners=align_corners)
+        known = copy.copy(self)
+        known.aspect = self._aspect_of(sides)
+        return known
 
     def _aspect_of(self, sides: Sequence[int]) -> Any:
         """The aspect of an image of these sides, height before width."""
@@ -544,10 +590,9 @@ class Similarity(Conformal):
 
     With a scale s and an angle α, clockwise on the screen, ``a = s cos α`` and
     ``b = s sin α``: unlike s and α themselves, these two are smooth everywhere. They
-    rotate and scale the *picture*. In normalized coordinates of an image that is not
-    square, whose units along x and y differ, a rotation would be a shear; so this
-    family measures x and y, and its shift, in half the image's height along both axes.
-    Its matrix in normalized coordinates depends on the `aspect` r, width over height:
+    rotate and scale the *image*, and it is measured in half its height along both axes
+    (see `Conformal`). So the matrix in normalized coordinates depends on the `aspect`
+    r, width over height:
 
     .. math:: \begin{pmatrix} a & -b/r & x/r \\ b\,r & a & y \\ 0 & 0 & 1 \end{pmatrix}
 
@@ -561,10 +606,8 @@ class Similarity(Conformal):
 
     Args:
         aspect: width over height of the image that is sampled (with
-            ``align_corners=True``, ``(W - 1) / (H - 1)``). With None, `grid` takes that
-            of the output's size, which is right unless input and output have different
-            shapes; `compose` and `inverse` do not need to know; where a matrix is given
-            or asked for, an error says that it must be known.
+            ``align_corners=True``, ``(W - 1) / (H - 1)``). With None it is that of the
+            image in `stn_tutorial.warp`, and in `grid` that of the output's size.
 
     Raises:
         ValueError: if `aspect` is not positive and finite.
@@ -599,10 +642,10 @@ class Affine(MatrixFamily):
 class Projective(MatrixFamily):
     """Every perspective view of a plane: eight numbers, row by row, and a last 1.
 
-    The output point (x, y) reads ``(a x + b y + c, d x + e y + f) / (g x + h y + 1)``.
-    Where the divisor is not positive, the point lies on or behind the horizon and has
-    no location in the input: its coordinates are infinite, and `stn_tutorial.sample`
-    takes it as outside.
+    The output point (x, y) samples the input at
+    ``(a x + b y + c, d x + e y + f) / (g x + h y + 1)``. Where the divisor is not
+    positive, the point lies on or behind the horizon and has no location in the input:
+    its coordinates are infinite, and `stn_tutorial.sample` takes it as outside.
 
     A matrix is one of this family up to a positive factor, if the middle of the output
     is ahead of the horizon: if its last entry is positive.
@@ -614,37 +657,6 @@ class Projective(MatrixFamily):
 
     entries = ("a b c", "d e f", "g h 1")
     letters = "abcdefgh"
-
-    def grid(
-        self, params: Tensor, size: Sequence[int], *, align_corners: bool = False
-    ) -> Tensor:
-        """Return the input coordinates to sample for every output pixel.
-
-        >>> Projective().grid(torch.eye(3), (4, 5)).shape
-        torch.Size([4, 5, 2])
-
-        Args:
-            params: ``(N, 8)``, normalized output to normalized input, or matrices.
-            size: ``(H, W)`` of the output.
-            align_corners: the convention of the normalized coordinates.
-
-        Returns:
-            ``(N, H, W, 2)`` normalized input points; infinite behind the horizon.
-
-        Raises:
-            TypeError: if `params` is not a floating tensor.
-            ValueError: if `params` has another shape, the middle of the output lies
-                behind the horizon, or `size` is not ``(H, W)``.
-        """
-        matrix = self.matrix(params)
-        above = _moved(matrix[..., :2, :], size, align_corners)
-        below = _moved(matrix[..., 2:, :], size, align_corners)
-        ends = known_ends(below)
-        if ends is not None and ends[0] > HORIZON:  # all of it is ahead
-            return as_points(above * below.reciprocal())
-        ahead = below > HORIZON
-        moved = above * below.where(ahead, 1.0).reciprocal()
-        return as_points(moved.where(ahead, torch.inf))
 
 
 def convert(params: Tensor, source: MatrixFamily, target: MatrixFamily) -> Tensor:
@@ -702,8 +714,8 @@ def fit(
         ``(N, n_params)``, of the points' dtype.
 
     Raises:
-        TypeError: if the points are not floating tensors, or `family` has no ``at`` or
-            isn't linear.
+        TypeError: if points or weights are not floating tensors, or `family` has no
+            ``at`` or isn't linear.
         ValueError: if the shapes do not fit.
     """
     check_family(family)
@@ -716,6 +728,7 @@ def fit(
     points, targets = (given.to(dtype) for given in (points, targets))
     if weights is None:
         weights = points.new_ones(points.shape[:2])
+    check_floating(weights, "weights")
     if weights.shape != points.shape[:2]:
         raise ValueError(
             f"weights must be {tuple(points.shape[:2])}, got {tuple(weights.shape)}"
@@ -724,8 +737,8 @@ def fit(
         basis, rest = _matrix_system(family, points, targets)
     elif hasattr(family, "at"):
         unit = torch.eye(family.n_params, dtype=points.dtype, device=points.device)
-        moved = [family.at(unit, each) - each for each in points]  # each (n, P, 2)
-        basis = torch.stack([each.permute(1, 2, 0) for each in moved])
+        moved = family.at(unit, points.flatten(0, 1)) - points.flatten(0, 1)
+        basis = moved.movedim(0, -1).unflatten(0, points.shape[:2])  # (N, P, 2, n)
         rest = targets - points
     else:
         raise TypeError(f"family must have a method at(params, points), got {family!r}")
@@ -744,16 +757,17 @@ def _matrix_system(
     and a sum of one for each. Row 3 times the target is taken to the left side; but for
     projective warps, it is (0, 0, 1).
     """
-    if HIDDEN in " ".join(family.entries):
+    if HIDDEN in " ".join(family.entries).split():
         raise TypeError(f"family must be linear in its parameters, got {family!r}")
     unit = torch.eye(family.n_params, dtype=points.dtype, device=points.device)
-    constant = family._write(torch.zeros_like(unit[:1]))
-    parts = torch.cat([constant, family._write(unit) - constant])  # (1 + n, 3, 3)
+    constant = family._matrix_of(torch.zeros_like(unit[:1]))
+    parts = torch.cat([constant, family._matrix_of(unit) - constant])  # (1 + n, 3, 3)
     if isinstance(family, Conformal):
         kind = type(family).__name__
         parts = parts * family._units(f"a fit of {kind}()", parts)
     ahead = torch.cat([points, torch.ones_like(points[..., :1])], dim=-1)
-    images = torch.einsum("kij,npj->npik", parts, ahead)
+    # A sum, not a product of matrices: see `_moved`. (N, P, 3, 1 + n)
+    images = (ahead[..., None, None, :] * parts).sum(dim=-1).movedim(-2, -1)
     system = images[..., :-1, :] - targets[..., None] * images[..., -1:, :]
     return system[..., 1:], -system[..., 0]
 
@@ -848,8 +862,7 @@ def _moved(rows: Tensor, size: Sequence[int], align_corners: bool) -> Tensor:
 
     `rows` is (*, R, 3), or (*, R, 4) of volumes: each gives a plane.
 
-    Products and sums rather than a matrix product: the latter is rounded to half
-    precision under autocast and to TF32 on some GPUs, and a grid can't bear that.
+    Products and sums, for the reason that `product` gives.
     """
     dimensions = rows.shape[-1] - 1
     size = check_size(size, "size", f"({size_axes(dimensions)})")

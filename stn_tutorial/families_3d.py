@@ -102,11 +102,11 @@ class Rigid3d(_Rotating):
 
     letters = "uvwxyz"
 
-    def _write(self, params: Tensor) -> Tensor:
+    def _matrix_of(self, params: Tensor) -> Tensor:
         vector, shift = params.split((3, 3), dim=-1)
         return self._assemble(rotation_matrix(vector), shift)
 
-    def _take(self, square: Tensor) -> Tensor:
+    def _params_in(self, square: Tensor) -> Tensor:
         vector = rotation_vector(square[..., :3, :3])
         return torch.cat([vector, square[..., :3, 3]], dim=-1)
 
@@ -130,11 +130,11 @@ class Similarity3d(_Rotating):
 
     letters = "uvwsxyz"
 
-    def _write(self, params: Tensor) -> Tensor:
+    def _matrix_of(self, params: Tensor) -> Tensor:
         vector, scale, shift = params.split((3, 1, 3), dim=-1)
         return self._assemble(scale[..., None] * rotation_matrix(vector), shift)
 
-    def _take(self, square: Tensor) -> Tensor:
+    def _params_in(self, square: Tensor) -> Tensor:
         scaled = square[..., :3, :3]
         volume = _determinant(scaled)
         scale = volume.sign() * volume.abs().where(volume != 0, 1.0) ** (1 / 3)

@@ -5,7 +5,7 @@ they take images: a grid says by its points, (x, y) or (x, y, z), which it is fo
 the two backends, which have the same meaning, ``"native"`` calls PyTorch's kernel, and
 ``"manual"`` is the lesson, in three steps:
 
-1. bring every point near the image, to where the padding says it is to be read;
+1. bring every point near the image, to where the padding says it is to be sampled;
 2. put a frame around the image, so that every point has all its neighbours;
 3. mix the neighbours (`stn_tutorial.bilinear`, `stn_tutorial.bicubic`), with gradients
    derived by hand.
@@ -47,7 +47,13 @@ from stn_tutorial.antialiasing import (
 from stn_tutorial.bicubic import Bicubic, kernel_weights
 from stn_tutorial.bilinear import Bilinear, Nearest
 from stn_tutorial.coordinates import to_pixels
-from stn_tutorial.families import Affine, Family, check_family, dimensions_of
+from stn_tutorial.families import (
+    Affine,
+    Conformal,
+    Family,
+    check_family,
+    dimensions_of,
+)
 
 __all__ = ["sample", "warp"]
 
@@ -100,8 +106,9 @@ def sample(
             ``(N, D_out, H_out, W_out, 3)``, or one without N, of points ``(x, y, z)``.
         interpolation: ``"bilinear"`` (of a volume, trilinear), ``"bicubic"`` (sixteen
             neighbours; smooth and sharper, but it may overshoot; of images alone) or
-            ``"nearest"`` (ties go to the even pixel; the gradient with respect to the
-            grid is zero).
+            ``"nearest"`` (the gradient with respect to the grid is zero; ties go to the
+            even pixel with ``backend="manual"`` and for whole numbers, while rounding
+            decides them in PyTorch's kernel).
         padding: what lies outside the image: ``"zeros"`` (the value `fill`),
             ``"border"`` (the nearest pixel) or ``"reflection"`` (the image mirrored, at
             its edges with ``align_corners=False``, at its corner pixels' centres
@@ -122,7 +129,7 @@ def sample(
     Returns:
         ``(N, C, H_out, W_out)`` or ``(N, C, D_out, H_out, W_out)``, of the image's
         dtype; without N for one image and one grid without a batch. A grid point that
-        is not finite reads `fill`, whatever the padding, and passes no gradient.
+        is not finite becomes `fill`, whatever the padding, and passes no gradient.
 
     Raises:
         TypeError: if `image` or `grid` is no tensor or of the wrong dtype, or an option
@@ -141,9 +148,9 @@ def sample(
         points, backend = points.detach().to(working_dtype(grid)), "manual"
         values = values.byte() if values.dtype == torch.bool else values
     outside = _fill_for(fill, image, values)
-    n: int | Tensor = int(antialias)
-    most = int(antialias)
     if antialias:
+        n: int | Tensor = int(antialias)
+        most = int(antialias)
         if isinstance(antialias, (bool, np.bool_)):
             size = values.shape[2:]
             n = samples_per_side(points, size, align_corners=align_corners)
@@ -186,7 +193,8 @@ def warp(
             matrices, the matrices too: ``(N, 2, 3)``, ``(N, 3, 3)``, or one.
         out_size: ``(H, W)``, or ``(D, H, W)``, of the output; the default is the
             input's.
-        family: the family of `params`, of images or of volumes.
+        family: the family of `params`, of images or of volumes. One that rotates and
+            doesn't know its aspect takes the image's.
         interpolation: see `sample`, as for all that follow.
         padding: what lies outside the image.
         fill: with ``padding="zeros"``, the value outside.
@@ -211,10 +219,11 @@ def warp(
         raise ValueError(
             f"image must be (N, C, {axes}) or (C, {axes}), got {tuple(image.shape)}"
         )
-    size: Sequence[int] = image.shape[-dimensions:]
+    in_size: Sequence[int] = image.shape[-dimensions:]
+    size = in_size
     if out_size is not None:
         size = check_size(out_size, "out_size", f"({axes})")
-    grid = family.grid(params, size, align_corners=align_corners)
+    grid = _grid_on(in_size, family, params, size, align_corners)
     return sample(
         image,
         grid,
@@ -225,6 +234,19 @@ def warp(
         backend=backend,
         antialias=antialias,
     )
+
+
+def _grid_on(
+    in_size: Sequence[int],
+    family: Family,
+    params: Tensor,
+    size: Sequence[int],
+    align_corners: bool,
+) -> Tensor:
+    """A family's grid for an input of a known size, which a rotation may need."""
+    if isinstance(family, Conformal):
+        family = family.for_image(in_size, align_corners=align_corners)
+    return family.grid(params, size, align_corners=align_corners)
 
 
 def _check_options(
@@ -279,22 +301,12 @@ def _sample(
     backend: str,
 ) -> Tensor:
     """`sample` for a batch of images and of grids, in the dtype to compute in."""
-    far = 1 / torch.finfo(grid.dtype).eps  # beyond, rounding is larger than an image
-    ends = known_ends(grid)
-    all_near = ends is not None and -far < ends[0] and ends[1] < far
-    if not all_near:  # seldom, and dear: a fifth of a small network's step
-        reach = grid.detach().abs()
-        longest = functools.reduce(torch.maximum, reach.unbind(dim=-1))
-        finite = (longest < math.inf)[:, None]  # and not NaN
-        if padding == "zeros":  # outside is outside, on whichever side
-            grid = grid.where(reach < far, far)
-        else:
-            grid = grid.nan_to_num(0.0, far, -far).clamp(-far, far)
-    filled = isinstance(fill, Tensor) or fill != 0
+    grid, finite = _bounded(grid, padding)
+    filled = padding == "zeros" and (isinstance(fill, Tensor) or fill != 0)
     if filled or backend == "manual":
         near = _near_points(grid, image.shape, interpolation, padding, align_corners)
 
-    def read(image: Tensor) -> Tensor:
+    def sampled(image: Tensor) -> Tensor:
         if backend == "manual":
             return _manual(image, near, interpolation, padding, align_corners)
         return F.grid_sample(
@@ -305,12 +317,30 @@ def _sample(
             align_corners=align_corners,
         )
 
-    out = read(image)
+    out = sampled(image)
     if filled and interpolation == "nearest":
-        out = out.where(read(torch.ones_like(image[:, :1])) != 0, fill)
-    elif filled:  # outside, both backends have read zeros
+        out = out.where(sampled(torch.ones_like(image[:, :1])) != 0, fill)
+    elif filled:  # outside, both backends have taken zeros
         out = out + fill * _share_outside(near, image.shape, interpolation)
-    return out if all_near else out.where(finite, fill)
+    return out if finite is None else out.where(finite, fill)
+
+
+def _bounded(grid: Tensor, padding: str) -> tuple[Tensor, Tensor | None]:
+    """A grid without points too far away to compute with, and which are finite.
+
+    The second is (N, 1, *out), or None if all points are known to be near. Then there
+    is nothing to do, which saves a fifth of a small network's step.
+    """
+    far = 1 / torch.finfo(grid.dtype).eps  # beyond, rounding is larger than an image
+    ends = known_ends(grid)
+    if ends is not None and -far < ends[0] and ends[1] < far:
+        return grid, None
+    reach = grid.detach().abs()
+    longest = functools.reduce(torch.maximum, reach.unbind(dim=-1))
+    finite = (longest < math.inf)[:, None]  # and not NaN
+    if padding == "zeros":  # outside is outside, on whichever side
+        return grid.where(reach < far, far), finite
+    return grid.nan_to_num(0.0, far, -far).clamp(-far, far), finite
 
 
 def _manual(
@@ -330,7 +360,7 @@ def _manual(
 def _near_points(
     grid: Tensor, shape: torch.Size, interpolation: str, padding: str, align: bool
 ) -> Tensor:
-    """The pixel points to read at, none so far outside that the frame can't hold it."""
+    """The pixel points to sample, none so far outside that no frame could hold it."""
     size = shape[2:]
     points = to_pixels(grid, size, align_corners=align).unbind(dim=-1)
     _, reach = INTERPOLATIONS[interpolation]
@@ -350,7 +380,7 @@ def _near(x: Tensor, n: int, reach: int, padding: str, align_corners: bool) -> T
     x = (x + n) - n
     if padding == "reflection":
         x = _mirrored(x, n, align_corners)
-    if padding != "zeros" and reach == 1:  # beyond the end pixels, all read the same
+    if padding != "zeros" and reach == 1:  # beyond the end pixels, all are alike
         return x.where(x < n - 1, n - 1).where(x > 0, 0.0)
     margin = (reach + 1) // 2  # from here on no neighbour with a weight is inside
     return x.where(x < n - 1 + margin, n - 1 + margin).where(x >= -margin, -margin)
@@ -367,7 +397,7 @@ def _mirrored(x: Tensor, n: int, align_corners: bool) -> Tensor:
 def _framed(image: Tensor, reach: int, padding: str, align_corners: bool) -> Tensor:
     """Put `reach` pixels around an image, as the padding continues it.
 
-    Bilinear points never read the frame but with ``"zeros"``: it may hold zeros.
+    Bilinear points need the frame with ``"zeros"`` alone: it may hold zeros.
     """
     if padding == "zeros" or reach == 1:
         return F.pad(image, [reach] * 2 * (image.ndim - 2))

@@ -122,7 +122,7 @@ class ThinPlateSpline(Described):
         base = output_points(size, offsets, align_corners).movedim(-1, 0)
         # All coordinates of all warps in one matrix product: a line each.
         lines = offsets.mT.reshape(-1, len(self._points))
-        moved = _product(lines, self._basis(size, align_corners, offsets).T)
+        moved = _matmul(lines, self._basis(size, align_corners, offsets).T)
         return as_points(base + moved.view(*offsets.shape[:-2], *base.shape))
 
     def at(self, params: Tensor, points: Tensor) -> Tensor:
@@ -138,7 +138,8 @@ class ThinPlateSpline(Described):
                 whatever the convention, of which ±1 are the ends.
 
         Returns:
-            ``(N, P, 2)`` normalized input points.
+            ``(N, P, 2)`` normalized input points, of the wider dtype of the two, at
+            least float32.
 
         Raises:
             TypeError: if `params` or `points` is not a floating tensor.
@@ -148,7 +149,8 @@ class ThinPlateSpline(Described):
         check_floating(points, "points")
         if points.ndim != 2 or points.shape[-1] != 2:
             raise ValueError(f"points must be (P, 2), got {tuple(points.shape)}")
-        moved = _product(self._bumps(points).to(offsets), offsets)
+        offsets = offsets.to(working_dtype(offsets, points))
+        moved = _matmul(self._bumps(points).to(offsets), offsets)
         return points.to(offsets) + moved
 
     def bending_energy(self, params: Tensor) -> Tensor:
@@ -175,7 +177,7 @@ class ThinPlateSpline(Described):
         weights = self._solution[: len(self._points)]  # from offsets to w
         phi = _phi(self._points, self._points)
         energy = (weights.T @ phi @ weights).to(offsets)
-        return (offsets * _product(energy, offsets)).sum(dim=(-2, -1))
+        return (offsets * _matmul(energy, offsets)).sum(dim=(-2, -1))
 
     def _offsets(self, params: Tensor) -> Tensor:
         """Parameters as offsets (N, K, 2), in float32 at least; or an error."""
@@ -200,7 +202,7 @@ class ThinPlateSpline(Described):
 
     def _bumps(self, points: Tensor) -> Tensor:
         """How far each control point's offset moves each of (P, 2) points: (P, K)."""
-        points = points.double().cpu()
+        points = points.cpu().double()  # in this order: not every device has float64
         parts = [_phi(points, self._points), torch.ones_like(points[:, :1]), points]
         return torch.cat(parts, dim=1) @ self._solution
 
@@ -231,10 +233,14 @@ def _lattice(size: tuple[int, ...], align_corners: bool) -> Tensor:
     return lattice.flatten(0, 1)
 
 
-def _product(matrix: Tensor, offsets: Tensor) -> Tensor:
-    """``matrix @ offsets`` outside autocast: half precision would blur the grid."""
-    with without_autocast(offsets.device):
-        return matrix @ offsets
+def _matmul(a: Tensor, b: Tensor) -> Tensor:
+    """``a @ b`` outside autocast: half precision would blur the grid.
+
+    Where TF32 is allowed on a GPU, it rounds the offsets to a thousandth of their size:
+    a sum of products, as `stn_tutorial._validate.product` has it, would cost too much.
+    """
+    with without_autocast(b.device):
+        return a @ b
 
 
 def _phi(a: Tensor, b: Tensor) -> Tensor:

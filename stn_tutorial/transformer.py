@@ -22,7 +22,12 @@ from stn_tutorial.families import (
     check_family,
     dimensions_of,
 )
-from stn_tutorial.sampling import _check_interpolation, _check_options, sample
+from stn_tutorial.sampling import (
+    _check_interpolation,
+    _check_options,
+    _grid_on,
+    sample,
+)
 
 __all__ = ["SpatialTransformer"]
 
@@ -136,9 +141,10 @@ class SpatialTransformer(nn.Module):
         if x.ndim != dimensions + 2:
             axes = size_axes(dimensions)
             raise ValueError(f"x must be (N, C, {axes}), got {tuple(x.shape)}")
-        weights = list(self.localization.parameters())
+        weights = self.localization.parameters()
+        dtype = next((p.dtype for p in weights if p.is_floating_point()), x.dtype)
         with without_autocast(x.device):
-            params = self.localization(x.to(weights[0].dtype) if weights else x)
+            params = self.localization(x.to(dtype))
         check_floating(params, "what localization returns")
         if isinstance(self.family, MatrixFamily) and params.ndim == 3:
             params = self.family.params_of(params)
@@ -197,8 +203,9 @@ class SpatialTransformer(nn.Module):
         return ", ".join(parts)
 
     def _grid(self, x: Tensor, params: Tensor) -> Tensor:
-        size = self.out_size or tuple(x.shape[2:])
-        return self.family.grid(params, size, align_corners=self.align_corners)
+        in_size = tuple(x.shape[2:])
+        size = self.out_size or in_size
+        return _grid_on(in_size, self.family, params, size, self.align_corners)
 
 
 def _kind(family: Family) -> tuple[int, int, bool]:

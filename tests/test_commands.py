@@ -23,7 +23,7 @@ from stn_tutorial import commands as cli
 from stn_tutorial.data.archives import ARCHIVES, DataError
 from stn_tutorial.data.digits import load_digits
 from stn_tutorial.data.distortions import fixed_test_set
-from stn_tutorial.experiments import not_so_clevr
+from stn_tutorial.experiments import not_so_clevr, scattered_digits
 from stn_tutorial.experiments.checkpoints import read_checkpoint
 from stn_tutorial.experiments.distorted_digits import Config, load_model
 from stn_tutorial.experiments.own_pictures import Config as OwnConfig
@@ -461,6 +461,32 @@ def test_boxes_in_miniature(tmp_path, monkeypatch, capsys):
     folder = str(Path("runs") / "quick-coordconv" / "results")
     assert call("report", "coordconv", "--folder", folder) == 0
     assert "\n| canvas | coordconv | " in capsys.readouterr().out
+
+
+def test_other_folders_are_done_when_a_run_of_one_fails(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    done = []
+
+    def work(cells, where, runs, **options):
+        done.append(where.name)
+        if where.name == "validation":
+            raise FailedRuns("1 of 1 failed: a")
+
+    monkeypatch.setattr("stn_tutorial.experiments.sharing.work", work)
+    command = "signs --quick --arms cnn --phases frames final --seeds 0".split()
+    assert call(*command) != 0
+    assert done == ["validation", "results"]
+    out, err = capsys.readouterr()
+    assert "0 done, 2 missing" in out and "1 of 1 failed: a" in err
+
+
+def test_export_of_boxes_is_refused_in_a_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    run = tmp_path / "run"
+    boxes = scattered_digits.Cell("canvas", "coordconv")
+    boxes.measure(run, progress=False, quick=True)
+    assert call("export", str(run)) == 2
+    assert "is of no run of CoordConv's tasks" in capsys.readouterr().err
 
 
 def test_a_task_in_miniature(tmp_path, capsys):

@@ -625,3 +625,17 @@ def test_a_small_quadrilateral_far_from_the_origin_has_its_homography(offset):
     for matrix, tolerance in ((exact, 1e-9), (found.double(), 1e-3)):
         seen = ends @ matrix.mT
         assert_close(seen[:, :2] / seen[:, 2:], square.double(), rtol=0, atol=tolerance)
+
+
+def test_components_of_a_centre_may_be_tensors():
+    c = torch.tensor(2.0, requires_grad=True)
+    apart = rotation(0.3, scale=c, center=(c, c), shift=(0.0, 1.0))
+    together = rotation(
+        0.3, scale=c, center=torch.stack([c, c]), shift=torch.tensor([0.0, 1.0])
+    )
+    assert torch.equal(apart, together)
+    gradients = [torch.autograd.grad(each.sum(), c)[0] for each in (apart, together)]
+    assert gradients[0] == gradients[1]
+    batch = torch.arange(3.0, dtype=torch.float64)
+    assert rotation(0.3, center=(batch, 1)).shape == (3, 2, 3)
+    assert rotation(0.3, center=(batch, 1)).dtype == torch.float64

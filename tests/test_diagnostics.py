@@ -489,3 +489,34 @@ def test_a_transformer_may_be_called_by_name():
     monitor = Monitor(torch.rand(4, 1, 8, 8), torch.arange(4))
     monitor(0, Named())
     assert monitor.rows[0]["outside"] == 0
+
+
+def test_a_flat_picture_that_is_not_the_fill_has_an_infinite_frame():
+    flat = torch.full((4, 3, 8, 8), 0.5)
+    assert edge_contrast(flat) == math.inf
+    assert edge_contrast(flat, fill=0.5) == 0
+    flat[0, 0, 3, 3] = torch.nan
+    assert math.isnan(edge_contrast(flat[:, :1]))
+    with pytest.raises(ValueError, match="^fill must be one number or 3, one a chan"):
+        edge_contrast(flat, fill=(0.0, 1.0))
+
+
+def test_what_is_not_finite_is_outside_of_a_single_column_too():
+    grid = base_grid((5, 1))[None].clone()
+    grid[0, 0] = math.inf
+    assert outside_fraction(grid, (5, 1), align_corners=True).item() == pytest.approx(
+        0.2
+    )
+
+
+def test_a_frozen_model_has_no_gradient():
+    model = nn.Linear(2, 2).requires_grad_(False)
+    loss = model(torch.zeros(1, 2, requires_grad=True)).sum()
+    assert gradient_norms(loss, model) == {"localization": 0.0, "rest": 0.0}
+
+
+def test_a_drift_is_measured_in_the_precision_of_the_weights():
+    layer = nn.Conv2d(1, 1, 3, padding=1, bias=False).double()
+    with torch.no_grad():
+        layer.weight.copy_(torch.eye(3)[1].double().outer(torch.eye(3)[1].double()))
+    assert identity_drift(layer) == 0

@@ -185,3 +185,11 @@ def test_roughness_in_half_precision_is_that_of_single():
         assert roughness(field.half()).item() == pytest.approx(
             roughness(field).item(), rel=0.05
         )
+
+
+def test_half_precision_folds_no_grid():
+    grid = (base_grid((256, 256)) + 1 / 256)[None]
+    assert folded_fraction(grid.bfloat16().float()).item() == 0
+    assert folded_fraction(grid.bfloat16()).item() == 0
+    wide = base_grid((2, 2), dtype=torch.float16)[None]
+    assert jacobian_determinants(wide, (600, 600)).item() == 90_000

@@ -1308,3 +1308,94 @@ def test_a_fit_takes_any_dtype_and_returns_that_of_the_points():
 def test_a_tensor_is_no_scale_of_a_crop(scale):
     with pytest.raises((TypeError, ValueError), match="^scale must be"):
         Crop(scale=scale)
+
+
+class Keystone(MatrixFamily):
+    """A picture that is thrown on a wall from below: a divisor of one's own."""
+
+    entries = ("1 0 0", "0 1 0", "0 g 1")
+    letters = "g"
+
+
+class View(MatrixFamily):
+    """A perspective of volumes."""
+
+    entries = ("a b c d", "e f g h", "i j k l", "m n o 1")
+    letters = "abcdefghijklmno"
+
+
+def test_a_family_of_ones_own_may_have_a_divisor():
+    params = torch.tensor([[0.5]])
+    x, y = base_grid((3, 4)).unbind(-1)
+    expected = torch.stack([x, y], dim=-1) / (1 + 0.5 * y)[..., None]
+    torch.testing.assert_close(Keystone().grid(params, (3, 4))[0], expected)
+    as_view = convert(params, Keystone(), Projective())
+    assert torch.equal(
+        Projective().grid(as_view, (3, 4)), Keystone().grid(params, (3, 4))
+    )
+
+
+def test_a_perspective_of_volumes_counts_up_to_a_factor():
+    view = View()
+    assert view.params_of(2 * torch.eye(4)).tolist() == view.identity().tolist()
+    lean = view.identity()
+    lean[-1] = 2.0  # the divisor is 1 + 2 z
+    grid = view.grid(lean[None], (2, 1, 1))
+    assert grid[0, 0, 0, 0].tolist() == [math.inf] * 3  # z is -0.5: at the horizon
+    assert grid[0, 1, 0, 0].tolist() == [0.0, 0.0, 0.25]
+
+
+def test_an_attribute_may_have_a_name_of_several_letters():
+    class Scaled(MatrixFamily):
+        entries = ("ab 0 a", "0 0.5 b", "0 0 1")
+        letters = "ab"
+        ab = 3.0
+
+    expected = [[3.0, 0.0, 5.0], [0.0, 0.5, 6.0], [0.0, 0.0, 1.0]]
+    assert Scaled().matrix(torch.tensor([5.0, 6.0])).tolist() == expected
+    points = torch.rand(1, 5, 2)
+    moved = points * torch.tensor([3.0, 0.5]) + torch.tensor([5.0, 6.0])
+    torch.testing.assert_close(
+        fit(Scaled(), points, moved), torch.tensor([[5.0, 6.0]]), rtol=1e-4, atol=1e-4
+    )
+
+
+def test_a_kind_of_similarity_keeps_what_else_it_knows():
+    class Zoomed(Similarity):
+        entries = ("zoom -b x", "b zoom y", "0 0 1")
+        letters = "bxy"
+
+        def __init__(self, aspect=None, zoom=1.0):
+            super().__init__(aspect)
+            self.zoom = zoom
+
+    still = torch.zeros(3)
+    known, unknown = Zoomed(1.0, zoom=2.0), Zoomed(zoom=2.0)
+    assert torch.equal(unknown.grid(still, (4, 4)), known.grid(still, (4, 4)))
+    assert unknown.for_image((4, 8)) == Zoomed(2.0, zoom=2.0)
+    assert known.for_image((4, 8)) is known
+
+
+@pytest.mark.parametrize("family", [Affine(), Projective(), Similarity(aspect=1.0)])
+def test_autocast_does_not_round_a_fit(family):
+    points = 2 * torch.rand(2, 9, 2, generator=torch.Generator().manual_seed(0)) - 1
+    moved = family.grid(family.identity()[None] + 0.1, (3, 3)).flatten(1, 2)
+    points = base_grid((3, 3)).flatten(0, 1)[None]
+    with torch.autocast("cpu", torch.bfloat16):
+        found = fit(family, points, moved)
+    torch.testing.assert_close(found, family.identity()[None] + 0.1, atol=1e-5, rtol=0)
+
+
+def test_a_fit_of_no_warps_has_none():
+    none = torch.zeros(0, 12, 2)
+    for family in (Affine(), ThinPlateSpline((3, 3))):
+        assert fit(family, none, none).shape == (0, family.n_params)
+    with pytest.raises(TypeError, match="^weights must be a floating tensor"):
+        fit(Affine(), torch.zeros(1, 4, 2), torch.zeros(1, 4, 2), [[1, 1, 1, 1]])
+
+
+def test_a_composition_has_the_wider_dtype_whichever_comes_first():
+    coarse, fine = torch.eye(2, 3).bfloat16()[None], torch.full((1, 6), 0.1234567)
+    for pair in ((coarse, fine), (fine, coarse)):
+        composed = Affine().compose(*pair)
+        assert composed.dtype == torch.float32

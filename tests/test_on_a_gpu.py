@@ -16,7 +16,11 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 import stn_tutorial as stn
 from stn_tutorial import diagnostics, localization
 from stn_tutorial.data.distortions import DISTORTIONS, distort
-from stn_tutorial.experiments import models
+from stn_tutorial.experiments import (
+    colocalization_baselines,
+    colocalization_encoder,
+    models,
+)
 
 FAMILIES = [
     stn.Affine(),
@@ -109,3 +113,13 @@ def test_coordinates_and_diagnostics_stay_on_the_gpu(images):
         diagnostics.theta_statistics(theta.flatten(1))["mean"],
     ):
         assert found.device.type == "cuda"
+
+
+def test_what_studies_ask_of_a_network_is_asked_on_its_gpu(images):
+    """Their pictures lie on the CPU, and `fit` has moved the network."""
+    with torch.device("cuda"):
+        classifier = models.CNN((1, 28, 28), n_classes=11)
+    colocalization_encoder.Encoder(classifier, torch.zeros(10, 1, 28, 28))
+    for corners in colocalization_baselines.BASELINES.values():
+        found = corners(torch.zeros(4, 1, 84, 84, dtype=torch.uint8), classifier)
+        assert found.device.type == "cpu"

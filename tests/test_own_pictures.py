@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import cv2
@@ -106,7 +107,22 @@ def test_the_same_command_resumes_and_others_are_refused(folder, trained, capsys
     assert call("train", "--data", folder, *options, "17") == 2
     assert "other options (epochs)" in capsys.readouterr().err
     assert call("train", "--data", folder, *options, "16", "--share", "0.5") == 2
-    assert "other options (pictures, share)" in capsys.readouterr().err
+    assert "other options (held_out, pictures, share)" in capsys.readouterr().err
+
+
+def test_a_run_is_not_resumed_with_other_pictures_held_out(
+    folder, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    for part in ("train", "val"):
+        shutil.copytree(folder, tmp_path / "own" / part)
+    command = ["train", "--data", tmp_path / "own", "--folder", tmp_path / "run"]
+    command += "--height 24 --model st-small --epochs 1 --batch-size 8".split()
+    assert call(*command) == 0
+    (tmp_path / "own" / "val" / CLASSES[0] / "0.jpg").unlink()
+    capsys.readouterr()
+    assert call(*command) == 2
+    assert "other options (held_out)" in capsys.readouterr().err
 
 
 def test_runs_of_the_same_pictures_are_the_same(folder):
@@ -166,6 +182,10 @@ def test_evaluate_tells_the_pictures_held_out_from_others(
             (tmp_path / "red" / name / source.name).write_bytes(source.read_bytes())
     assert call("evaluate", trained, "--data", tmp_path / "red") == 0
     assert capsys.readouterr().out.startswith("test error 50.00% on 6 pictures, none")
+    for name in ("2.jpg", "4.jpg"):  # a class may have a single picture
+        (tmp_path / "red" / CLASSES[0] / name).unlink()
+    assert call("evaluate", trained, "--data", tmp_path / "red") == 0
+    assert capsys.readouterr().out.startswith("test error 25.00% on 4 pictures, none")
 
 
 def test_export_names_the_classes(trained, tmp_path, monkeypatch):
@@ -314,7 +334,24 @@ def test_a_run_on_digits_looks_at_pictures_too(tmp_path, capsys):
     assert len(said["outline"]) == 64 and len(said["box"]) == 4
     plain, dark = (Looker(run).look(paper, inverted=value) for value in (False, True))
     assert plain.output.max() > 0.9
-    assert dark.output[:, 14:28].max() < 0.1  # the paper, and not the bars
+    assert dark.output.max() < 0.1  # the paper, and the bars
+
+
+def test_a_similarity_of_wide_pictures_says_its_theta(
+    folder, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    run, options = tmp_path / "run", "--height 20 --width 32 --model st-small "
+    options += "--family similarity --out-size 16 --epochs 1 --batch-size 8 --lr 0.02"
+    assert call("train", "--data", folder, "--folder", run, *options.split()) == 0
+    capsys.readouterr()
+    name = folder / "rot" / "1.png"
+    assert call("show", run, name, "--json", "--to", tmp_path / "a.png") == 0
+    (said,) = json.loads(capsys.readouterr().out)
+    assert np.array(said["theta"]).shape == (2, 3)
+    left_up, right_up, right_down, left_down = np.array(said["box"])
+    across, down = right_up - left_up, left_down - left_up
+    assert abs(across @ down) < 1e-3 * np.linalg.norm(across) * np.linalg.norm(down)
 
 
 # --------------------------------------------------------------------------- complaints

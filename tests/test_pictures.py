@@ -200,6 +200,18 @@ def test_folders_below_a_class_belong_to_it_and_links_count_once(tmp_path):
     assert (labels == 0).sum() == 5 and (labels == 1).sum() == 7
 
 
+def test_a_link_to_a_picture_that_is_trained_on_is_not_held_out(tmp_path):
+    fill(tmp_path / "train", {"a": 2, "b": 2})
+    fill(tmp_path / "val", {"a": 1, "b": 1})
+    assert len(load_pictures(tmp_path, size=(8, 8)).held_out) == 2
+    for name in ("a", "b"):
+        link = tmp_path / "val" / name / "00.png"
+        link.unlink()
+        os.symlink(tmp_path / "train" / name / "01.png", link)
+    with pytest.raises(ValueError, match="00.png and 1 more must not be held out"):
+        load_pictures(tmp_path, size=(8, 8))
+
+
 def test_grey_files_have_one_channel_unless_there_is_a_coloured_one(tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()

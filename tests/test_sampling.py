@@ -1161,3 +1161,17 @@ def test_a_fill_of_zeros_learns_as_any_other():
     out = sample(torch.ones(1, 3, 4, 4), 3 * base_grid((4, 4))[None], fill=fill)
     out.sum().backward()
     assert fill.grad is not None and (fill.grad > 0).all()
+
+
+@pytest.mark.parametrize("backend", ["native", "manual"])
+@pytest.mark.parametrize("padding", ["border", "reflection"])
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic"])
+def test_no_fill_comes_in_where_the_padding_continues_the_image(
+    interpolation, padding, backend
+):
+    fill = torch.zeros(1, requires_grad=True)
+    image, outside = torch.rand(1, 1, 4, 4), torch.full((1, 1, 1, 2), -1.4)
+    options = {"interpolation": interpolation, "padding": padding, "backend": backend}
+    filled = sample(image, outside, fill=fill, **options)
+    assert_close(filled, sample(image, outside, **options), rtol=0, atol=0)
+    assert not filled.requires_grad

@@ -246,12 +246,47 @@ def test_an_archive_gives_what_its_folder_gives(photographs, tmp_path, monkeypat
     content["track_train"] = np.int16([0, 0, 1, 1, 0, 0, 1, 1])  # anew in each class
     path = tmp_path / "small.npz"
     np.savez(path, **content)
-    for address in (str(path), path.as_uri()):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for address in (str(path), path.as_uri(), "~/small.npz"):
         monkeypatch.setenv(VARIABLE, address)
         for split, found in splits.items():
             again = load_gtsrb(split)
             for name in ("images", "labels", "boxes", "tracks"):
                 close(getattr(again, name), getattr(found, name))
+
+
+def test_a_folder_may_be_named_from_home(photographs, monkeypatch):
+    monkeypatch.setenv("HOME", str(photographs.parent))
+    monkeypatch.setenv(VARIABLE, f"~/{photographs.name}")
+    assert len(load_gtsrb("train")) == 8
+
+
+def test_pictures_that_are_no_bytes_are_refused(tmp_path, monkeypatch):
+    path = tmp_path / "floats.npz"
+    np.savez(
+        path,
+        x_train=np.ones((2, 32, 32, 3), np.float32),
+        y_train=np.zeros(2),
+        meta_train=np.ones((2, 6)),
+        track_train=np.zeros(2),
+    )
+    monkeypatch.setenv(VARIABLE, str(path))
+    with pytest.raises(DataError, match=r"pictures are \(32, 32, 3\), torch.float32"):
+        load_gtsrb("train")
+
+
+def test_a_run_is_not_resumed_on_other_pictures(tmp_path, monkeypatch):
+    config = Config(data="drawn", limit=24, recipe=replace(RECIPE, epochs=1))
+    study.run(config, tmp_path)
+    known = study.load
+
+    def relabelled(config):
+        signs, test = known(config)
+        return signs, replace(test, labels=test.labels.flip(0))
+
+    monkeypatch.setattr(study, "load", relabelled)
+    with pytest.raises(ValueError, match=r"other options \(pictures\)"):
+        study.run(config, tmp_path)
 
 
 def test_what_holds_no_photographs_is_named(tmp_path, monkeypatch):

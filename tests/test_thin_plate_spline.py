@@ -507,3 +507,9 @@ def test_bases_of_four_sizes_are_kept():
     assert all(a is b for a, b in zip(kept, spline._bases.values()))
     spline.grid(torch.zeros(1, 18), (8, 8))
     assert len(spline._bases) == len(kept) == 4
+
+
+def test_points_are_moved_in_the_wider_dtype():
+    points = torch.rand(5, 2, dtype=torch.float64)
+    spline = ThinPlateSpline((2, 2))
+    assert spline.at(spline.identity()[None], points).dtype == torch.float64

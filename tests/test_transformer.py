@@ -186,6 +186,8 @@ def test_the_output_is_the_image_read_at_the_grid(family, options, align_corners
     params, grid = transformer.params(x), transformer.grid(x)
     assert torch.equal(params, transformer.localization(x))
     warp = transformer.family
+    if isinstance(warp, Similarity):  # which is told the image's aspect
+        warp = warp.for_image((12, 10), align_corners=align_corners)
     expected = warp.grid(params, (7, 9), align_corners=align_corners)
     assert grid.shape == (3, 7, 9, 2) and torch.equal(grid, expected)
     out = transformer(x)
@@ -611,3 +613,19 @@ def test_a_network_of_another_family_with_as_many_parameters_is_refused():
     localization = FullyConnectedLocalization((1, 8, 8), Projective())
     with pytest.raises(ValueError, match="^localization must end in 8 numbers for"):
         SpatialTransformer(localization, ThinPlateSpline((2, 2)))
+
+
+def test_a_counter_among_the_weights_is_no_dtype_of_images():
+    class Counted(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.seen = nn.Parameter(torch.zeros((), dtype=torch.int64), False)
+            self.last = nn.Linear(16, 6)
+
+        def forward(self, x):
+            return self.last(x.flatten(1))
+
+    transformer = SpatialTransformer(Counted())
+    images = torch.rand(3, 1, 4, 4)
+    expected = transformer.localization(images)
+    assert torch.equal(transformer.params(images), expected)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from stn_tutorial import (
     Affine,
@@ -16,6 +16,7 @@ from stn_tutorial import (
     Crop,
     Projective,
     Similarity,
+    SpatialTransformer,
     ThinPlateSpline,
     Translation,
     homography,
@@ -60,7 +61,10 @@ def test_it_samples_at_the_grid_of_the_family(family, align_corners, options):
         found = warp(
             x, params, size, family=family, align_corners=align_corners, **options
         )
-        grid = family.grid(params, size or (8, 6), align_corners=align_corners)
+        known = family
+        if isinstance(family, Similarity):  # which is told the image's aspect
+            known = family.for_image((8, 6), align_corners=align_corners)
+        grid = known.grid(params, size or (8, 6), align_corners=align_corners)
         expected = sample(x, grid, align_corners=align_corners, **options)
         assert torch.equal(found, expected)
 
@@ -173,3 +177,25 @@ X, P = images(1, 1, 4, 4), Affine().identity()[None]
 def test_a_wrong_argument_is_named(change, error, message):
     with pytest.raises(error, match=f"^{message}"):
         warp(**{"image": X, "params": P, **change})
+
+
+@pytest.mark.parametrize("align_corners", [False, True])
+def test_a_rotation_into_another_shape_is_none_that_shears(align_corners):
+    image = torch.zeros(1, 32, 64)
+    image[:, 15:17, 22:42] = 1  # a bar, 20 wide
+    quarter, options = torch.tensor([0.0, 1.0, 0.0, 0.0]), {"padding": "border"}
+    known = Similarity().for_image((32, 64), align_corners=align_corners)
+    for family in (Similarity(), known):
+        rotated = warp(
+            image,
+            quarter,
+            (32, 32),
+            family=family,
+            align_corners=align_corners,
+            **options,
+        )
+        assert abs((rotated[0].amax(dim=1) > 0.3).sum().item() - 20) <= 1
+        transformer = SpatialTransformer(
+            nn.Identity(), family, (32, 32), align_corners=align_corners, **options
+        )
+        assert torch.equal(transformer.warp(image[None], quarter[None])[0], rotated)

@@ -71,9 +71,10 @@ def load_gtsrb(split: str = "train") -> Signs:
         )
     parts = urlsplit(named)
     path = Path(url2pathname(parts.path) if parts.scheme == "file" else named)
+    path = path.expanduser()
     try:
         read = _read_folder if path.is_dir() else _read_archive
-        images, labels, roi, tracks = read(path.expanduser(), split)
+        images, labels, roi, tracks = read(path, split)
         return Signs(images, labels, _boxes(roi), tracks, "gtsrb")
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         said = " ".join(str(error).split())[:300]
@@ -97,8 +98,8 @@ def _read_archive(path: Path, split: str) -> tuple[Tensor, Tensor, Tensor, Tenso
         if split == "train":  # tracks are counted anew in each class
             names = zip(file["y_train"].tolist(), file["track_train"].tolist())
         tracks = _numbered(names)
-    if images.shape[1:] != (SIDE, SIDE, 3):
-        raise ValueError(f"its pictures are {tuple(images.shape[1:])}")
+    if images.shape[1:] != (SIDE, SIDE, 3) or images.dtype != torch.uint8:
+        raise ValueError(f"its pictures are {tuple(images.shape[1:])}, {images.dtype}")
     return images.movedim(-1, 1).contiguous(), labels, roi, tracks
 
 

@@ -189,6 +189,7 @@ def load_pictures(
     background: str = "black",
     share: float = 0.2,
     seed: int = 0,
+    least: int = 2,
 ) -> Pictures:
     """Read the pictures of a folder, and hold some of each class out.
 
@@ -205,6 +206,8 @@ def load_pictures(
         background: see `Preparation`.
         share: how much of each class to hold out.
         seed: of the choice.
+        least: pictures that a class must have, where they are divided; with 1, one
+            that is alone is not held out.
 
     Returns:
         The pictures.
@@ -212,7 +215,8 @@ def load_pictures(
     Raises:
         FileNotFoundError: if there is no such folder, or a class has no pictures.
         ValueError: if it is no folder of classes, a picture is damaged, a class has too
-            few, or torchvision is missing.
+            few, a picture held out is trained on as well (by a link), or torchvision is
+            missing.
     """
     check_choice(colours, "colours", ("auto", *COLOURS))
     if not 0 < check_number(share, "share") < 1:
@@ -231,9 +235,10 @@ def load_pictures(
         numbers = [train[0].index(name) for name in test[0]]
         held = [(path, numbers[label]) for path, label in test[1]]
         classes, kept = train
+        _check_apart(kept, held)
     else:
         classes, found = _find(folder)
-        kept, held = _hold_out(found, classes, share, seed)
+        kept, held = _hold_out(found, classes, share, seed, least)
     if len(classes) < 2:
         raise ValueError(
             f"{printable(folder)} must have two classes or more, a folder each: it has "
@@ -412,13 +417,17 @@ def _find(folder: Path) -> tuple[list[str], list[tuple[str, int]]]:
 
 
 def _hold_out(
-    found: Sequence[tuple[str, int]], classes: Sequence[str], share: float, seed: int
+    found: Sequence[tuple[str, int]],
+    classes: Sequence[str],
+    share: float,
+    seed: int,
+    least: int,
 ) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
     """The pictures to train on and those held out, both in their order."""
     kept, held = [], []
     for label, name in enumerate(classes):
         own = [sample for sample in found if sample[1] == label]
-        if len(own) < 2:
+        if len(own) < least:
             raise ValueError(
                 f"class {name} has one picture: two at least are needed, one to train "
                 "on and one to hold out"
@@ -430,6 +439,20 @@ def _hold_out(
         for index, sample in enumerate(own):
             (held if index in chosen else kept).append(sample)
     return kept, held
+
+
+def _check_apart(
+    kept: Sequence[tuple[str, int]], held: Sequence[tuple[str, int]]
+) -> None:
+    """Raise if a picture is in both parts of a set that was divided already."""
+    trained_on = {os.path.realpath(path) for path, _ in kept}
+    both = [path for path, _ in held if os.path.realpath(path) in trained_on]
+    if both:
+        more = f" and {len(both) - 1} more" if len(both) > 1 else ""
+        raise ValueError(
+            f"{printable(both[0])}{more} must not be held out: it is a link to a "
+            "picture that is trained on"
+        )
 
 
 def _is_coloured(path: str) -> bool:

@@ -10,7 +10,7 @@ convolutional networks are, which learn such sums sooner.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
@@ -218,8 +218,6 @@ def run(
     config: Config,
     folder: Path | None = None,
     *,
-    on_epoch: Callable[[int, nn.Module], None] | None = None,
-    evaluate_every: int = 1,
     progress: bool = True,
 ) -> Run:
     """Train and test a configuration; go on where a killed run of it stopped.
@@ -227,8 +225,6 @@ def run(
     Args:
         config: what to train and how.
         folder: where the checkpoint is kept; none is without.
-        on_epoch: see `stn_tutorial.experiments.training.fit`.
-        evaluate_every: likewise.
         progress: show a bar.
 
     Returns:
@@ -259,8 +255,6 @@ def run(
         config.recipe,
         folder=folder,
         label=label_of(config, digits),
-        on_epoch=on_epoch,
-        evaluate_every=evaluate_every,
         progress=progress,
     )
     # In the run's own precision, in which its error was measured.
@@ -414,9 +408,7 @@ def cells(
     return [Cell(length, row, seed) for seed, length, row in every]
 
 
-def trials(
-    rows: Iterable[str], rates: Iterable[float], ratio: float = 0.3
-) -> list[Trial]:
+def trials(rows: Iterable[str], rates: Iterable[float]) -> list[Trial]:
     """Return the trials of some learning rates, those of a rate together.
 
     >>> [trial.name for trial in trials(["BN-CNN"], [0.01, 0.02])]
@@ -425,7 +417,6 @@ def trials(
     Args:
         rows: of `ROWS`.
         rates: learning rates at their height.
-        ratio: the localization network's over the rest's.
 
     Returns:
         The trials, in the order of work.
@@ -433,7 +424,7 @@ def trials(
     Raises:
         ValueError: if a name is unknown, or a rate not above 0.
     """
-    return [Trial(row, lr, ratio) for lr, row in product(rates, rows)]
+    return [Trial(row, lr, 0.3) for lr, row in product(rates, rows)]
 
 
 def nearest_affine(family: Family, params: Tensor) -> Tensor:

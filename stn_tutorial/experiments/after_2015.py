@@ -413,7 +413,7 @@ def operations(
 
 def _seconds_of_a_step(model: nn.Module, images: Tensor, *, times: int = 5) -> float:
     """The processor's time for the gradients of a batch, whatever else it does."""
-    spent = []
+    images, spent = images.to(next(model.parameters()).device), []
     for _ in range(times):
         start = time.process_time()
         model(images).sum().backward()
@@ -501,11 +501,14 @@ def run(config: Config, folder: Path | None = None, *, progress: bool = False) -
     part = max(2, round(1e9 * config.compute / (each * epochs)))
 
     def prepare(indices: Tensor, draw: torch.Generator) -> tuple[Tensor, Tensor]:
-        chosen = torch.randint(len(pictures), indices.shape, generator=draw)
-        images = pictures.images[chosen] / 255
+        where = draw.device
+        chosen = torch.randint(
+            len(pictures), indices.shape, generator=draw, device=where
+        ).cpu()
+        images = pictures.images[chosen].to(where) / 255
         if config.method == "augmented":
             images = augment(images, draw)
-        return images, pictures.labels[chosen]
+        return images, pictures.labels[chosen].to(where)
 
     problem = Problem(
         examples=(torch.arange(part),),

@@ -415,7 +415,10 @@ class Looker(nn.Module):
             ``(N, classes)``.
         """
         crops = show(images.float(), places, self.side)
-        seen = torch.cat([self._describe[0](few) for few in crops.split(FEW)])
+        describe = self._describe[0]
+        if isinstance(describe, nn.Module):
+            describe.to(crops.device)  # it is no part of what was moved
+        seen = torch.cat([describe(few) for few in crops.split(FEW)])
         return self.classifier(torch.cat([whole, seen.view(len(images), -1)], dim=1))
 
     def forward(self, inputs: tuple[Tensor, Tensor, Tensor]) -> Tensor:
@@ -667,7 +670,10 @@ def _looked(
         problem,
         config.looking,
         folder=folder,
-        label={"config": asdict(config)},
+        label={
+            "config": asdict(config),
+            "pictures": [seen.birds.checksum for seen in sets],
+        },
         progress=progress,
     )
     about["looking"] = run.history

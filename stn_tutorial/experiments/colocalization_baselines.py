@@ -49,12 +49,13 @@ def _most_confident(images: Tensor, classifier: CNN) -> Tensor:
     found = []
     with torch.inference_mode():
         for part in images.split(100):
+            part = part.to(weight.device)
             scores = F.conv2d(features(part / 255), weight, last.bias)
             sure = scores.softmax(dim=1)[:, :NOTHING].amax(dim=1)
             best = sure.flatten(1).argmax(dim=1)
             row, column = best // scores.shape[-1], best % scores.shape[-1]
             found.append(4.0 * torch.stack([column, row], dim=1))
-    return torch.cat(found)
+    return torch.cat(found).to(images.device)
 
 
 #: Ways to a box of 28×28 without training; they know its size. From pictures, uint8,

@@ -83,6 +83,7 @@ class Encoder(nn.Module):
     def __init__(self, classifier: CNN, usual: Tensor) -> None:
         super().__init__()
         self.classifier = classifier.requires_grad_(False)
+        usual = usual.to(next(classifier.parameters()).device)
         squares = self._layers(usual).square().sum(dim=1)
         self.register_buffer("usual_length", squares.mean().sqrt())
 

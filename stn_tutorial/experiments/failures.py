@@ -6,7 +6,6 @@ healthy twin is the same run, with the same seed, without the fault.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -195,20 +194,16 @@ class Failure:
         }
 
 
-def failures(*, seeds: Iterable[int] = (0,)) -> list[Failure]:
+def failures() -> list[Failure]:
     """Return the recorded runs.
 
     >>> len(failures())
     8
 
-    Args:
-        seeds: of weights, order and distortions.
-
     Returns:
         The runs, each beside its twin.
     """
-    every = product(seeds, FAULTS, (False, True))
-    return [Failure(fault, healthy, seed) for seed, fault, healthy in every]
+    return [Failure(*each) for each in product(FAULTS, (False, True))]
 
 
 def learn(

@@ -7,7 +7,7 @@ moment are enough to show the training again, without any weights.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -162,19 +162,16 @@ class Film:
         return {**kept, "film": film, "digits": digits}
 
 
-def films(*, seeds: Iterable[int] = (0,)) -> list[Film]:
+def films() -> list[Film]:
     """Return the recorded runs.
 
     >>> [film.name for film in films()]
     ['as-in-the-chapter-0', 'random-start-0', 'ten-times-the-rate-0']
 
-    Args:
-        seeds: of weights, order and distortions.
-
     Returns:
-        The runs, those of a seed together.
+        The runs.
     """
-    return [Film(name, seed) for seed in seeds for name in RUNS]
+    return [Film(name) for name in RUNS]
 
 
 def theta_at(result: Mapping[str, Any], moment: int) -> Tensor:

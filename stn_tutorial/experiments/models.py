@@ -27,6 +27,7 @@ from stn_tutorial.coordconv import (
 from stn_tutorial.families import (
     Affine,
     Attention,
+    Conformal,
     Crop,
     Projective,
     Similarity,
@@ -398,9 +399,13 @@ def build(
     in_shape = tuple(in_shape)
     transformer, inner = None, in_shape
     if localization is not None:
+        warps = FAMILIES[family]()
+        if isinstance(warps, Conformal):
+            align_corners = options.get("align_corners", False)
+            warps = warps.for_image(in_shape[1:], align_corners=align_corners)
         every = [
             _transformer(
-                localization(in_shape, FAMILIES[family]()),
+                localization(in_shape, warps),
                 coordinates,
                 zoom,
                 out_size,
@@ -445,10 +450,7 @@ def _transformer(
         use_coordconv(network, first=not every, radius=coordinates == "radius")
     if zoom != 1:
         middle = torch.tensor([[zoom, 0.0, 0.0]])
-        family = network.family
-        # A crop shears nothing, whatever the image's aspect.
-        family = Similarity(aspect=1.0) if isinstance(family, Similarity) else family
-        start = convert(middle, Attention(), family)[0]
+        start = convert(middle, Attention(), network.family)[0]
         network[-1].bias.data.copy_(start)
     return SpatialTransformer(network, network.family, out_size, **options)
 

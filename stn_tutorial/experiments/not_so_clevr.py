@@ -8,7 +8,7 @@ something is, or to put something where it is told.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -259,7 +259,8 @@ def load_network(folder: Path) -> tuple[Cell, nn.Module]:
         ValueError: if the folder holds no checkpoint, or none of such a run.
     """
     label, weights = read_checkpoint(folder)
-    if set(label) < {"cell"}:
+    known = {field.name for field in fields(Cell)}
+    if set(label.get("cell", ())) != known:
         raise ValueError(
             f"the checkpoint in {folder} is of no run of CoordConv's tasks"
         )
@@ -315,7 +316,7 @@ def solve(
     judged = {"train": (examples[0], train), "test": (task.input(test), test)}
 
     def evaluate(network: nn.Module) -> dict[str, Any]:
-        update_bn(shuffled.split(256), network)
+        update_bn(shuffled.split(256), network, next(network.parameters()).device)
         return {
             name: task.measure(predict(network, inputs, batch_size=256), locations)
             for name, (inputs, locations) in judged.items()

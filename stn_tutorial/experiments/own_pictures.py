@@ -104,11 +104,12 @@ class Config:
         """``(H, W)`` of the network's input: larger, if pictures are distorted so."""
         return DISTORTIONS[self.distort].out_size(self.size)
 
-    def load(self, folder: Path) -> Pictures:
+    def load(self, folder: Path, *, least: int = 2) -> Pictures:
         """Read the pictures as the options say.
 
         Args:
             folder: that has a folder for each class.
+            least: pictures that each class must have.
 
         Returns:
             The pictures, not distorted.
@@ -121,6 +122,7 @@ class Config:
             background=self.background,
             share=self.share,
             seed=self.split_seed,
+            least=least,
         )
 
 
@@ -187,7 +189,6 @@ def run(
     pictures: Pictures,
     folder: Path | None = None,
     *,
-    on_epoch: Callable[[int, nn.Module], None] | None = None,
     progress: bool = True,
 ) -> Run:
     """Train and test on pictures; go on where a killed run of the same ones stopped.
@@ -196,7 +197,6 @@ def run(
         config: how.
         pictures: that its `Config.load` read.
         folder: where checkpoint and ``result.json`` are kept; none are without.
-        on_epoch: see `stn_tutorial.experiments.training.fit`.
         progress: show a bar.
 
     Returns:
@@ -220,8 +220,8 @@ def run(
             **label,
             "classes": list(pictures.classes),
             "pictures": pictures.train.checksum,
+            "held_out": pictures.held_out.checksum,
         },
-        on_epoch=on_epoch,
         progress=progress,
     )
     with autocast(next(model.parameters()).device, config.recipe.precision):
@@ -257,6 +257,7 @@ def load_trained(folder: Path) -> Trained:
     label, weights = read_checkpoint(folder)
     where = f"the checkpoint in {folder}"
     classes, checksum = label.pop("classes", None), label.pop("pictures", None)
+    label.pop("held_out", None)
     if not _are_names(classes) or not isinstance(checksum, str):
         raise ValueError(f"{where} is not of a run on pictures of one's own")
     config = options_from(Config, label, where)
@@ -280,7 +281,7 @@ def evaluate(trained: Trained, folder: Path) -> tuple[float, int, bool]:
     Raises:
         ValueError: if the folder's classes are others.
     """
-    pictures = trained.config.load(folder)
+    pictures = trained.config.load(folder, least=1)
     if pictures.classes != trained.classes:
         raise ValueError(
             f"the classes must be {', '.join(trained.classes)}, as in the training: "

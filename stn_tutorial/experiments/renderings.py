@@ -7,7 +7,6 @@ square at every fourth location along either axis, of which some are held out.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -94,21 +93,17 @@ class Rendering:
         }
 
 
-def renderings(*, seeds: Iterable[int] = (0,)) -> list[Rendering]:
+def renderings() -> list[Rendering]:
     """Return the runs.
 
     >>> len(renderings())  # two splits, two networks
     4
 
-    Args:
-        seeds: of the weights, the order, and the uniform split.
-
     Returns:
-        The runs, those of a seed together.
+        The runs.
     """
     networks = ("convolution", "coordconv")
-    every = product(seeds, SPLITS, networks)
-    return [Rendering(split, network, seed) for seed, split, network in every]
+    return [Rendering(*each) for each in product(SPLITS, networks)]
 
 
 def asked() -> Locations:

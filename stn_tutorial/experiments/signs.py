@@ -293,6 +293,7 @@ def run(config: Config, folder: Path | None = None, *, progress: bool = False) -
     size = signs.images.shape[-2], signs.images.shape[-1]
     images = test.images / 255
     label = {k: v for k, v in asdict(config).items() if k != "recipe"}
+    label["pictures"] = [signs.checksum, test.checksum]
     done = train(
         make_model(config, size, n_classes),
         DigitSet(signs.images, signs.labels, signs.source),

@@ -8,7 +8,7 @@ made of, and on to any other that shows the same scene: a larger one, or a mask.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +123,11 @@ class Looker:
             ValueError: if it can't be read.
         """
         enough = 2 * self.preparation.width, 2 * self.preparation.height
-        prepared = self.preparation(open_picture(path, least=enough)) / 255
+        prepare = self.preparation
+        if inverted:  # the bars and what is transparent, too
+            other = {"black": "white", "white": "black"}[prepare.background]
+            prepare = replace(prepare, background=other)
+        prepared = prepare(open_picture(path, least=enough)) / 255
         size = open_picture(path).size
         images = (1 - prepared if inverted else prepared)[None]
         with torch.inference_mode():
