@@ -231,3 +231,12 @@ def test_an_answer_that_is_missing_in_one_case_is_wrong_there():
 def test_complex_numbers_are_wrong():
     with pytest.raises(Wrong, match="expected real numbers"):
         compare(lambda x: x + 1j, lambda x: x, [(torch.ones(2),)], "real")
+
+
+def test_whole_numbers_are_not_what_rounds_to_them(capsys):
+    case = [(torch.arange(3),)]
+    with pytest.raises(Wrong, match=r"3 of 3 values .* expected 0, got 0.9"):
+        compare(lambda x: x + 0.9, lambda x: x, case, "-")
+    for dtype in (torch.int32, torch.uint16, torch.float64):
+        compare(lambda x, dtype=dtype: x.to(dtype), lambda x: x, case, "-")
+    assert capsys.readouterr().out.count("Correct") == 3

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 import torch.nn.functional as F
 from answers import Answers
 
-from stn_tutorial.course.checks import twice
+from stn_tutorial.course.checks import Wrong, twice
 
 
 def right_share(k):
@@ -70,3 +71,9 @@ class TestAnswers(Answers):
         (twice.two_edges, "down"),
         (twice.round_filter, "nothing is left"),
     ]
+
+
+@pytest.mark.parametrize("check", [twice.share_left, twice.sequence_error])
+def test_a_plain_number_is_judged_under_the_readers_own_name(check):
+    with pytest.raises(Wrong, match="^for mine = "):
+        check(lambda mine: 7)

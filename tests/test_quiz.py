@@ -114,6 +114,18 @@ def test_text_is_text_and_backquotes_are_code(page):
     assert len(page.named("code")) == 3 and "`" not in page.text
 
 
+@pytest.mark.parametrize("answer", ["`a | b`", "$P(a | b)$ or `c`", "`x | y` and $z$"])
+def test_a_bar_within_code_or_mathematics_is_a_part_of_it(answer):
+    (quiz,) = Quiz(
+        f"Which?\n+ {answer} | The union | both.\n- `b` | $5 | half."
+    ).questions
+    assert [option.answer for option in quiz.options] == [answer, "`b`"]
+    assert [option.why for option in quiz.options] == [
+        "The union | both.",
+        "$5 | half.",
+    ]
+
+
 def test_the_page_asks_for_nothing_and_has_one_style_and_one_script(page):
     html = Quiz(*QUESTIONS, NUMBER)._repr_html_()
     assert [tag["data-stn"] for tag in page.named("style")] == ["quiz.css"]
@@ -197,6 +209,7 @@ def test_without_html_a_quiz_says_what_it_is():
         ("Why?\n- Neither | …\n- Nor | …", "needs a text, two options and a right"),
         ("\n+ No | text\n- at | all", "needs a text, two options and a right one"),
         ("Why?\n+ Because\n- Or not | …", "option '. Because' has no reason"),
+        ("Why?\n+ `a | b`\n- Or not | …", "option '. `a . b`' has no reason"),
         ("Why?\n+ So | …\n- Or | …\n? Hm", "a hint, but no number to find"),
         ("How many?\n= 3 | Count.", "needs a text, one right number and one hint"),
         ("How many?\n= 3 | …\n= 4 | …\n? …", "needs a text, one right number"),

@@ -118,6 +118,9 @@ def test_there_is_a_line_for_every_run_over_its_minutes():
 
 def test_other_budgets_are_joined_with_the_tables(tmp_path):
     assert at_other_budgets(tmp_path) == []
+    (tmp_path / "budgets").mkdir()
+    (tmp_path / "budgets" / ".DS_Store").touch()  # a Mac's
+    assert at_other_budgets(tmp_path) == []
     budgets = {}
     for path in sorted((RESULTS / "budgets").iterdir()):
         budgets |= {(path.name, c): r for c, r in read_results(path, Cell).items()}
@@ -163,6 +166,16 @@ def test_gains_are_counted_by_table_and_classifier():
     today = ["3 of 13", "1", "0.50 to 2.00", "1 lower, 1 higher"]
     assert told[3] == ["as one trains today", "CNN", *today]
     assert told[0] == ["as the paper trains", "FCN", "0 of 13", "–", "–", "–"]
+
+
+def test_what_is_clear_is_told_by_the_pair_that_was_tested():
+    """The first seed's 100 digits to none, whatever other seeds are like."""
+    both = Cell("today", "RTS", "CNN"), RTS
+    found = dict(zip(both, (result(2.0), result(1.0))))
+    others = (replace(cell, seed=1) for cell in both)
+    found |= zip(others, (result(1.0), result(9.0)))
+    line = gains_table(found).splitlines()[5]
+    assert line.endswith("| 1 of 13 | 0 | 3.33 to 3.33 | 1 lower, 0 higher |")
 
 
 def test_the_comparisons_of_both_tables_are_counted():

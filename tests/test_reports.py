@@ -106,6 +106,22 @@ def test_a_folder_without_results_is_an_error(which, tmp_path, capsys):
         assert said in err and str(folder) in err
 
 
+@pytest.mark.parametrize("which", ["signs", "birds", "addition"])
+def test_of_trials_alone_their_table_is_printed(which, tmp_path, capsys):
+    trials = tmp_path / "validation"
+    trials.mkdir()
+    options = "--folder", str(tmp_path), "--figures", str(tmp_path / "figures")
+    assert call("report", which, *options) == 2
+    assert "holds no results" in capsys.readouterr().err
+    shutil.copytree(RESULTS / which / "validation", trials, dirs_exist_ok=True)
+    assert call("report", which, *options) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("| held")
+    whole = (RESULTS / which / "table.md").read_text(encoding="utf-8")
+    assert whole.endswith(f"\n\n{out}")
+    assert not list(tmp_path.glob("figures/*"))
+
+
 def test_what_a_file_says_does_not_become_a_path(tmp_path, capsys):
     source = RESULTS / "distorted_mnist" / "today-R-cnn-0.json"
     result = json.loads(source.read_text(encoding="utf-8"))

@@ -291,6 +291,17 @@ def test_what_is_measured_is_written_read_and_reported(tmp_path):
     assert len(draw_lengths(found).axes[0].containers) == 2
 
 
+@pytest.mark.parametrize("model", PLACES)
+def test_strings_as_they_come_have_a_line_whatever_was_run(model):
+    pose = {"angle_deg": 8.0, "height_percent": 2.0, "centre_px": 3.0}
+    passed_on = [[pose] * 5] * len(PLACES[model])
+    run = {"looks": {"as_they_come": [pose] * 5, "passed_on": passed_on}}
+    lines = look_table({Cell("final", model, 64, seed): run for seed in (0, 1)})
+    _, _, first, *others = lines.splitlines()
+    assert first == "| 64² | as they come | 8.0 | 8.0 | 2.0 | 3.0 |"
+    assert len(others) == len(PLACES[model])
+
+
 def test_frames_are_drawn_on_every_canvas(strings):
     few = fixed_strings(load_digits("test", "embedded").first(3))
     still = Affine().identity().expand(3, -1)

@@ -221,6 +221,15 @@ def test_the_table_compares_seed_by_seed():
     plt.close(fig)
 
 
+def test_no_difference_is_a_number_and_none_measured_a_dash():
+    run = {"parameters": 60_000, "tilt_deg": {}, "test_error": 5.0}
+    found = {Cell("final", arm, 24): run for arm in ("flat", "st-rigid")}
+    found[Cell("final", "st-affine", 24, 1)] = run  # with a seed that flat has not
+    lines = table(found).replace("\u00a0", " ").splitlines()[2:]
+    told = {line.split(" | ")[0]: line.split(" | ")[4] for line in lines}
+    assert told == {"| flat": "–", "| st-rigid": "+0.00", "| st-affine": "–"}
+
+
 def test_the_weights_that_are_drawn_are_of_the_run_that_is_kept(real_mnist):
     cell = Cell("final", "st-affine")
     model = with_weights(make_model(cell.config()), cell, COMMITTED / "weights")

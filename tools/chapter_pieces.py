@@ -24,7 +24,7 @@ EXERCISE = re.compile(r":::+\{exercise\} (.+)\n:label: ([\w-]+)")
 TITLE = re.compile(r"^# (.+)$", re.MULTILINE)
 EXPLORABLE = re.compile(r"(\w+) \(a figure to take hold of")
 PLAIN, MARKDOWN = "text/plain", "text/markdown"
-MAGIC = re.compile(r"^\s*[%!].*$", re.MULTILINE)
+MAGIC = re.compile(r"^[ \t]*[%!].*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -155,10 +155,12 @@ def _data(cell: Any) -> list[dict[str, Any]]:
 
 
 def _definitions(source: str) -> dict[str, str]:
-    """The functions and classes that a cell defines, by name."""
+    """The functions and classes that a cell defines, with decorators, by name."""
     tree = ast.parse(MAGIC.sub("", source))
     kinds = (ast.FunctionDef, ast.ClassDef)
     nodes = [node for node in tree.body if isinstance(node, kinds)]
+    for node in nodes:  # which begin at `def` or `class`, below their decorators
+        node.lineno = min([node.lineno, *(d.lineno for d in node.decorator_list)])
     return {node.name: ast.get_source_segment(source, node) for node in nodes}
 
 

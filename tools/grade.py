@@ -1,6 +1,9 @@
 """Grade a folder of submitted notebooks: one CSV, and a page of feedback for each.
 
 The folder holds a notebook for each student, or a folder for each with notebooks in it.
+The CSV has a line for each file: `COLUMNS`, the points of each test, and the seed of
+the random cases. Where a student hands in several notebooks of one assignment, the best
+counts: it alone is in the gradebook, and the notes of all of them say so.
 Every submission is graded in a process of its own, which is a copy of this one as it
 was before any of them was run: see `referee` for how its tests are kept from its
 answers, and `room` for its limits.
@@ -44,7 +47,11 @@ import assignments
 
 #: What must be the same after the grading as before.
 TRUSTED = ("stn_tutorial", "assignments", "tools")
-COLUMNS = ["student", "assignment", "points", "out_of", "state", "notes", "seconds"]
+#: The first columns of the CSV; the file is named as in the folder of submissions.
+COLUMNS = [
+    *("student", "assignment", "points", "out_of"),
+    *("state", "notes", "seconds", "file"),
+]
 
 
 @dataclass
@@ -61,6 +68,7 @@ class Submission:
         notes: what a teacher may want to look at.
         seconds: of processor time.
         graded: the notebook with its outputs, as JSON.
+        file: its path in the folder of submissions; empty if there is none.
     """
 
     student: str
@@ -71,6 +79,7 @@ class Submission:
     notes: list[str] = field(default_factory=list)
     seconds: float = 0
     graded: str = ""
+    file: str = ""
 
     @property
     def points(self) -> float:
@@ -83,11 +92,15 @@ def find(folder: Path) -> Iterator[Submission]:
         if entry.name.startswith((".", "_")):
             continue
         if not entry.is_dir():
-            yield Submission(entry.stem, entry)
+            yield Submission(entry.stem, entry, file=entry.name)
             continue
         found = sorted(entry.rglob("*.ipynb"))
         found = [path for path in found if ".ipynb_checkpoints" not in path.parts]
-        yield from (Submission(entry.name, path) for path in found or [None])
+        for path in found:
+            file = path.relative_to(folder).as_posix()
+            yield Submission(entry.name, path, file=file)
+        if not found:
+            yield Submission(entry.name, None)
 
 
 def grade_one(item: Submission, known: dict[str, NotebookNode], only: str, seed: int):
@@ -235,6 +248,29 @@ def _kill(started: Iterable[psutil.Process]) -> None:
             each.kill()
 
 
+def choose(items: Iterable[Submission]) -> list[Submission]:
+    """Return what counts: of each student's notebooks of an assignment, the best.
+
+    Of equal ones it is the first by its file. Where there are several, a note is added
+    to each that says how many, and whether it counts.
+    """
+    together: dict[tuple[str, str], list[Submission]] = {}
+    for item in items:
+        if item.graded:
+            together.setdefault((item.assignment, item.student), []).append(item)
+    chosen = []
+    for same in together.values():
+        best = min(same, key=lambda item: (-item.points, item.file))
+        chosen.append(best)
+        if len(same) == 1:
+            continue
+        times = "twice" if len(same) == 2 else f"{len(same)} times"
+        for item in same:
+            which = "this" if item is best else "another"
+            item.notes.append(f"handed in {times}: {which} one counts")
+    return chosen
+
+
 def write_csv(path: Path, items: Iterable[Submission], seed: int) -> None:
     """Write a line for each submission, with a column for each test."""
     items = list(items)
@@ -248,6 +284,7 @@ def write_csv(path: Path, items: Iterable[Submission], seed: int) -> None:
             line = [
                 *(_cell(item.student), item.assignment, item.points, of or ""),
                 *(_cell(item.state), _cell("; ".join(item.notes)), item.seconds),
+                _cell(item.file),
             ]
             writer.writerow([*line, *(scores.get(title, "") for title in titles), seed])
 
@@ -293,12 +330,15 @@ def write_feedback(
 def write_gradebook(
     folder: Path, items: Iterable[Submission], known: dict[str, NotebookNode]
 ) -> None:
-    """Write nbgrader's gradebook, and the notebooks where its formgrader looks."""
+    """Write nbgrader's gradebook, and the notebooks where its formgrader looks.
+
+    It has one notebook a student and assignment: give it those that `choose` returns.
+    """
     url = f"sqlite:///{folder / 'gradebook.db'}"
     # nbgrader calls the command alembic, which lies beside this Python.
     here = str(Path(sys.executable).parent)
     os.environ["PATH"] = os.pathsep.join([here, os.environ.get("PATH", "")])
-    items = [item for item in items if item.graded]
+    items = list(items)
     for name in {item.assignment for item in items}:
         said = {"notebook": name, "assignment": name, "db_url": url}
         with Gradebook(url) as gradebook:
@@ -362,13 +402,14 @@ def main() -> int:
             f"{len(done):3} {item.student:24} {item.assignment:12} {result:8} {notes}"
         )
         sys.stdout.flush()
-    done.sort(key=lambda item: (item.assignment, item.student))
+    done.sort(key=lambda item: (item.assignment, item.student, item.file))
+    counted = choose(done)
     options.to.mkdir(parents=True, exist_ok=True)
     for old in [options.to / "gradebook.db", *(options.to / "feedback").glob("*.html")]:
         old.unlink(missing_ok=True)
     write_csv(options.to / "grades.csv", done, seed)
     write_feedback(options.to / "feedback", done, known)
-    write_gradebook(options.to.resolve(), done, known)
+    write_gradebook(options.to.resolve(), counted, known)
     minutes = (time.monotonic() - started) / 60
     print(
         f"{options.to / 'grades.csv'}, {options.to / 'feedback'}: {minutes:.1f} minutes"

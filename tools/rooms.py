@@ -248,11 +248,9 @@ def shown(cell: nbformat.NotebookNode) -> str:
     )
 
 
-def last_lines(text: str, count: int = 4) -> str:
+def last_lines(text: str) -> str:
     """Return the end of a long message, where the reason is."""
-    return " / ".join(line for line in text.splitlines() if line.strip())[
-        -400 * count :
-    ]
+    return " / ".join(line for line in text.splitlines() if line.strip())[-1600:]
 
 
 async def run_all(

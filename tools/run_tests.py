@@ -51,7 +51,7 @@ STAGES = {
     "notebooks": (
         [
             *(*COMMON, "stn_tutorial", "notebooks", "results", "tests/notebooks"),
-            "_config.yml",
+            *("_config.yml", "book", ".gitignore"),
         ],
         [
             [*PYTEST, "tests/notebooks"],

@@ -2,10 +2,10 @@
 
 `make notebooks` writes a stamp into the metadata of every notebook it executes. The
 stamp holds a digest of the notebook's own code, one of the modules that it reaches, one
-of the pins of what it may import and, if it reads them, one of the measured results; a
-stored output is fresh while all are what they were. Prose, comments of the package and
-docstrings change no output, and make nothing stale. The book's status page, the tests
-and `make` itself read the same digests through this module.
+of the pins of what it may import and, if it reads them, one of the measured results and
+weights; a stored output is fresh while all are what they were. Prose, comments of the
+package and docstrings change no output, and make nothing stale. The book's status page,
+the tests and `make` itself read the same digests through this module.
 """
 
 from __future__ import annotations
@@ -124,9 +124,11 @@ def results_of(notebook: dict, root: Path = ROOT) -> list[Path]:
     code = "\n".join(code_of(notebook))
     if not re.search(r"\bresults_folder\b|\.\./results\b", code):
         return []
-    folders = [path for path in (root / "results").iterdir() if path.is_dir()]
-    named = [folder for folder in folders if re.search(rf"\b{folder.name}\b", code)]
-    return sorted(p for folder in named or folders for p in folder.rglob("*.json"))
+    folders = [path.name for path in (root / "results").iterdir() if path.is_dir()]
+    named = [name for name in folders if re.search(rf"\b{name}\b", code)] or folders
+    if not named:
+        return []  # of no folder, `project_files` would return all of the project
+    return project_files(*(f"results/{name}" for name in named), root=root)
 
 
 def current_digest(notebook: dict, root: Path = ROOT) -> dict[str, str]:

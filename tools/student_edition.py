@@ -11,6 +11,7 @@ top to bottom, each alone in an empty folder, as *Run all* does with no exercise
 from __future__ import annotations
 
 import argparse
+import ast
 import asyncio
 import json
 import os
@@ -19,6 +20,7 @@ import shutil
 import sys
 import tempfile
 from functools import cache
+from itertools import chain, count
 from pathlib import Path
 
 import check_notebooks
@@ -115,7 +117,8 @@ def write(folder: Path = FOLDER, only: str = "") -> list[Path]:
 
     Args:
         folder: made if need be. Notebooks that are in it are replaced; one in which
-            somebody answered is kept beside, as ``kept_….ipynb``.
+            somebody answered is kept beside, as ``kept_….ipynb``, or as
+            ``kept_2_….ipynb`` where that is taken.
         only: how the names of the chapters to write begin.
 
     Returns:
@@ -129,23 +132,52 @@ def write(folder: Path = FOLDER, only: str = "") -> list[Path]:
             edition = student_edition(chapter, path.stem)
             text = json.dumps(edition, indent=1, ensure_ascii=False) + "\n"
             written.append(folder / path.name)
-            keep_answers(written[-1], edition)
+            keep_answers(written[-1])
             written[-1].write_text(text, encoding="utf-8", newline="\n")
     return written
 
 
-def keep_answers(path: Path, edition: dict) -> None:
-    """Rename an earlier file whose stubs are not those of the edition."""
+def keep_answers(path: Path) -> None:
+    """Rename an earlier file in which a stub is answered, to a name that is free."""
+    if not path.is_file():
+        return
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    stubs = ["".join(cell["source"]) for cell in cells if "exercise" in tags(cell)]
+    # Without any stub, nothing says where answers would be.
+    if not stubs or not all(map(is_open, stubs)):
+        prefixes = chain(["kept_"], (f"kept_{n}_" for n in count(2)))
+        places = (path.with_name(prefix + path.name) for prefix in prefixes)
+        path.replace(next(place for place in places if not place.exists()))
 
-    def stubs(notebook: dict) -> list[str]:
-        return [
-            "".join(c["source"]) for c in notebook["cells"] if "exercise" in tags(c)
-        ]
 
-    if path.is_file():
-        earlier = json.loads(path.read_text(encoding="utf-8"))
-        if stubs(earlier) != stubs(edition):
-            path.replace(path.with_name(f"kept_{path.name}"))
+def is_open(stub: str) -> bool:
+    """Whether nobody answered in a stub, as far as its source tells.
+
+    Args:
+        stub: the source of its cell. It is open if it binds one name to ``...``, to a
+            dictionary of them or to a function without code, and hands it to a check.
+    """
+    try:
+        body = ast.parse(stub).body
+    except (SyntaxError, ValueError):
+        return False
+    match body:
+        case [binding, ast.Expr(ast.Call(args=[ast.Name(), *_]))]:
+            return _binds_nothing(binding)
+    return False
+
+
+def _binds_nothing(node: ast.stmt) -> bool:
+    match node:
+        case ast.FunctionDef(body=body):
+            values = body[1:] if ast.get_docstring(node) else body
+        case ast.Assign(value=ast.Dict(values=values)):
+            pass
+        case ast.Assign(value=value):
+            values = [value]
+        case _:
+            return False
+    return all(ast.unparse(each) == "..." for each in values)
 
 
 async def run(path: Path, folder: Path, places: asyncio.Semaphore) -> list[str]:

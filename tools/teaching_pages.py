@@ -158,10 +158,10 @@ def minutes_of(labels: list[str], chapter: Chapter) -> int:
     return sum(chapter.exercises[label].minutes for label in labels)
 
 
-def table(heads: list[str], rows: list[list[str]], *, first: str = "") -> str:
+def table(heads: list[str], rows: list[list[str]]) -> str:
     """Return a table in MyST, whose cells may hold anything but line breaks."""
     lines = ["| " + " | ".join(heads) + " |"]
-    lines.append("|" + "|".join([first or "---"] + ["---"] * (len(heads) - 1)) + "|")
+    lines.append("|" + "---|" * len(heads))
     lines += ["| " + " | ".join(cell or " " for cell in row) + " |" for row in rows]
     return "\n".join(lines)
 

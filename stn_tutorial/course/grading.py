@@ -13,7 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stn_tutorial.course.checks._grading import Wrong, is_open, leave_open
+from stn_tutorial.course.checks._grading import (
+    Wrong,
+    differing,
+    is_open,
+    leave_open,
+)
 
 __all__ = ["graded_on", "partial"]
 
@@ -74,7 +79,8 @@ def graded_on(
         if is_open(got):
             return leave_open("the function returns nothing.")
         if not _alike(got, expected, tolerance):
-            raise Wrong(_report(count, given, *_differing(expected, got), hint))
+            told = _told_apart(expected, got, tolerance)
+            raise Wrong(_report(count, given, *told, hint))
     print(f"Correct, on {count} case{'s' * (count > 1)}.")
 
 
@@ -133,13 +139,18 @@ def _alike(got: Any, expected: Any, tolerance: float) -> bool:
         if not isinstance(got, (Tensor, float, int)):
             return False
         got, expected = torch.as_tensor(got), torch.as_tensor(expected)
-        return got.shape == expected.shape and torch.allclose(
-            got.detach().to(expected), expected, rtol=tolerance, atol=tolerance
-        )
+        if got.shape != expected.shape or _is_complex(got, expected):
+            return False
+        return not differing(got, expected, tolerance).any()
     return type(got) is type(expected) and got == expected
 
 
-def _differing(expected: Any, got: Any) -> tuple[str, str]:
+def _is_complex(got: Tensor, expected: Tensor) -> bool:
+    """Whether an answer is complex where real numbers are expected."""
+    return got.is_complex() and not expected.is_complex()
+
+
+def _told_apart(expected: Any, got: Any, tolerance: float) -> tuple[str, str]:
     """What was expected, and what came; of large tensors, where they differ first."""
     if not isinstance(expected, Tensor):
         return shown(expected), shown(got)
@@ -147,13 +158,14 @@ def _differing(expected: Any, got: Any) -> tuple[str, str]:
         return shown(expected), f"{shown(got)}, of type {type(got).__name__}"
     if got.shape != expected.shape:
         return f"a tensor {tuple(expected.shape)}", f"a tensor {tuple(got.shape)}"
+    if _is_complex(got, expected):
+        return "real numbers", "complex ones"
     if expected.numel() <= SHOWN:
         return shown(expected), shown(got)
-    got = got.detach().to(expected)
-    far = ~torch.isclose(got, expected, rtol=1e-4, atol=1e-4)
-    where = tuple(far.nonzero()[0].tolist()) if far.any() else (0,) * got.ndim
+    far = differing(got, expected, tolerance)
+    where = tuple(far.nonzero()[0].tolist())
     share = f"{int(far.sum())} of {far.numel()} differ"
-    values = [_numbers(float(each[where])) for each in (expected, got)]
+    values = [_numbers(each[where].item()) for each in (expected, got)]
     return f"{values[0]} at {where}", f"{values[1]} there; {share}"
 
 

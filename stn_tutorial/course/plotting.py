@@ -267,7 +267,6 @@ def draw_pixels(
     *,
     color: str = COLORS["input"],
     centres: bool = True,
-    limits: tuple[float, float] = (0.0, 1.0),
 ) -> None:
     """Draw an image as squares with their centres marked, in pixel coordinates.
 
@@ -281,11 +280,10 @@ def draw_pixels(
         image: as at the head of this module.
         color: of the squares' outlines and centres.
         centres: mark every pixel's centre.
-        limits: the values shown black and white.
     """
     array = _pixels(image)
     height, width = array.shape[:2]
-    ax.imshow(array, vmin=limits[0], vmax=limits[1])
+    ax.imshow(array, vmin=0, vmax=1)
     x, y = np.arange(width + 1) - 0.5, np.arange(height + 1) - 0.5
     ax.vlines(x, y[0], y[-1], color=color, linewidth=0.8)
     ax.hlines(y, x[0], x[-1], color=color, linewidth=0.8)

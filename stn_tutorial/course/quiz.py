@@ -26,6 +26,8 @@ __all__ = ["Quiz"]
 
 # How far a number may be from the one asked for if the question doesn't say.
 ROUNDING = 1e-6
+# Code between backquotes, or mathematics between dollars.
+_MARKED = r"`([^`]+)`|\$([^$]+)\$"
 
 
 @dataclass(frozen=True)
@@ -177,10 +179,13 @@ def _number(piece: str, within: float | None) -> tuple[Number, str, str]:
 
 
 def _with_reason(piece: str, kind: str) -> tuple[str, str]:
-    answer, bar, why = (part.strip() for part in piece[2:].partition(" | "))
+    text = piece[2:]
+    # Within code and mathematics, a bar is a part of them.
+    found = re.finditer(rf"{_MARKED}|(?P<bar> \| )", text)
+    bar = next((each for each in found if each["bar"]), None)
     if not bar:
         raise ValueError(f"{kind} {piece!r} has no reason after ' | '")
-    return answer, why
+    return text[: bar.start()].strip(), text[bar.end() :].strip()
 
 
 def _fieldset(number: str, question: Choice | Numeric) -> str:
@@ -232,7 +237,7 @@ def _reason(answer: Option | Number, data: str = "") -> str:
 def _inline(text: str) -> str:
     """Return a text as HTML: code between backquotes, mathematics between dollars, and
     emphasis between stars."""
-    pieces = re.split(r"`([^`]+)`|\$([^$]+)\$", " ".join(text.split()))
+    pieces = re.split(_MARKED, " ".join(text.split()))
     plain, code, formulas = (
         [escape(piece or "", quote=False) for piece in pieces[k::3]] for k in range(3)
     )

@@ -306,7 +306,7 @@ def at_other_budgets(folder: Path) -> list[tuple[Cell, dict[str, Any]]]:
         ValueError: if a file is damaged, or holds something else; it is named.
     """
     budgets = folder / "budgets"
-    folders = sorted(budgets.iterdir()) if budgets.is_dir() else []
+    folders = sorted(each for each in budgets.glob("*") if each.is_dir())
     return [pair for each in folders for pair in read_results(each, Cell).items()]
 
 

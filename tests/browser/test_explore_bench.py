@@ -246,8 +246,8 @@ class TestBench(ExplorableTests):
     ("arguments", "message"),
     [
         ({"image": torch.rand(3, 4)}, "^image must be square"),
-        ({"family": "Crop"}, "^family must be one of .*, got 'Crop'"),
-        ({"mode": "both"}, "^mode must be one of"),
+        ({"family": "Crop"}, "^family must be 'Translation', .*, got 'Crop'"),
+        ({"mode": "both"}, "^mode must be 'hand' or 'fit'"),
     ],
 )
 def test_what_makes_no_bench_is_refused(arguments, message):
@@ -261,7 +261,7 @@ def test_what_makes_no_bench_is_refused(arguments, message):
         ("count", 3, "^count must be from 4 to 60"),
         ("noise", math.nan, "^noise must be from 0 to 8"),
         ("draw", 8, "^draw must be from 0 to 7"),
-        ("truth", "Affine", "^truth must be one of"),
+        ("truth", "Affine", "^truth must be 'Similarity'"),
         ("params", [1, 2], "^params of Projective must be 8 finite numbers"),
         ("warps", {"Affine": [1, 0, 0, 0, 1, 0]}, "^warps must have the names"),
     ],

@@ -114,10 +114,12 @@ def test_python_reads_and_chooses(found):
     assert (figure.place, figure.split, figure.height) == ([4, 56], "uniform", 16)
     with pytest.raises(ValueError, match="^place must be x and y of"):
         figure.place = (5, 4)
-    with pytest.raises(ValueError, match="^split must be one of"):
+    with pytest.raises(ValueError, match="^split must be 'uniform' or"):
         figure.split = "half"
     for side in (0, 17, True):
-        with pytest.raises(ValueError, match="^height and width must be integers"):
+        with pytest.raises(
+            ValueError, match="^width must be a whole number from 1 to 16"
+        ):
             figure.width = side
 
 

@@ -135,5 +135,8 @@ def test_python_moves_the_crop():
     figure.place, figure.shown, figure.others, figure.box = (20, 30), "pull", 1, True
     start = {"place": [20, 30], "shown": "pull", "others": 1, "box": True, "trail": []}
     assert figure.state == start
-    with pytest.raises(ValueError, match="^shown must be one of pull, push, loss"):
+    with pytest.raises(ValueError, match="^shown must be 'pull', 'push' or 'loss'"):
         figure.shown = "hinge"
+    for wrong in (-1, len(maps()), True):
+        with pytest.raises(ValueError, match="^others must be a whole number from 0"):
+            figure.others = wrong

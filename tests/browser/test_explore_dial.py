@@ -145,3 +145,8 @@ def test_python_turns_the_dial():
     assert dial.off() == pytest.approx((180, 0), abs=0.01)
     with pytest.raises(ValueError, match="^angle must be"):
         dial.angle = math.nan
+    dial.digit = 1
+    assert dial.state["digit"] == 1
+    for wrong in (-1, 2, 0.5, True):
+        with pytest.raises(ValueError, match="^digit must be a whole number from 0 to"):
+            dial.digit = wrong

@@ -91,7 +91,7 @@ class TestLuck(ExplorableTests):
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("first", 3.0, "^an error must be from 0.1 to 2"),
+        ("first", 3.0, "^first must be from 0.1 to 2"),
         ("shared", 1.5, "^shared must be from 0 to 1"),
         ("digits", 500, "^digits must be one of"),
         ("test_set", SETS, "^test_set must be from 0 to 299"),

@@ -131,5 +131,7 @@ def test_python_reads_and_changes_what_is_shown():
     assert off.state["input"] == "ramp" and off.warps == 7
     with pytest.raises(ValueError, match="^warps must be a whole number from 0 to 50"):
         off.warps = 51
+    with pytest.raises(ValueError, match="^input must be .* got 'painting'"):
+        off.input = "painting"
     with pytest.raises(ValueError, match="^measure must be"):
         off.measure = "median"

@@ -138,7 +138,7 @@ class TestOrder(ExplorableTests):
     ("arguments", "message"),
     [
         ((torch.rand(3, 4),), "^image must be square"),
-        ((torch.rand(4, 4), 181), "^angle must be from -180 to 180 degrees, got 181"),
+        ((torch.rand(4, 4), 181), "^angle must be from -180 to 180, got 181"),
         ((torch.rand(4, 4), 0, 1.5), "^shift must be from -1 to 1, got 1.5"),
     ],
 )

@@ -149,7 +149,7 @@ class TestPushPull(ExplorableTests):
     [
         ((torch.rand(3, 4),), "^image must be square, of 2 to 20 pixels"),
         ((torch.rand(28, 28),), "^image must be square, of 2 to 20 pixels"),
-        ((torch.rand(4, 4), 91), "^angle must be from -90 to 90 degrees, got 91"),
+        ((torch.rand(4, 4), 91), "^angle must be from -90 to 90, got 91"),
         ((torch.rand(4, 4), 0, 0.1), "^scale must be from 0.5 to 2, got 0.1"),
     ],
 )

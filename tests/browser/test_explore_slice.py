@@ -249,7 +249,7 @@ def test_rotations_are_the_packages_and_have_their_numbers_back(page):
         ({"numbers": (0, 0, 200)}, "^numbers must be three from -180"),
         ({"numbers": (0, 0, math.nan)}, "^numbers must be three"),
         ({"offset": 1.0}, "^offset must be from -0.9"),
-        ({"rotation": "quaternion"}, "^rotation must be one of angles, vector"),
+        ({"rotation": "quaternion"}, "^rotation must be 'angles' or 'vector'"),
     ],
 )
 def test_what_makes_no_slice_is_refused(change, message):
@@ -263,5 +263,5 @@ def test_python_moves_the_plane():
     figure.offset = 0.25
     expected = torch.tensor([[0.0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0.25]])
     torch.testing.assert_close(figure.theta, expected, rtol=0, atol=1e-6)
-    with pytest.raises(ValueError, match="^shown must be one of layer, sum"):
+    with pytest.raises(ValueError, match="^shown must be 'layer' or 'sum'"):
         figure.shown = "all"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections import Counter
 from pathlib import Path
@@ -14,7 +15,7 @@ import referee
 import submissions
 import torch
 from IPython.core.inputtransformer2 import TransformerManager
-from nbformat import NotebookNode, v4
+from nbformat import NotebookNode, v4, writes
 from room import Outputs
 
 import assignments
@@ -205,7 +206,7 @@ def test_outputs_are_kept_up_to_a_number_of_characters():
 
 def test_a_page_runs_nothing_and_a_spreadsheet_neither(tmp_path):
     evil = "<script>alert(1)</script>"
-    item = grade.Submission("=1+1", None, "sampler", state="graded")
+    item = grade.Submission("=1+1", None, "sampler", "graded", file="=1+1.ipynb")
     item.tests = [
         {"name": "t", "title": evil, "hidden": True, "score": 1, "points": 2}
         | {"says": evil}
@@ -220,7 +221,7 @@ def test_a_page_runs_nothing_and_a_spreadsheet_neither(tmp_path):
     assert "http" not in text.replace("http-equiv", "")
     grade.write_csv(tmp_path / "grades.csv", [item], 3)
     line = (tmp_path / "grades.csv").read_text("utf-8").splitlines()[1]
-    assert line.startswith("'=1+1,sampler,1,2,graded")
+    assert line.startswith("'=1+1,sampler,1,2,graded") and "'=1+1.ipynb" in line
 
 
 def test_submissions_are_found_in_files_and_in_folders(tmp_path):
@@ -229,11 +230,93 @@ def test_submissions_are_found_in_files_and_in_folders(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("")
     found = [
-        (item.student, item.path and Path(item.path).name)
+        (item.student, item.path and Path(item.path).name, item.file)
         for item in grade.find(tmp_path)
     ]
-    expected = [("a", "a.ipynb"), ("b", "x.ipynb"), ("c", "y.ipynb"), ("d", None)]
-    assert found == expected
+    assert found == [
+        ("a", "a.ipynb", "a.ipynb"),
+        ("b", "x.ipynb", "b/x.ipynb"),
+        ("c", "y.ipynb", "c/deep/y.ipynb"),
+        ("d", None, ""),
+    ]
+
+
+def handed_in(student: str, file: str, points: float, name="sampler"):
+    """A graded submission, as far as it matters which one counts."""
+    item = grade.Submission(student, Path(file), name, "graded", file=file)
+    item.tests, item.graded = [{"score": points, "points": 20}], "{}"
+    return item
+
+
+def test_the_best_of_a_students_notebooks_counts_in_whatever_order_they_are_done():
+    for step in (1, -1):
+        items = [
+            handed_in("a", "a/1.ipynb", 5),
+            handed_in("a", "a/2.ipynb", 15),
+            handed_in("b", "b/1.ipynb", 15),
+            handed_in("b", "b/2.ipynb", 15),
+            handed_in("b", "b/3.ipynb", 0),
+            handed_in("b", "b/4.ipynb", 3, "diagnosis"),
+            grade.Submission("a", Path("a/0.ipynb"), state="this is no notebook"),
+        ]
+        counted = grade.choose(items[::step])
+        files = {item.file for item in counted}
+        assert files == {"a/2.ipynb", "b/1.ipynb", "b/4.ipynb"}
+        assert [note for item in items for note in item.notes or [""]] == [
+            "handed in twice: another one counts",
+            "handed in twice: this one counts",
+            "handed in 3 times: this one counts",
+            *["handed in 3 times: another one counts"] * 2,
+            *[""] * 2,
+        ]
+
+
+def graded_here(item: grade.Submission, submitted: NotebookNode) -> grade.Submission:
+    """A submission of *sampler* after its grading, without a kernel."""
+    room = RoomWithin()
+    notebook = referee.grade(submissions.KNOWN["sampler"], submitted, 3, room)
+    item.tests = [grade.judged(cell) for cell in notebook.cells if grade.is_test(cell)]
+    item.assignment, item.state, item.graded = "sampler", "graded", writes(notebook)
+    return item
+
+
+@pytest.mark.parametrize("step", [1, -1], ids=["first to last", "last to first"])
+def test_table_and_gradebook_say_the_same_whichever_notebook_is_done_first(
+    step, tmp_path, monkeypatch
+):
+    files = {"1.ipynb": submissions.unsolved("sampler")}
+    files["2.ipynb"] = submissions.CASES["a-and-b-swapped"].make()
+    files["3.ipynb"] = submissions.unsolved("sampler")
+    folder, results = tmp_path / "handed_in", tmp_path / "grades"
+    (folder / "eve").mkdir(parents=True)
+    for name in files:
+        (folder / "eve" / name).touch()
+    command = ["grade.py", str(folder), "--to", str(results), "--seed", "3"]
+    monkeypatch.setattr("sys.argv", command)
+    for name in ("referee.warm_up", "processes.share_cores", "room.adopt_orphans"):
+        monkeypatch.setattr(name, lambda *_: None)
+    counted = []
+    fakes = {
+        "trusted": lambda: "",
+        "grade_all": lambda items, *_: (
+            graded_here(item, files[item.path.name]) for item in items[::step]
+        ),
+        "write_gradebook": lambda _, items, known: counted.extend(items),
+    }
+    for name, fake in fakes.items():
+        monkeypatch.setattr(grade, name, fake)
+    assert grade.main() == 0
+    with (results / "grades.csv").open(encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    another, this = (f"handed in 3 times: {k} one counts" for k in ("another", "this"))
+    assert [(line["file"], line["notes"]) for line in lines] == [
+        ("eve/1.ipynb", another),
+        ("eve/2.ipynb", this),
+        ("eve/3.ipynb", another),
+    ]
+    (best,) = (line for line in lines if line["notes"] == this)
+    assert [item.file for item in counted] == [best["file"]]
+    assert counted[0].points == float(best["points"]) > 0
 
 
 def test_thresholds_lie_between_what_trainings_reach_with_and_without_a_transformer():

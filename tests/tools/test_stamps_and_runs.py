@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import build_book
 import pytest
 import run_tests
 import stamps
+import yaml
 
 
 def code_cell(source, **metadata):
@@ -148,6 +150,34 @@ def test_changed_results_make_those_stale_that_name_their_folder(project):
     assert stamps.freshness(other, project) == "fresh"
 
 
+def test_changed_weights_make_those_stale_that_name_their_folder(project):
+    (project / "results" / "one" / "weights").mkdir(parents=True)
+    weights = project / "results" / "one" / "weights" / "a.safetensors"
+    weights.write_bytes(b"1")
+    notebook = stamped(project, 'load(results_folder() / "one" / "weights")')
+    weights.write_bytes(b"2")
+    assert stamps.freshness(notebook, project) == "stale: the results changed"
+
+
+def test_what_git_ignores_among_results_makes_nothing_stale(project):
+    subprocess.run(["git", "init", "-q", project], check=True)
+    (project / ".gitignore").write_text("runs/\n")
+    folder = project / "results" / "one"
+    (folder / "runs").mkdir(parents=True)
+    (folder / "a.json").write_text("1")
+    notebook = stamped(project, 'read(results_folder() / "one")')
+    (folder / "runs" / "a.lock").touch()
+    assert stamps.freshness(notebook, project) == "fresh"
+    (folder / "b.json").write_text("2")
+    assert stamps.freshness(notebook, project) == "stale: the results changed"
+
+
+def test_a_notebook_reads_no_results_where_there_are_none(project):
+    (project / "results").mkdir()
+    reader = new_notebook(code_cell("read(results_folder())"))
+    assert stamps.results_of(reader, project) == []
+
+
 def test_outputs_and_run_times_are_no_part_of_the_source():
     notebook = new_notebook(code_cell("1 + 1"))
     before = stamps.digest_notebook(notebook)
@@ -226,6 +256,43 @@ def test_every_kind_of_entry_of_the_toc_is_counted(tmp_path):
 def test_a_page_that_was_not_rendered_is_missing(tmp_path, monkeypatch):
     monkeypatch.setattr(build_book, "HTML", tmp_path)
     assert build_book.missing_pages() == build_book.pages_in_toc()
+
+
+def tools_behind(name: str, found: set[str]) -> set[str]:
+    """A tool, and those that it imports, and those that they import in turn."""
+    path = stamps.ROOT / "tools" / f"{name}.py"
+    if name not in found and path.is_file():
+        found.add(name)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                tools_behind(node.module or "", found)
+            elif isinstance(node, ast.Import):
+                for alias in node.names:
+                    tools_behind(alias.name, found)
+    return found
+
+
+def test_a_book_is_old_when_what_its_pages_are_made_with_changes():
+    text = (stamps.ROOT / "_config.yml").read_text(encoding="utf-8")
+    extensions = yaml.safe_load(text)["sphinx"]["local_extensions"]
+    found: set[str] = set()
+    for name in [*extensions, "build_book"]:
+        tools_behind(name, found)
+    assert {"editions", "student_edition", "plain_markdown", "reach"} <= found
+    inputs = set(stamps.project_files(*build_book.INPUTS))
+    assert {stamps.ROOT / "tools" / f"{name}.py" for name in found} <= inputs
+
+
+def test_a_book_is_old_when_a_result_a_deck_or_a_pin_changes():
+    inputs = stamps.project_files(*build_book.INPUTS)
+    read = stamps.project_files("results", "slides", "pyproject.toml")
+    assert len(read) > 2 and set(read) <= set(inputs)
+
+
+def test_the_stage_of_the_notebooks_runs_again_when_a_file_changes_that_it_reads():
+    depends_on, _ = run_tests.STAGES["notebooks"]
+    read = stamps.project_files("book", "notebooks", ".gitignore", "_config.yml")
+    assert set(read) <= set(stamps.project_files(*depends_on))
 
 
 def test_a_stage_is_run_again_where_its_surroundings_change(monkeypatch):

@@ -20,6 +20,7 @@ __all__ = [
     "Wrong",
     "choose",
     "compare",
+    "differing",
     "is_open",
     "leave_open",
     "nearest",
@@ -175,6 +176,26 @@ def nearest(happens: Tensor | float, options: Mapping[str, Tensor | float]) -> s
     return min(away, key=lambda name: away[name].abs().mean().item())
 
 
+def differing(got: Tensor, expected: Tensor, tolerance: float) -> Tensor:
+    """Return where an answer is not what was expected.
+
+    >>> differing(torch.tensor([1.9, 2.0]), torch.tensor([1, 2]), 1e-4)
+    tensor([ True, False])
+
+    Args:
+        got: the answer, of any dtype and on any device.
+        expected: of the same shape.
+        tolerance: absolute and relative.
+
+    Returns:
+        A mask of the same shape. Both are compared in double precision: in the dtype
+        of one of them, the other might lose what tells them apart.
+    """
+    wide = torch.complex128 if expected.is_complex() else torch.float64
+    got, expected = (each.detach().cpu().to(wide) for each in (got, expected))
+    return ~torch.isclose(got, expected, rtol=tolerance, atol=tolerance)
+
+
 def _difference(got: Any, expected: Tensor, tolerance: float) -> str | None:
     """Say how `got` differs from `expected`, or return None."""
     if not isinstance(got, Tensor):
@@ -183,12 +204,12 @@ def _difference(got: Any, expected: Tensor, tolerance: float) -> str | None:
         return "expected real numbers, got complex ones"
     if got.shape != expected.shape:
         return f"expected shape {tuple(expected.shape)}, got {tuple(got.shape)}"
-    got = got.detach().to(expected)  # on its device, too
-    wrong = ~torch.isclose(got, expected, rtol=tolerance, atol=tolerance)
+    wrong = differing(got, expected, tolerance)
     if not bool(wrong.any()):
         return None
     where = tuple(wrong.nonzero()[0].tolist())
-    values = f"expected {float(expected[where]):.5g}, got {float(got[where]):.5g}"
+    right, came = (float(each.detach()[where]) for each in (expected, got))
+    values = f"expected {right:.5g}, got {came:.5g}"
     if not where:
         return values
     return f"{int(wrong.sum())} of {wrong.numel()} values differ; at {where} {values}"

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from stn_tutorial.course.checks._grading import Cases, choose, compare, nearest
+from stn_tutorial.course.checks._grading import (
+    Cases,
+    choose,
+    compare,
+    is_open,
+    nearest,
+)
 from stn_tutorial.families import Affine
 from stn_tutorial.sampling import warp
 
@@ -28,15 +36,11 @@ def share_left(attempt: Callable[[int], Tensor]) -> None:
     def reference(k: int) -> Tensor:
         return torch.tensor((k - 1) / k)
 
-    def as_tensor(k: int) -> Tensor | None:
-        share = attempt(k)
-        return share if share is None or share is ... else torch.as_tensor(share)
-
     hint = (
         "the best common angle is the mean of the k angles. Of each angle remains its "
         "distance from that mean: what is the variance of that, over sigma²?"
     )
-    compare(as_tensor, reference, [(k,) for k in (1, 2, 3, 5, 10)], hint)
+    compare(_as_tensor(attempt), reference, [(k,) for k in (1, 2, 3, 5, 10)], hint)
 
 
 def side_by_side(attempt: Callable[[Tensor, Tensor], Tensor]) -> None:
@@ -113,12 +117,21 @@ def sequence_error(attempt: Callable[[float], Tensor]) -> None:
         right = [(1 - p) ** length for length in range(1, 6)]
         return torch.tensor(1 - sum(right) / 5)
 
-    def as_tensor(p: float) -> Tensor | None:
-        share = attempt(p)
-        return share if share is None or share is ... else torch.as_tensor(share)
-
     hint = (
         "a string of n digits is right if all n are, with probability (1 - p)^n. Take "
         "the mean over the five lengths, not the power of the mean length."
     )
-    compare(as_tensor, reference, [(p,) for p in (0.0, 0.02, 0.1, 0.5, 1.0)], hint)
+    compare(
+        _as_tensor(attempt), reference, [(p,) for p in (0.0, 0.02, 0.1, 0.5, 1.0)], hint
+    )
+
+
+def _as_tensor(attempt: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The same function, whose answers may be plain numbers."""
+
+    @wraps(attempt)  # whose argument's name a message shows
+    def answered(number: Any) -> Any:
+        share = attempt(number)
+        return share if is_open(share) else torch.as_tensor(share)
+
+    return answered

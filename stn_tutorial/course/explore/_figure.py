@@ -21,7 +21,7 @@ from torch import Tensor
 from stn_tutorial._validate import check_tensor
 from stn_tutorial.course.player import _png
 
-__all__ = ["Explorable", "State", "pack"]
+__all__ = ["Explorable", "State", "StateOf", "pack"]
 
 _FOLDER = resources.files("stn_tutorial.course.explore")
 
@@ -47,6 +47,17 @@ class State:
 
     def __set__(self, figure: Explorable, value: Any) -> None:
         figure.state = {**figure.state, self.name: self.check(value)}
+
+
+class StateOf(State):
+    """A part of a figure's state that is checked by what this figure shows.
+
+    Args:
+        check: takes the figure to the `check` of a `State`.
+    """
+
+    def __set__(self, figure: Explorable, value: Any) -> None:
+        figure.state = {**figure.state, self.name: self.check(figure)(value)}
 
 
 class Explorable(ABC):

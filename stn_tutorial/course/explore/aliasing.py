@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
-
 import matplotlib.pyplot as plt
 import torch
 from matplotlib.figure import Figure
@@ -12,6 +10,7 @@ from torch import Tensor
 
 from stn_tutorial import base_grid, sample
 from stn_tutorial._validate import check_flag
+from stn_tutorial.course.explore._checks import whole
 from stn_tutorial.course.explore._figure import Explorable, State, pack
 from stn_tutorial.course.plotting import COLORS
 
@@ -20,14 +19,6 @@ __all__ = ["Aliasing"]
 SIDE = 96
 RINGS = 16
 LEAST = 12
-
-
-def _size(size: int) -> int:
-    if not isinstance(size, numbers.Integral) or not LEAST <= size <= SIDE:
-        raise ValueError(
-            f"size must be a whole number from {LEAST} to {SIDE}, got {size}"
-        )
-    return int(size)
 
 
 def _flag(antialias: bool) -> bool:
@@ -66,13 +57,13 @@ class Aliasing(Explorable):
     """
 
     name = "aliasing"
-    size = State(_size)
+    size = State(whole("size", LEAST, SIDE))
     antialias = State(_flag)
 
     def __init__(self, size: int = 24) -> None:
         self.image = _rings().float()
         self.data = {"image": pack(self.image), "rings": RINGS, "least": LEAST}
-        self.state = {"size": _size(size), "antialias": False}
+        self.state = {"size": Aliasing.size.check(size), "antialias": False}
         self.alt = (
             "Left, rings that grow finer outwards; right, the picture shrunk by "
             "bilinear sampling, with false sets of rings outside a square"

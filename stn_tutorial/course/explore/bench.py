@@ -20,6 +20,7 @@ from stn_tutorial import (
     base_grid,
     sample,
 )
+from stn_tutorial.course.explore._checks import between, one_of
 from stn_tutorial.course.explore._figure import Explorable, State, pack
 from stn_tutorial.course.plotting import COLORS
 from stn_tutorial.families import MatrixFamily, fit
@@ -61,24 +62,6 @@ FEWEST, MOST, DRAWS = 4, 60, 8
 NOISIEST, STIFFEST = 8.0, 2.0
 #: Where a fitted warp is compared with the true one.
 HELD_OUT = base_grid((25, 25), align_corners=True, dtype=torch.float64).flatten(0, 1)
-
-
-def _one_of(name: str, allowed: Any) -> Any:
-    def check(value: Any) -> Any:
-        if value not in allowed:
-            raise ValueError(f"{name} must be one of {tuple(allowed)}, got {value!r}")
-        return value
-
-    return check
-
-
-def _between(name: str, low: float, high: float, kind: type) -> Any:
-    def check(value: Any) -> Any:
-        if not low <= value <= high:  # NaN is refused as well
-            raise ValueError(f"{name} must be from {low} to {high}, got {value}")
-        return kind(value)
-
-    return check
 
 
 def _warps(warps: dict[str, Any]) -> dict[str, list[float]]:
@@ -145,16 +128,16 @@ class Bench(Explorable):
     """
 
     name = "bench"
-    family = State(_one_of("family", FAMILIES))
+    family = State(one_of("family", FAMILIES))
     warps = State(
         _warps, lambda warps: {name: torch.tensor(p) for name, p in warps.items()}
     )
-    stiffness = State(_between("stiffness", 0, STIFFEST, float))
-    mode = State(_one_of("mode", MODES))
-    truth = State(_one_of("truth", TRUTHS))
-    count = State(_between("count", FEWEST, MOST, int))
-    noise = State(_between("noise", 0, NOISIEST, float))
-    draw = State(_between("draw", 0, DRAWS - 1, int))
+    stiffness = State(between("stiffness", 0, STIFFEST))
+    mode = State(one_of("mode", MODES))
+    truth = State(one_of("truth", TRUTHS))
+    count = State(between("count", FEWEST, MOST, int))
+    noise = State(between("noise", 0, NOISIEST))
+    draw = State(between("draw", 0, DRAWS - 1, int))
     reveal = State(bool)
 
     def __init__(
@@ -191,10 +174,10 @@ class Bench(Explorable):
             },
         }
         self.state = {
-            "family": _one_of("family", FAMILIES)(family),
+            "family": one_of("family", FAMILIES)(family),
             "warps": {name: list(params) for name, params in START.items()},
             "stiffness": 0.0,
-            "mode": _one_of("mode", MODES)(mode),
+            "mode": one_of("mode", MODES)(mode),
             **{"truth": "Similarity", "count": 20, "noise": 3.0, "draw": 0},
             "reveal": False,
         }

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from stn_tutorial import sample, to_normalized
-from stn_tutorial._validate import check_choice, check_number, check_tensor
+from stn_tutorial._validate import check_number, check_tensor
+from stn_tutorial.course.explore._checks import one_of
 from stn_tutorial.course.explore._figure import Explorable, State
 from stn_tutorial.course.plotting import COLORS
 
@@ -30,14 +31,6 @@ def _two_numbers(point: Tensor | Sequence[float]) -> list[float]:
     if place.shape != (2,) or not place.isfinite().all():
         raise ValueError(f"point must be two finite numbers, got {point}")
     return place.tolist()
-
-
-def _one_of(name: str, known: tuple[str, ...]) -> State:
-    def check(value: str) -> str:
-        check_choice(value, name, known)
-        return value
-
-    return State(check)
 
 
 def _fraction(fill: float) -> float:
@@ -74,8 +67,8 @@ class Between(Explorable):
 
     name = "between"
     point = State(_two_numbers, torch.tensor)
-    interpolation = _one_of("interpolation", INTERPOLATIONS)
-    padding = _one_of("padding", PADDINGS)
+    interpolation = State(one_of("interpolation", INTERPOLATIONS))
+    padding = State(one_of("padding", PADDINGS))
     fill = State(_fraction)
 
     def __init__(

@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from stn_tutorial.course.explore._checks import one_of, whole
 from stn_tutorial.course.explore._figure import Explorable, State
 from stn_tutorial.course.plotting import COLORS
 from stn_tutorial.experiments.failures import EVERY, Failure
@@ -46,27 +47,6 @@ DIAGNOSES = {
         "healthy twin not.",
     ),
 }
-
-
-def _within(name: str, last: int, value: int) -> int:
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    if not whole or not 0 <= value <= last:
-        raise ValueError(f"{name} must be an integer from 0 to {last}, got {value!r}")
-    return value
-
-
-def _run(run: int) -> int:
-    return _within("run", len(RUNS) - 1, run)
-
-
-def _look(look: int) -> int:
-    return _within("look", 21, look)
-
-
-def _number(number: str) -> str:
-    if number not in NUMBERS:
-        raise ValueError(f"number must be one of {', '.join(NUMBERS)}, got {number!r}")
-    return number
 
 
 def _answers(answers: list[str | None]) -> list[str | None]:
@@ -108,9 +88,9 @@ class Clinic(Explorable):
     """
 
     name = "clinic"
-    run = State(_run)
-    look = State(_look)
-    number = State(_number)
+    run = State(whole("run", 0, len(RUNS) - 1))
+    look = State(whole("look", 0, 21))
+    number = State(one_of("number", NUMBERS))
     answers = State(_answers)
 
     def __init__(self, found: Mapping[Failure, Mapping[str, Any]]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
+from stn_tutorial.course.explore._checks import one_of, whole
 from stn_tutorial.course.explore._figure import Explorable, State
 from stn_tutorial.course.plotting import COLORS
 from stn_tutorial.data.not_so_clevr import CANVAS, SPLITS
@@ -23,25 +24,10 @@ HELD_OUT = (44, 36)
 MOST = 16
 
 
-def _side(value: int) -> int:
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    if not whole or not 1 <= value <= MOST:
-        raise ValueError(
-            f"height and width must be integers from 1 to {MOST}, got {value!r}"
-        )
-    return value
-
-
 def _place(place: Sequence[int]) -> list[int]:
     if len(place) != 2 or not set(place) <= set(PLACES):
         raise ValueError(f"place must be x and y of {PLACES}, got {place!r}")
     return [int(value) for value in place]
-
-
-def _split(split: str) -> str:
-    if split not in SPLITS:
-        raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
-    return split
 
 
 class Coordinates(Explorable):
@@ -76,10 +62,10 @@ class Coordinates(Explorable):
 
     name = "coordinates"
     place = State(_place)
-    split = State(_split)
+    split = State(one_of("split", SPLITS))
     map = State(bool)
-    height = State(_side)
-    width = State(_side)
+    height = State(whole("height", 1, MOST))
+    width = State(whole("width", 1, MOST))
     radius = State(bool)
 
     def __init__(self, found: Mapping[Rendering, Mapping[str, Any]]) -> None:

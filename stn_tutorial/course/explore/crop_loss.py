@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from stn_tutorial.course.explore._figure import Explorable, State, pack
+from stn_tutorial.course.explore._checks import one_of, whole
+from stn_tutorial.course.explore._figure import Explorable, State, StateOf, pack
 from stn_tutorial.course.plotting import COLORS
 from stn_tutorial.data.canvases import FRAME, SIZE
 
@@ -29,12 +30,6 @@ def _place(place: Sequence[float]) -> list[float]:
     if not (FIRST <= x <= LAST and FIRST <= y <= LAST):
         raise ValueError(f"place must be from {FIRST} to {LAST}, got {[x, y]}")
     return [x, y]
-
-
-def _shown(name: str) -> str:
-    if name not in NUMBERS:
-        raise ValueError(f"shown must be one of {', '.join(NUMBERS)}, got {name}")
-    return name
 
 
 class CropLoss(Explorable):
@@ -73,8 +68,8 @@ class CropLoss(Explorable):
 
     name = "crop_loss"
     place = State(_place)
-    others = State(int)
-    shown = State(_shown)
+    others = StateOf(lambda figure: whole("others", 0, len(figure.maps) - 1))
+    shown = State(one_of("shown", NUMBERS))
     box = State(bool)
     trail = State(lambda trail: [_place(place) for place in trail])
 

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from stn_tutorial import Similarity, sample
-from stn_tutorial.course.explore._figure import Explorable, State, pack
+from stn_tutorial.course.explore._checks import whole
+from stn_tutorial.course.explore._figure import Explorable, State, StateOf, pack
 from stn_tutorial.course.plotting import COLORS
 
 __all__ = ["Dial"]
@@ -59,7 +60,7 @@ class Dial(Explorable):
 
     name = "dial"
     angle = State(_degrees)
-    digit = State(int)
+    digit = StateOf(lambda dial: whole("digit", 0, len(dial.digits) - 1))
 
     def __init__(
         self,

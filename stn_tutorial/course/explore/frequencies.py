@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from stn_tutorial import base_grid, sample
-from stn_tutorial._validate import check_choice, check_number
+from stn_tutorial._validate import check_number
+from stn_tutorial.course.explore._checks import one_of
 from stn_tutorial.course.explore._figure import Explorable, State
 from stn_tutorial.course.plotting import COLORS
 
@@ -29,11 +30,6 @@ def _fraction(shift: float) -> float:
     if not 0 <= check_number(shift, "shift") <= 1:
         raise ValueError(f"shift must be from 0 to 1, got {shift}")
     return float(shift)
-
-
-def _interpolation(name: str) -> str:
-    check_choice(name, "interpolation", INTERPOLATIONS)
-    return name
 
 
 class Frequencies(Explorable):
@@ -63,7 +59,7 @@ class Frequencies(Explorable):
     name = "frequencies"
     omega = State(_frequency)
     shift = State(_fraction)
-    interpolation = State(_interpolation)
+    interpolation = State(one_of("interpolation", INTERPOLATIONS))
 
     def __init__(self, omega: float = 1.57, shift: float = 0.5) -> None:
         self.data = {}

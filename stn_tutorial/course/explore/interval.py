@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
+from stn_tutorial.course.explore._checks import between
 from stn_tutorial.course.explore._figure import Explorable, State
 from stn_tutorial.course.plotting import COLORS
 from stn_tutorial.experiments.differences import Difference
@@ -35,12 +36,6 @@ def _seeds(seeds: int) -> int:
     if seeds not in SEEDS:
         raise ValueError(f"seeds must be one of {SEEDS}, got {seeds!r}")
     return int(seeds)
-
-
-def _questions(questions: int) -> int:
-    if not 1 <= questions <= QUESTIONS:
-        raise ValueError(f"questions must be from 1 to {QUESTIONS}, got {questions!r}")
-    return int(questions)
 
 
 def _p_value(differences: Sequence[float]) -> float:
@@ -76,7 +71,7 @@ class Interval(Explorable):
     name = "interval"
     differences = State(_differences)
     seeds = State(_seeds)
-    questions = State(_questions)
+    questions = State(between("questions", 1, QUESTIONS, int))
 
     def __init__(self, found: Mapping[str, Sequence[float]]) -> None:
         if not found:

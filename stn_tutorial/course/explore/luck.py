@@ -7,6 +7,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from stn_tutorial.course.explore._checks import between
 from stn_tutorial.course.explore._figure import Explorable, State
 from stn_tutorial.course.plotting import COLORS
 
@@ -20,29 +21,10 @@ DIGITS = (1_000, 10_000, 100_000)
 SETS = 300
 
 
-def _error(percent: float) -> float:
-    low, high = ERRORS
-    if not low <= percent <= high:
-        raise ValueError(f"an error must be from {low} to {high}, got {percent!r}")
-    return float(percent)
-
-
-def _share(share: float) -> float:
-    if not 0 <= share <= 1:
-        raise ValueError(f"shared must be from 0 to 1, got {share!r}")
-    return float(share)
-
-
 def _digits(digits: int) -> int:
     if digits not in DIGITS:
         raise ValueError(f"digits must be one of {DIGITS}, got {digits!r}")
     return int(digits)
-
-
-def _set(number: int) -> int:
-    if not 0 <= number < SETS:
-        raise ValueError(f"test_set must be from 0 to {SETS - 1}, got {number!r}")
-    return int(number)
 
 
 class Luck(Explorable):
@@ -72,17 +54,17 @@ class Luck(Explorable):
     """
 
     name = "luck"
-    first = State(_error)
-    second = State(_error)
-    shared = State(_share)
+    first = State(between("first", *ERRORS))
+    second = State(between("second", *ERRORS))
+    shared = State(between("shared", 0, 1))
     digits = State(_digits)
-    test_set = State(_set)
+    test_set = State(between("test_set", 0, SETS - 1, int))
 
     def __init__(self, first: float = 0.6, second: float = 0.5) -> None:
         self.data = {"sets": SETS}
         self.state = {
-            "first": _error(first),
-            "second": _error(second),
+            "first": Luck.first.check(first),
+            "second": Luck.second.check(second),
             "shared": 0.5,
             "digits": 10_000,
             "test_set": 0,

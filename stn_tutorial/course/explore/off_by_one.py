@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
@@ -10,8 +9,8 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from stn_tutorial._validate import check_choice
-from stn_tutorial.course.explore._figure import Explorable, State, pack
+from stn_tutorial.course.explore._checks import one_of, whole
+from stn_tutorial.course.explore._figure import Explorable, State, StateOf, pack
 
 __all__ = ["OffByOne"]
 
@@ -19,20 +18,6 @@ __all__ = ["OffByOne"]
 MOST = 50
 MEASURES = ("largest", "mean")
 PICTURES = ("output", "error")
-
-
-def _one_of(name: str, known: tuple[str, ...]) -> State:
-    def check(value: str) -> str:
-        check_choice(value, name, known)
-        return value
-
-    return State(check)
-
-
-def _warps(n: int) -> int:
-    if not isinstance(n, numbers.Integral) or not 0 <= n <= MOST:
-        raise ValueError(f"warps must be a whole number from 0 to {MOST}, got {n}")
-    return int(n)
 
 
 class OffByOne(Explorable):
@@ -61,10 +46,10 @@ class OffByOne(Explorable):
     """
 
     name = "off_by_one"
-    input = State(str)
-    warps = State(_warps)
-    measure = _one_of("measure", MEASURES)
-    picture_of = _one_of("picture_of", PICTURES)
+    input = StateOf(lambda off: one_of("input", off.images))
+    warps = State(whole("warps", 0, MOST))
+    measure = State(one_of("measure", MEASURES))
+    picture_of = State(one_of("picture_of", PICTURES))
 
     def __init__(self, images: Mapping[str, Tensor]) -> None:
         if not images:

@@ -11,28 +11,11 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from stn_tutorial import Affine, rotation, warp
+from stn_tutorial.course.explore._checks import between, one_of
 from stn_tutorial.course.explore._figure import Explorable, State, pack
 from stn_tutorial.course.plotting import COLORS
 
 __all__ = ["Order"]
-
-
-def _angle(angle: float) -> float:
-    if not -180 <= angle <= 180:
-        raise ValueError(f"angle must be from -180 to 180 degrees, got {angle!r}")
-    return float(angle)
-
-
-def _shift(shift: float) -> float:
-    if not -1 <= shift <= 1:
-        raise ValueError(f"shift must be from -1 to 1, got {shift!r}")
-    return float(shift)
-
-
-def _first(first: str) -> str:
-    if first not in ("shift", "rotate"):
-        raise ValueError(f"first must be 'shift' or 'rotate', got {first!r}")
-    return first
 
 
 def _point(point: Sequence[float]) -> list[float]:
@@ -73,9 +56,9 @@ class Order(Explorable):
     """
 
     name = "order"
-    angle = State(_angle)
-    shift = State(_shift)
-    first = State(_first)
+    angle = State(between("angle", -180, 180))
+    shift = State(between("shift", -1, 1))
+    first = State(one_of("first", ("shift", "rotate")))
     point = State(_point, tuple)
 
     def __init__(self, image: Tensor, angle: float = 34, shift: float = -0.3) -> None:
@@ -84,8 +67,8 @@ class Order(Explorable):
             raise ValueError(f"image must be square, got {tuple(image.shape)}")
         self.image = image.detach().float().cpu()
         self.state = {
-            "angle": _angle(angle),
-            "shift": _shift(shift),
+            "angle": Order.angle.check(angle),
+            "shift": Order.shift.check(shift),
             "first": "shift",
             "point": [0.4, -0.4],
         }

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from stn_tutorial import sample, to_normalized
+from stn_tutorial.course.explore._checks import between
 from stn_tutorial.course.explore._figure import Explorable, State, pack
 from stn_tutorial.course.plotting import COLORS
 from stn_tutorial.experiments.after_2015 import turned
@@ -26,19 +27,6 @@ INNER, OUTER = 0.05, 1.0
 SCALES = (0.5, 1.6)
 #: Rings are farther from the middle by this factor from one to the next.
 GROWTH = (OUTER / INNER) ** (1 / (RINGS - 1))
-
-
-def _angle(degrees: float) -> float:
-    if not -180 <= degrees <= 180:
-        raise ValueError(f"angle must be from -180 to 180, got {degrees!r}")
-    return float(degrees)
-
-
-def _scale(scale: float) -> float:
-    low, high = SCALES
-    if not low <= scale <= high:
-        raise ValueError(f"scale must be from {low} to {high}, got {scale!r}")
-    return float(scale)
 
 
 def _origin(origin: Sequence[float]) -> list[float]:
@@ -74,8 +62,8 @@ class Polar(Explorable):
     """
 
     name = "polar"
-    angle = State(_angle)
-    scale = State(_scale)
+    angle = State(between("angle", -180, 180))
+    scale = State(between("scale", *SCALES))
     origin = State(_origin)
 
     def __init__(self, image: Tensor) -> None:

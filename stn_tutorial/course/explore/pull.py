@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from stn_tutorial import base_grid, sample, to_normalized, to_pixels
-from stn_tutorial._validate import check_choice
 from stn_tutorial.course import plotting
+from stn_tutorial.course.explore._checks import one_of
 from stn_tutorial.course.explore._figure import Explorable, State, pack
 from stn_tutorial.course.plotting import COLORS
 
@@ -29,11 +29,6 @@ HINTS = {
         "does the gradient jump?"
     ),
 }
-
-
-def _asked(words: str) -> str:
-    check_choice(words, "asked", ASKED)
-    return words
 
 
 def _pair(pair: Sequence[float], name: str) -> list[float]:
@@ -78,7 +73,7 @@ class Pull(Explorable):
     point = State(lambda pair: _pair(pair, "point"), tuple)
     target = State(lambda pair: _pair(pair, "target"), tuple)
     shift = State(lambda pair: _pair(pair, "shift"), tuple)
-    asked = State(_asked)
+    asked = State(one_of("asked", ASKED))
 
     def __init__(
         self,
@@ -97,7 +92,7 @@ class Pull(Explorable):
             "point": _pair(point, "point"),
             "target": _pair(target, "target"),
             "shift": [0.0, 0.0],
-            "asked": _asked(asked),
+            "asked": Pull.asked.check(asked),
         }
         self.hint = HINTS[asked]
         self.alt = {

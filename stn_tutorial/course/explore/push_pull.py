@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from stn_tutorial import rotation
+from stn_tutorial.course.explore._checks import between
 from stn_tutorial.course.explore._figure import Explorable, State, pack
 from stn_tutorial.course.plotting import COLORS
 
@@ -19,18 +20,6 @@ __all__ = ["PushPull"]
 
 #: How far the sliders go: degrees, and a factor.
 ANGLES, SCALES = (-90, 90), (0.5, 2)
-
-
-def _angle(angle: float) -> float:
-    if not ANGLES[0] <= angle <= ANGLES[1]:
-        raise ValueError(f"angle must be from -90 to 90 degrees, got {angle!r}")
-    return float(angle)
-
-
-def _scale(scale: float) -> float:
-    if not SCALES[0] <= scale <= SCALES[1]:
-        raise ValueError(f"scale must be from 0.5 to 2, got {scale!r}")
-    return float(scale)
 
 
 def _step(step: int) -> int:
@@ -75,8 +64,8 @@ class PushPull(Explorable):
     """
 
     name = "push_pull"
-    angle = State(_angle)
-    scale = State(_scale)
+    angle = State(between("angle", *ANGLES))
+    scale = State(between("scale", *SCALES))
     step = State(_step)
     pixel = State(_pixel, tuple)
 
@@ -89,8 +78,8 @@ class PushPull(Explorable):
             )
         self.image = image.detach().float().cpu()
         self.state = {
-            "angle": _angle(angle),
-            "scale": _scale(scale),
+            "angle": PushPull.angle.check(angle),
+            "scale": PushPull.scale.check(scale),
             "step": height * width,
             "pixel": [width // 2, height // 3],
         }

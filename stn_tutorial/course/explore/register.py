@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from stn_tutorial import Translation, sample
-from stn_tutorial._validate import check_choice
+from stn_tutorial.course.explore._checks import one_of
 from stn_tutorial.course.explore._figure import Explorable, State, pack
 from stn_tutorial.course.plotting import COLORS
 
@@ -70,7 +70,7 @@ class Register(Explorable):
     blur = State(float)
     rate = State(float)
     seen = State(bool)
-    view = State(lambda view: _one_of_the_views(view))
+    view = State(one_of("view", VIEWS))
     basin = State(bool)
 
     def __init__(
@@ -191,11 +191,6 @@ class Register(Explorable):
         if sigma not in self.blurs:
             raise ValueError(f"a blur must be one of {self.blurs}, got {sigma}")
         return _blur(self.moving, sigma), _blur(self.fixed, sigma)
-
-
-def _one_of_the_views(view: str) -> str:
-    check_choice(view, "view", VIEWS)
-    return view
 
 
 def _two_numbers(pair: Sequence[float], name: str) -> list[float]:

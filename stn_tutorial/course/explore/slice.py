@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from stn_tutorial import Affine3d, base_grid, rotation_matrix, warp
+from stn_tutorial.course.explore._checks import between, one_of
 from stn_tutorial.course.explore._figure import Explorable, State, pack
 from stn_tutorial.course.plotting import COLORS
 from stn_tutorial.data.volumes import THICKNESS
@@ -22,26 +23,11 @@ LARGEST = 24
 FURTHEST = 0.9
 
 
-def _one_of(name: str, *options: str) -> State:
-    def check(value: str) -> str:
-        if value not in options:
-            raise ValueError(f"{name} must be one of {', '.join(options)}, got {value}")
-        return value
-
-    return State(check)
-
-
 def _degrees(numbers: Sequence[float]) -> list[float]:
     values = [float(number) for number in numbers]
     if len(values) != 3 or not all(abs(value) <= 180 for value in values):
         raise ValueError(f"numbers must be three from -180 to 180, got {numbers}")
     return values
-
-
-def _offset(offset: float) -> float:
-    if not abs(offset) <= FURTHEST:
-        raise ValueError(f"offset must be from -{FURTHEST} to {FURTHEST}, got {offset}")
-    return float(offset)
 
 
 class Slice(Explorable):
@@ -77,10 +63,10 @@ class Slice(Explorable):
 
     name = "slice"
     needs = (*Explorable.needs, "volumes")
-    rotation = _one_of("rotation", "angles", "vector")
+    rotation = State(one_of("rotation", ("angles", "vector")))
     numbers = State(_degrees)
-    offset = State(_offset)
-    shown = _one_of("shown", "layer", "sum")
+    offset = State(between("offset", -FURTHEST, FURTHEST))
+    shown = State(one_of("shown", ("layer", "sum")))
 
     def __init__(
         self,

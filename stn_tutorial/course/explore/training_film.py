@@ -10,6 +10,7 @@ import torch
 from matplotlib.figure import Figure
 
 from stn_tutorial import Affine, sample, to_pixels
+from stn_tutorial.course.explore._checks import one_of, whole
 from stn_tutorial.course.explore._figure import Explorable, State
 from stn_tutorial.course.plotting import COLORS
 from stn_tutorial.experiments.films import MOMENTS, RUNS, Film, theta_at
@@ -19,26 +20,6 @@ __all__ = ["TrainingFilm"]
 
 #: What of a frame can follow the digit.
 PARTS = ("location", "scale", "rotation")
-
-
-def _run(run: str) -> str:
-    if run not in RUNS:
-        raise ValueError(f"run must be one of {', '.join(RUNS)}, got {run!r}")
-    return run
-
-
-def _part(part: str) -> str:
-    if part not in PARTS:
-        raise ValueError(f"part must be one of {', '.join(PARTS)}, got {part!r}")
-    return part
-
-
-def _moment(moment: int) -> int:
-    last = len(MOMENTS) - 1
-    whole = isinstance(moment, int) and not isinstance(moment, bool)
-    if not whole or not 0 <= moment <= last:
-        raise ValueError(f"moment must be an integer from 0 to {last}, got {moment!r}")
-    return moment
 
 
 class TrainingFilm(Explorable):
@@ -68,9 +49,9 @@ class TrainingFilm(Explorable):
     """
 
     name = "training_film"
-    run = State(_run)
-    moment = State(_moment)
-    part = State(_part)
+    run = State(one_of("run", RUNS))
+    moment = State(whole("moment", 0, len(MOMENTS) - 1))
+    part = State(one_of("part", PARTS))
 
     def __init__(self, found: Mapping[Film, Mapping[str, Any]]) -> None:
         missing = [run for run in RUNS if Film(run) not in found]

@@ -29,35 +29,11 @@ __all__ = [
     "markdown_table",
     "mcnemar",
     "mean_and_spread",
-    "results_in",
     "runs_of",
     "tables_of",
 ]
 
 Results = Mapping[Any, Mapping[str, Any]]
-
-
-def results_in(
-    folder: Path, cell: type[AnyCell], what: str
-) -> dict[AnyCell, dict[str, Any]]:
-    """Read the results that a report is about.
-
-    Args:
-        folder: of the results.
-        cell: the class of the cells.
-        what: they are of, for the error.
-
-    Returns:
-        The result of each cell.
-
-    Raises:
-        FileNotFoundError: if there is no such folder.
-        ValueError: if it holds no results, or a damaged one.
-    """
-    found = read_results(folder, cell)
-    if not found:
-        raise ValueError(f"{folder} holds no results of {what}")
-    return found
 
 
 @dataclass(frozen=True)
@@ -69,12 +45,15 @@ class Report:
         what: the results are of, for the error when there are none.
         tables: from the results to Markdown, in the order in which they are printed.
         figures: from the results to a figure, by the name of its file.
+        trials: from the trials in the folder ``validation`` to Markdown, if there are
+            such.
     """
 
     cell: type[Cell]
     what: str
     tables: Sequence[Callable[[Results], str]]
     figures: Mapping[str, Callable[[Results], Figure]]
+    trials: Callable[[Results], str] | None = None
 
     def __call__(self, folder: Path) -> tuple[str, dict[str, Callable[[], Figure]]]:
         """Return the tables of some results, and what draws their figures.
@@ -83,44 +62,61 @@ class Report:
             folder: of the results.
 
         Returns:
-            The text, and by the name of its file what draws each figure.
+            The text, and by the name of its file what draws each figure; of trials
+            alone none is drawn.
 
         Raises:
             FileNotFoundError: if there is no such folder.
             ValueError: if it holds no results, or a damaged one.
         """
-        found = results_in(folder, self.cell, self.what)
-        text = "\n".join(table(found) for table in self.tables)
-        return text, {name: partial(draw, found) for name, draw in self.figures.items()}
+        text, found = tables_of(folder, self.cell, self.what, self.tables, self.trials)
+        figures = self.figures if found else {}
+        return text, {name: partial(draw, found) for name, draw in figures.items()}
 
 
 def tables_of(
     folder: Path,
     cell: type[AnyCell],
-    tables: Iterable[str],
-    trial_table: Callable[[Mapping[AnyCell, Mapping[str, Any]]], str],
-) -> str:
+    what: str,
+    tables: Iterable[Callable[[Any], str]],
+    trial_table: Callable[[Any], str] | None = None,
+    trial_cell: type[Cell] | None = None,
+) -> tuple[str, dict[AnyCell, dict[str, Any]]]:
     """Return the tables of some results, and that of the trials beside them.
 
     Args:
         folder: of the results; those of trials are in ``validation`` below it.
         cell: the class of the cells.
-        tables: of the final runs, as Markdown; empty ones are left out.
-        trial_table: from the trials to a table, likewise.
+        what: the results are of, for the error when there are none.
+        tables: from the results to Markdown; empty ones are left out.
+        trial_table: from the trials to a table, likewise, if the report has one.
+        trial_cell: the class of the trials' cells; by default that of the results.
 
     Returns:
-        The tables, one below the other.
+        The tables, one below the other, and the result of each cell; none if there are
+        trials alone.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+        ValueError: if it holds neither results nor trials, or a damaged one.
     """
-    trials = Path(folder) / "validation"
-    tried = trial_table(read_results(trials, cell)) if trials.is_dir() else ""
-    return "\n".join(table for table in (*tables, tried) if table)
+    found = read_results(folder, cell)
+    trials, tried = Path(folder) / "validation", {}
+    if trial_table and trials.is_dir():
+        tried = read_results(trials, trial_cell or cell)
+    if not found and not tried:
+        raise ValueError(f"{folder} holds no results of {what}")
+    made = [table(found) for table in tables] if found else []
+    if tried:
+        made.append(trial_table(tried))
+    return "\n".join(table for table in made if table), found
 
 
 def runs_of(found: Results, **wanted: Any) -> list[Mapping[str, Any]]:
     """Return the results of some cells, without the cells.
 
     Args:
-        found: of `results_in`.
+        found: of `stn_tutorial.experiments.results.read_results`.
         wanted: what the cells' attributes are to be.
 
     Returns:

@@ -18,7 +18,6 @@ from stn_tutorial.course.reports import (
     interval,
     markdown_table,
     mean_and_spread,
-    results_in,
     runs_of,
     tables_of,
 )
@@ -219,8 +218,7 @@ def report(folder: Path) -> tuple[str, dict[str, Callable[[], Figure]]]:
         FileNotFoundError: if there is no such folder.
         ValueError: if it holds no results, or a damaged one.
     """
-    found = results_in(folder, Cell, "MNIST addition")
-    tables = error_table(found), look_table(found)
-    text = tables_of(folder, Trial, tables, trial_table)
+    tables = error_table, look_table
+    text, found = tables_of(folder, Cell, "MNIST addition", tables, trial_table, Trial)
     drawn = {"looks": partial(draw_looks, found)} if any(_looking(found)) else {}
     return text, drawn

@@ -21,7 +21,6 @@ from stn_tutorial.course.reports import (
     markdown_table,
     mcnemar,
     mean_and_spread,
-    results_in,
     runs_of,
     tables_of,
 )
@@ -55,14 +54,14 @@ def report(folder: Path) -> tuple[str, dict[str, Callable[[], Figure]]]:
         FileNotFoundError: if there is no such folder.
         ValueError: if it holds no results, or a damaged one.
     """
-    found = results_in(folder, Cell, "birds")
-    tables = error_table(found), look_table(found)
-    drawings = {"accuracies": partial(draw_accuracies, found)}
+    tables = error_table, look_table
+    text, found = tables_of(folder, Cell, "birds", tables, trial_table)
+    drawings = {"accuracies": partial(draw_accuracies, found)} if found else {}
     if "looks" in found.get(Cell("final", "st"), {}):
         drawings["offsets"] = partial(draw_offsets, found[Cell("final", "st")])
         means = found[Cell("final", "st")]["looks"]["means"]
         drawings["windows"] = partial(draw_windows, means)
-    return tables_of(folder, Cell, tables, trial_table), drawings
+    return text, drawings
 
 
 def compare(found: Results, arm: str, other: str, *, seed: int = 0) -> Discordant:

@@ -394,9 +394,10 @@ def draw_gains(results: Results) -> Figure:
 
     Returns:
         The figure: a panel for each classifier, a place for each column of the table, a
-        mark for each family, shaped as in `draw_against_paper`. A whisker is a 95%
-        interval over test digits: both networks are tested on the same, and what both
-        misclassify tells nothing.
+        mark for each family, shaped as in `draw_against_paper`, where the ratio of the
+        mean errors over seeds is. A whisker around it is as wide as the first seed's
+        95% interval over test digits: both networks are tested on the same, and what
+        both misclassify tells nothing.
     """
     fig, axes = plt.subplots(2, 1, figsize=(WIDEST, 5.2), sharex=True)
     bar = {"color": COLORS["ink"], "ms": 11, "mew": 2, "ls": "", "marker": "_"}
@@ -435,8 +436,9 @@ class Gain(NamedTuple):
     """What a transformer changes.
 
     Attributes:
-        ratio: the error with it, over that without.
-        whisker: how far its 95% interval reaches below and above, over test digits.
+        ratio: the error with it, over that without; each is the mean over all seeds.
+        whisker: how far a 95% interval over test digits reaches below and above the
+            ratio; how wide it is tells the first seed.
         pair: of the first seed, the digits that the plain network alone misclassifies,
             and those that the other one alone does.
     """
@@ -444,6 +446,16 @@ class Gain(NamedTuple):
     ratio: float
     whisker: tuple[float, float]
     pair: Discordant
+
+    @property
+    def clear(self) -> bool:
+        """Whether the pair passes McNemar's test at 5% over `COMPARISONS`."""
+        return self.pair.q < 0.05 / COMPARISONS
+
+    @property
+    def lower(self) -> bool:
+        """Whether fewer digits of the pair are misclassified with the transformer."""
+        return self.pair.better < self.pair.worse
 
 
 def _gain(results: Results, name: str, column: str, row: str) -> Gain | None:
@@ -485,8 +497,8 @@ def gains_table(results: Results) -> str:
     Returns:
         A line for each table and classifier: how many of the entries with a transformer
         are measured, in how many its error is lower, its smallest and largest ratio to
-        the plain network's, and how many pass McNemar's test at 5% over `COMPARISONS`,
-        on either side.
+        the plain network's, and in how many the first seed passes McNemar's test at 5%
+        over `COMPARISONS`, on either side.
     """
     lines = []
     for (name, title), base in product(_TITLES.items(), ("FCN", "CNN")):
@@ -495,7 +507,7 @@ def gains_table(results: Results) -> str:
         line = [title.lower(), base, f"{len(gains)} of {len(places)}"]
         if gains:
             ratios = [gain.ratio for gain in gains]
-            clear = [g.ratio < 1 for g in gains if g.pair.q < 0.05 / COMPARISONS]
+            clear = [gain.lower for gain in gains if gain.clear]
             line.append(str(sum(ratio < 1 for ratio in ratios)))
             line.append(f"{min(ratios):.2f} to {max(ratios):.2f}")
             line.append(f"{sum(clear)} lower, {len(clear) - sum(clear)} higher")
@@ -515,9 +527,9 @@ def _panels(cells: Iterable[Cell], height: float) -> tuple[Figure, dict[str, Axe
     return make_panels(names, height=height)
 
 
-def _mark(row: str, *, filled: bool = True, color: str = "") -> dict[str, Any]:
+def _mark(row: str, *, filled: bool = True) -> dict[str, Any]:
     family = ROWS[row][1]
-    color = COLORS[color or ("output" if family else "ink")]
+    color = COLORS["output" if family else "ink"]
     inside = color if filled else COLORS["paper"]
     return {"marker": STYLES[family][-1], "color": color, "mfc": inside, "ls": ""}
 

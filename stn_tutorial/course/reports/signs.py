@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from matplotlib.figure import Figure
 
 from stn_tutorial.course.reports import (
     Discordant,
+    Report,
     draw_runs,
     in_a_line,
     interval,
     markdown_table,
     mcnemar,
     mean_and_spread,
-    results_in,
     runs_of,
-    tables_of,
 )
 from stn_tutorial.experiments.results import select
 from stn_tutorial.experiments.signs import ARMS, PHASES, Cell
@@ -35,25 +32,6 @@ __all__ = [
 ]
 
 Results = Mapping[Cell, Mapping[str, Any]]
-
-
-def report(folder: Path) -> tuple[str, dict[str, Callable[[], Figure]]]:
-    """Return the tables of some results, and what draws their figure.
-
-    Args:
-        folder: of the results; those of trials are in ``validation`` below it.
-
-    Returns:
-        The text, and by the name of its file what draws each figure.
-
-    Raises:
-        FileNotFoundError: if there is no such folder.
-        ValueError: if it holds no results, or a damaged one.
-    """
-    found = results_in(folder, Cell, "traffic signs")
-    tables = error_table(found), look_table(found)
-    text = tables_of(folder, Cell, tables, trial_table)
-    return text, {"errors": partial(draw_errors, found)}
 
 
 def arms_of(found: Results) -> list[str]:
@@ -196,3 +174,13 @@ def draw_errors(found: Results) -> Figure:
     }
     label = "error on test photographs (%)"
     return draw_runs(errors, lambda arm: "ink" if arm[:3] == "cnn" else "output", label)
+
+
+#: What the command prints and draws.
+report = Report(
+    Cell,
+    "traffic signs",
+    tables=(error_table, look_table),
+    figures={"errors": draw_errors},
+    trials=trial_table,
+)

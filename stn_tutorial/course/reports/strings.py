@@ -119,16 +119,17 @@ def look_table(found: Results) -> str:
         seeds.
     """
     rows = []
-    for size, model in product(SIZES, PLACES):
-        runs = runs_of(found, phase="final", size=size, model=model)
-        looks = [run["looks"] for run in runs]
+    for size in SIZES:
         where = f"{size}²"
-        if looks and model == "cnn":
-            rows.append([where, "as they come", *_spread([looks[0]["as_they_come"]])])
-        for k, place in enumerate(PLACES[model] if looks else ()):
-            name = f"{NAMES[model]}, before convolution {place + 1}"
-            each = [look["passed_on"][k] for look in looks]
-            rows.append([where, name, *_spread(each)])
+        for run in runs_of(found, phase="final", size=size)[:1]:
+            came = _spread([run["looks"]["as_they_come"]])
+            rows.append([where, "as they come", *came])
+        for model, places in PLACES.items():
+            runs = runs_of(found, phase="final", size=size, model=model)
+            for k, place in enumerate(places if runs else ()):
+                name = f"{NAMES[model]}, before convolution {place + 1}"
+                each = [run["looks"]["passed_on"][k] for run in runs]
+                rows.append([where, name, *_spread(each)])
     head = ["canvas", "strings", "angle of 1 (°)", f"angle of {MOST} (°)"]
     head += ["height (%)", "centre (px)"]
     return markdown_table(head, rows, names=2)

@@ -45,10 +45,9 @@ def table(found: Results) -> str:
                 runs = runs_of(found, phase=phase, side=side, arm=arm)
                 if runs:
                     names = [arm if phase == "final" else f"{arm}, {phase}", f"{side}³"]
-                    against = difference(found, arm, phase=phase, side=side)
-                    rows.append(
-                        [*names, *_numbers(runs), _shown(against), _tilts(runs)]
-                    )
+                    change = difference(found, arm, phase=phase, side=side)
+                    against = _shown(change) if arm != "flat" else "–"
+                    rows.append([*names, *_numbers(runs), against, _tilts(runs)])
     head = ["arm", "voxels", "parameters", "error (%), ± s.d."]
     head += ["minus flat (points), ± 95%", "tilt (°)"]
     return markdown_table(head, rows, names=2)
@@ -105,7 +104,7 @@ def _numbers(runs: list[Mapping[str, Any]]) -> list[str]:
 
 
 def _shown(change: Difference) -> str:
-    if not any(change.each):
+    if not change.each:
         return "–"
     width = f" ± {change.half_width:.2f}" if len(change.each) > 1 else ""
     return in_a_line(f"{change.mean:+.2f}{width}").replace("-", "−")
