@@ -66,11 +66,23 @@
         const below = k + 2 * (CELLS + 1);
         const [ax, ay] = [moved[k + 2] - moved[k], moved[k + 3] - moved[k + 1]];
         const [bx, by] = [moved[below] - moved[k], moved[below + 1] - moved[k + 1]];
-        if (ax * by - ay * bx < 0) found.push(k / 2); // never, where one is infinite
+        const area = ax * by - ay * bx;
+        // Where a corner is beyond the horizon, it is infinite, and tells nothing.
+        if (Number.isFinite(area) && area < 0) found.push(k / 2);
       }
     }
     return found;
   };
+
+  /** Twice the area of the smallest triangle that three of four points make. */
+  const smallestTriangle = (points) =>
+    Math.min(
+      ...points.map((_, left) => {
+        const [[x, y], ...two] = points.filter((_, k) => k !== left);
+        const [[ax, ay], [bx, by]] = two.map(([u, v]) => [u - x, v - y]);
+        return Math.abs(ax * by - ay * bx);
+      }),
+    );
 
   /** Root mean square distance from points one by one to points in pairs. */
   const distance = (moved, points) => {
@@ -216,6 +228,8 @@
           (x, y) => {
             const seen = stn.corners.map((corner) => beyond(...corner));
             seen[k] = [x, y];
+            // Three corners on a line would leave no way back.
+            if (smallestTriangle(seen) < 0.02) return;
             setParams(stn.fit(FAMILIES.Projective, stn.corners, seen));
           },
         ),

@@ -19,12 +19,13 @@
       const [cosine, sine] = [Math.cos, Math.sin].map((f) => f(angles()[k] * RADIANS));
       return [cosine, -sine, 0, sine, cosine, 0];
     };
-    const rotate = (k, degrees) =>
+    const rotate = (k, degrees) => {
+      // A slider's ends stay where they are.
+      const angle = Math.abs(degrees) > 180 ? wrapped(degrees) : degrees;
       model.set({
-        angles: angles().map((old, n) =>
-          n === k ? Math.round(10 * wrapped(degrees)) / 10 : old,
-        ),
+        angles: angles().map((old, n) => (n === k ? Math.round(10 * angle) / 10 : old)),
       });
+    };
     /** How far a digit is from upright in what a window shows. */
     const off = (digit, window) => wrapped(data.upright[digit] - angles()[window]);
     /** What is left of a digit in the window that shows it best. */

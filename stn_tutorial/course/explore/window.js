@@ -112,6 +112,9 @@
       status: () => {
         const [a, b, , d, e] = theta();
         const area = Math.abs(a * e - b * d);
+        if (area < 0.005) {
+          return "The frame has no area: the output repeats what lies on one line.";
+        }
         const side = a * e - b * d < 0 ? ", mirrored" : "";
         const does =
           area > 1.05 ? "shrinks" : area < 0.95 ? "enlarges" : "keeps the size of";
