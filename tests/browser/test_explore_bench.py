@@ -161,6 +161,12 @@ class TestBench(ExplorableTests):
         g, h = params[6:]
         assert marked == (CORNERS @ torch.tensor([g, h]) + 1 <= 0).tolist()
         assert any(marked) and not all(marked)
+        # Folded are the cells ahead of the horizon, as the determinant is negative,
+        # and none that it cuts.
+        ahead = lattice(Projective(), params).isfinite().all(dim=-1).view(25, 25)
+        whole = ahead[:-1, :-1] & ahead[1:, :-1] & ahead[:-1, 1:]
+        assert torch.linalg.det(Projective().matrix(torch.tensor(params))) < 0
+        assert f"{whole.sum()} of 576 cells are folded" in shown.status()
         assert place(handle) == pytest.approx([0.44, 0.44], abs=0.02)
         grid = Projective().grid(torch.tensor([params]), (96, 96))
         expected = sample(image()[None, None], grid)[0, 0]
@@ -169,6 +175,17 @@ class TestBench(ExplorableTests):
         shown.drag(handle, -far, -far)
         assert params_of(shown) == pytest.approx([1, 0, 0, 0, 1, 0, 0, 0], abs=0.02)
         assert "horizon" not in shown.status()
+
+    def test_corners_that_would_leave_no_way_back_stay(self, shown):
+        shown.press(shown.handle("upper left"), "Escape")
+        left, right = shown.handle("upper left"), shown.handle("upper right")
+        for _ in range(3):
+            shown.drag(left, -900, -900)
+            shown.drag(right, -900, -900)
+        assert all(math.isfinite(value) for value in (*place(left), *place(right)))
+        before = params_of(shown)
+        shown.drag(right, 60, 0)
+        assert params_of(shown) != before
 
     def test_numbers_move_the_warp(self, shown):
         shown.choose("similarity")

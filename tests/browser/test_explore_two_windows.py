@@ -66,6 +66,11 @@ class TestTwoWindows(ExplorableTests):
             shown.code() == "thetas = rotation(torch.tensor([-30.0, 40.0]).deg2rad())"
         )
 
+    def test_a_slider_stays_at_its_end(self, shown):
+        for end in (180, -180):
+            shown.slide("angle of window 1", end)
+            assert shown.state()["angles"][0] == end
+
     def test_the_second_window_is_there_when_asked_for(self, shown):
         assert shown.root.locator(".stn-out:visible").count() == 2
         assert shown.handle("window 2").is_hidden()

@@ -33,6 +33,10 @@ class TestWindow(ExplorableTests):
     def figure(cls):
         return Window(image())
 
+    def test_a_frame_without_area_is_a_line(self, shown):
+        shown.set(theta=[0.5, 0.5, 0.0, 0.5, 0.5, 0.0])
+        assert "repeats what lies on one line" in shown.status()
+
     def test_the_output_is_the_packages(self, shown):
         params = torch.tensor([shown.state()["theta"]])
         expected = warp(image()[None, None], params, (64, 64))[0, 0]
