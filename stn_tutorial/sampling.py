@@ -81,7 +81,10 @@ def sample(
     r"""Sample an image, or a volume, at every point of a grid.
 
     Bilinear sampling at the pixel coordinates :math:`(x, y)` is equation (5) of the
-    paper, :math:`V = \sum_{h, w} U_{hw} \max(0, 1 - |x - w|) \max(0, 1 - |y - h|)`.
+    paper,
+
+    .. math:: V = \sum_{h, w} U_{hw} \max(0, 1 - |x - w|) \max(0, 1 - |y - h|) .
+
     It is differentiable with respect to the image and almost everywhere with respect to
     the grid. Half-precision inputs are computed in float32. In a volume there is a
     third factor, for z (trilinear sampling), and everything below holds for voxels.
