@@ -2,7 +2,7 @@
 
 The modules are named after the parts of a spatial transformer (Jaderberg et al. 2015):
 `localization` predicts the parameters of a warp, `coordinates` and `families` make
-the grid of them, `sampling` reads the image at it; `transformer` is all three in one.
+the grid of them, `sampling` samples the image at it; `transformer` is all three in one.
 `coordconv` has convolutions that know where they are (Liu et al. 2018).
 """
 

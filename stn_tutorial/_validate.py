@@ -91,7 +91,10 @@ def check_number(value: Any, name: str) -> float:
     """
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         raise TypeError(f"{name} must be a number, got {_shown(value)}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # an integer that no float holds
+        raise ValueError(f"{name} must be below 1e308, got more") from None
     if not -np.inf < number < np.inf:
         raise ValueError(f"{name} must be finite, got {value}")
     return number

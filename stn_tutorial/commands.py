@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, Union, get_
 
 import tyro
 
+from stn_tutorial.data.digits import is_main_process
 from stn_tutorial.experiments.distorted_digits import Config
 from stn_tutorial.experiments.own_pictures import Config as OwnConfig
 
@@ -59,7 +60,7 @@ class Train:
         name = f"{c.model}-{c.distortion}{family}-{c.recipe.seed}"
         folder = self.folder or Path("runs") / name
         done = run(c, folder)
-        if not _is_main_process():
+        if not is_main_process():
             return
         _print_history(done)
         result = done.result
@@ -94,10 +95,10 @@ class TrainOnPictures:
         family = f"-{c.family}" if c.has_transformer else ""
         name = f"{c.model}-{pictures.train.source}{family}-{c.recipe.seed}"
         folder = self.folder or Path("runs") / name
-        if _is_main_process():
+        if is_main_process():
             self._describe(pictures)
         done = run(c, pictures, folder)
-        if not _is_main_process():
+        if not is_main_process():
             return
         _print_history(done)
         print(
@@ -129,9 +130,9 @@ class Evaluate:
 
     def run(self) -> None:
         """Load the run's last checkpoint, and test it."""
-        from stn_tutorial.experiments.checkpoints import read_checkpoint
+        from stn_tutorial.experiments.own_pictures import is_of_pictures
 
-        if "classes" in read_checkpoint(self.folder)[0]:
+        if is_of_pictures(self.folder):
             self._on_pictures()
             return
         if self.data:
@@ -224,22 +225,22 @@ class Export:
     def _of_images(
         self, model: nn.Module, images: Tensor, name: str
     ) -> tuple[nn.Module, Tensor, str, list[str]]:
-        from stn_tutorial.experiments.models import Steps, TransformedClassifier
+        from stn_tutorial.experiments.models import Steps, check_transformed
 
         if not self.steps:
             return model, images, "images", ["scores"]
-        if not isinstance(model, TransformedClassifier):
-            raise ValueError(f"{self.folder} holds a {name}: no transformer")
+        check_transformed(model, self.folder, name)
         return Steps(model).eval(), images, "images", ["scores", "theta", "warped"]
 
     def _of_places(self) -> tuple[nn.Module, Tensor, str, list[str]]:
         """The same of a network of CoordConv's tasks."""
         from stn_tutorial.data.not_so_clevr import Locations, all_locations
+        from stn_tutorial.experiments.models import check_transformed
         from stn_tutorial.experiments.not_so_clevr import TASKS, load_network
 
         cell, network = load_network(self.folder)
         if self.steps:
-            raise ValueError(f"{self.folder} holds a {cell.network}: no transformer")
+            check_transformed(network, self.folder, cell.network)
         inputs = TASKS[cell.task].input(Locations(all_locations().centres[:2]))
         names = ("points", "scores") if inputs.ndim == 2 else ("images", "points")
         return network, inputs, names[0], [names[1]]
@@ -292,17 +293,16 @@ class Show:
         from stn_tutorial.course import plotting
         from stn_tutorial.data.digits import load_digits
         from stn_tutorial.data.distortions import fixed_test_set
-        from stn_tutorial.experiments.checkpoints import read_checkpoint
         from stn_tutorial.experiments.distorted_digits import load_model
-        from stn_tutorial.experiments.models import TransformedClassifier
+        from stn_tutorial.experiments.models import check_transformed
+        from stn_tutorial.experiments.own_pictures import is_of_pictures
 
-        if "classes" in read_checkpoint(self.folder)[0]:
+        if is_of_pictures(self.folder):
             raise ValueError(
                 f"pictures must be named: {self.folder} is not of a run on digits"
             )
         config, model = load_model(self.folder)
-        if not isinstance(model, TransformedClassifier):
-            raise ValueError(f"{self.folder} holds a {config.model}: no transformer")
+        check_transformed(model, self.folder, config.model)
         digits = load_digits("test", config.data)
         images = fixed_test_set(digits.images, config.distortion).images[: self.count]
         with torch.inference_mode():
@@ -354,10 +354,11 @@ class Show:
         from PIL import Image
 
         from stn_tutorial.data.pictures import printable
+        from stn_tutorial.data.tensors import as_bytes
 
         folder.mkdir(parents=True, exist_ok=True)
         for number, (path, image) in enumerate(zip(paths, made), start=1):
-            pixels = (255 * image.clamp(0, 1)).round().byte().movedim(0, -1).numpy()
+            pixels = as_bytes(image).movedim(0, -1).numpy()
             pixels = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
             target = folder / f"{number}-{path.stem}.png"
             Image.fromarray(pixels).save(target)
@@ -404,6 +405,7 @@ class Data:
         self._verify()
 
     def _export(self, path: Path) -> None:
+        from stn_tutorial.data._checks import check_whole
         from stn_tutorial.data.digits import load_digits
         from stn_tutorial.data.export import export_digits
 
@@ -412,6 +414,7 @@ class Data:
         if not path.parent.is_dir():
             raise FileNotFoundError(f"export: there is no folder {path.parent}")
         digits = load_digits(self.split, self.source)
+        check_whole(self.limit, "limit", least=0, most=len(digits))
         digits = digits.first(self.limit) if self.limit else digits
         options = {"split": self.split, "seed": self.seed, "copies": self.copies}
         export_digits(path, digits, self.distortion, dtype=self.dtype, **options)
@@ -492,6 +495,9 @@ def _apart(cells: Sequence[Any]) -> dict[str, list]:
     return wanted
 
 
+TableColumn = Literal["R", "RTS", "P", "E", "clutter"]
+
+
 @dataclass
 class Table:
     """Run what is missing of the table of distorted MNIST; processes share the work."""
@@ -513,9 +519,7 @@ class Table:
     ] = ("paper", "short", "today")
     """How to train: as the paper did; the same in a tenth of the steps, each ten times
     as long, or in so many epochs; without momentum; or as one would today."""
-    columns: tuple[Literal["R", "RTS", "P", "E", "clutter"], ...] = (
-        *("R", "RTS", "P", "E", "clutter"),
-    )
+    columns: tuple[TableColumn, ...] = get_args(TableColumn)
     """Which distortions."""
     rows: tuple[str, ...] = (
         *("FCN", "CNN", "ST-FCN Aff", "ST-FCN Proj", "ST-FCN TPS"),
@@ -1033,8 +1037,9 @@ def _names_a_folder(arguments: list[str]) -> bool:
     return False
 
 
-def _few(names: Sequence[str], most: int = 8) -> str:
+def _few(names: Sequence[str]) -> str:
     """Some names on one line, and how many more there are."""
+    most = 8
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(" ".join(name.split()) for name in names[:most]) + more
 
@@ -1099,14 +1104,9 @@ def _failures() -> tuple[type[Exception], ...]:
 
 def _stop(line: str, code: int) -> NoReturn:
     """Print what is wrong on one line, once for all processes, and exit."""
-    if _is_main_process():
+    if is_main_process():
         print(" ".join(line.split()), file=sys.stderr)
     raise SystemExit(code)
-
-
-def _is_main_process() -> bool:
-    """Whether this is the only process, or the first of those that torchrun started."""
-    return os.environ.get("RANK", "0") == "0"
 
 
 def _name_damaged(cells: list, folder: Path) -> None:

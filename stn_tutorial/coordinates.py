@@ -66,7 +66,7 @@ def base_grid(
 ) -> Tensor:
     """Return the normalized coordinates of every pixel centre of an image.
 
-    Reading an image at its own base grid gives the image back. The coordinates are
+    Sampling an image at its own base grid gives the image back. The coordinates are
     ratios of integers and rounded once, so that this holds as well as `dtype` allows.
 
     >>> base_grid((1, 4))[0].tolist()
@@ -408,10 +408,9 @@ def _projective_frame(points: Tensor, name: str) -> tuple[Tensor, Tensor, Tensor
         f"{name} must be four points, no three of them on a line",
     )
     inverse, _ = torch.linalg.inv_ex(near[..., :3])
-    unit = torch.eye(3, dtype=points.dtype, device=points.device)
-    shrink = torch.cat([unit[:2, :2].expand_as(spread * unit[:2, :2]), -middle.mT], -1)
-    last = unit[2:].expand(*shrink.shape[:-2], 1, 3)
-    nearer = torch.cat([shrink / spread, last], dim=-2)  # from the points to `near`
+    unit = torch.eye(2, dtype=points.dtype, device=points.device)
+    shrink = torch.cat([unit.expand(*spread.shape[:-2], 2, 2), -middle.mT], dim=-1)
+    nearer = to_square(shrink / spread, name)  # from the points to `near`
     factors = product(inverse, near[..., 3:])[..., 0]
     return columns[..., :3], product(inverse, nearer), factors
 

@@ -58,6 +58,7 @@ __all__ = [
     "check_family",
     "convert",
     "dimensions_of",
+    "family_for_image",
     "fit",
     "output_points",
 ]
@@ -313,9 +314,11 @@ class MatrixFamily(Described):
                 matrices of the family.
 
         Returns:
-            ``(N, n_params)`` parameters, again normalized output to normalized input.
+            ``(N, n_params)`` parameters, again normalized output to normalized input,
+            of the dtype of `params`.
 
         Raises:
+            TypeError: if `params` is not a floating tensor.
             ValueError: if a warp has no inverse, since it flattens the image, or none
                 in the family.
         """
@@ -432,7 +435,8 @@ class Crop(MatrixFamily):
         scale: side of the crop over that of the image.
 
     Raises:
-        ValueError: if `scale` is not positive and finite.
+        TypeError: if `scale` is not a number.
+        ValueError: if it is not positive and finite.
     """
 
     entries = ("scale 0 x", "0 scale y", "0 0 1")
@@ -610,7 +614,8 @@ class Similarity(Conformal):
             image in `stn_tutorial.warp`, and in `grid` that of the output's size.
 
     Raises:
-        ValueError: if `aspect` is not positive and finite.
+        TypeError: if `aspect` is not a number.
+        ValueError: if it is not positive and finite.
     """
 
     entries = ("a -b x", "b a y", "0 0 1")
@@ -716,7 +721,8 @@ def fit(
     Raises:
         TypeError: if points or weights are not floating tensors, or `family` has no
             ``at`` or isn't linear.
-        ValueError: if the shapes do not fit.
+        ValueError: if the shapes do not fit, or a family that rotates doesn't know its
+            aspect.
     """
     check_family(family)
     d = dimensions_of(family)
@@ -811,6 +817,31 @@ def dimensions_of(family: Family) -> int:
         Its attribute ``dimensions``, or 2 if it has none.
     """
     return getattr(family, "dimensions", 2)
+
+
+def family_for_image(
+    family: Family, size: Sequence[int], *, align_corners: bool = False
+) -> Family:
+    """Return a family that knows the image it warps, where it has to: one that rotates.
+
+    >>> family_for_image(Similarity(), (32, 64)), family_for_image(Affine(), (32, 64))
+    (Similarity(aspect=2.0), Affine())
+
+    Args:
+        family: a family of warps.
+        size: ``(H, W)`` of the image that is sampled, of a volume ``(D, H, W)``.
+        align_corners: the convention of the normalized coordinates.
+
+    Returns:
+        What `Conformal.for_image` returns; of any other family, itself.
+
+    Raises:
+        ValueError: if a family that rotates doesn't know its aspect, and `size` is not
+            that of an image.
+    """
+    if isinstance(family, Conformal):
+        return family.for_image(size, align_corners=align_corners)
+    return family
 
 
 def output_points(

@@ -97,7 +97,8 @@ class Rigid3d(_Rotating):
             takes them of the output's size, and what needs a matrix must be told.
 
     Raises:
-        ValueError: if `aspect` is not two positive and finite numbers.
+        TypeError: if what is in `aspect` are not numbers.
+        ValueError: if it is not two positive and finite ones.
     """
 
     letters = "uvwxyz"
@@ -125,7 +126,8 @@ class Similarity3d(_Rotating):
         aspect: as of `Rigid3d`.
 
     Raises:
-        ValueError: if `aspect` is not two positive and finite numbers.
+        TypeError: if what is in `aspect` are not numbers.
+        ValueError: if it is not two positive and finite ones.
     """
 
     letters = "uvwsxyz"

@@ -208,12 +208,14 @@ class ModernLocalization(Layers):
     ) -> None:
         check_family(family)
         in_shape = check_size(in_shape, "in_shape", SHAPES)
-        volume = {"dimensions": len(in_shape) - 1}
+        dimensions = len(in_shape) - 1
         widths = [in_shape[0], *channels]
         layers: list[nn.Module] = []
         for n_in, n_out in zip(widths, widths[1:]):
             size = 3 if layers else 5
-            layers += normalized_convolution(n_in, n_out, size, stride=2, **volume)
+            layers += normalized_convolution(
+                n_in, n_out, size, stride=2, dimensions=dimensions
+            )
         pool = nn.AdaptiveMaxPool2d if len(in_shape) == 3 else nn.AdaptiveMaxPool3d
         layers += [pool(1)] if pooled else []
         n_features = flat_features(nn.Sequential(*layers), in_shape)

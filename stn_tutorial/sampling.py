@@ -49,10 +49,10 @@ from stn_tutorial.bilinear import Bilinear, Nearest
 from stn_tutorial.coordinates import to_pixels
 from stn_tutorial.families import (
     Affine,
-    Conformal,
     Family,
     check_family,
     dimensions_of,
+    family_for_image,
 )
 
 __all__ = ["sample", "warp"]
@@ -153,11 +153,10 @@ def sample(
     outside = _fill_for(fill, image, values)
     if antialias:
         n: int | Tensor = int(antialias)
-        most = int(antialias)
         if isinstance(antialias, (bool, np.bool_)):
             size = values.shape[2:]
             n = samples_per_side(points, size, align_corners=align_corners)
-            most = most_samples(n)
+        most = most_samples(n)
         points = finer_grid(points, n, most)
     align = bool(align_corners)  # PyTorch takes none of NumPy
     out = _sample(values, points, interpolation, padding, outside, align, backend)
@@ -247,8 +246,10 @@ def _grid_on(
     align_corners: bool,
 ) -> Tensor:
     """A family's grid for an input of a known size, which a rotation may need."""
-    if isinstance(family, Conformal):
-        family = family.for_image(in_size, align_corners=align_corners)
+    check_floating(params, "params")
+    if params.ndim == 1:  # a family needs to know no warp without a batch
+        return _grid_on(in_size, family, params[None], size, align_corners)[0]
+    family = family_for_image(family, in_size, align_corners=align_corners)
     return family.grid(params, size, align_corners=align_corners)
 
 
@@ -520,7 +521,7 @@ def _fill_for(fill: Any, image: Tensor, values: Tensor) -> float | Tensor:
     learns = isinstance(fill, Tensor) and fill.requires_grad
     if known is not None and not any(known) and not learns:
         return 0
-    if isinstance(fill, Tensor) or known is None:
+    if isinstance(fill, Tensor) or known is None:  # a tensor, both times
         return fill.to(values).reshape(-1, *[1] * len(size))
     if shape == ():
         return float(known[0]) if values.is_floating_point() else int(known[0])

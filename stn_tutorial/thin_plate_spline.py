@@ -133,13 +133,13 @@ class ThinPlateSpline(Described):
         [[0.25, -0.5]]
 
         Args:
-            params: ``(N, n_params)`` offsets of the control points.
+            params: ``(N, n_params)`` offsets of the control points, or ``(n_params,)``.
             points: ``(P, 2)`` normalized output points: like those of the lattice,
                 whatever the convention, of which ±1 are the ends.
 
         Returns:
-            ``(N, P, 2)`` normalized input points, of the wider dtype of the two, at
-            least float32.
+            ``(N, P, 2)`` normalized input points, or ``(P, 2)``, of the wider dtype of
+            the two, at least float32.
 
         Raises:
             TypeError: if `params` or `points` is not a floating tensor.
@@ -164,10 +164,10 @@ class ThinPlateSpline(Described):
         0.0
 
         Args:
-            params: ``(N, n_params)``.
+            params: ``(N, n_params)``, or ``(n_params,)``.
 
         Returns:
-            ``(N,)``.
+            ``(N,)``, or a scalar.
 
         Raises:
             TypeError: if `params` is not a floating tensor.

@@ -45,7 +45,7 @@ from stn_tutorial.experiments.after_2015 import (
     cells,
     make_model,
     operations,
-    turned,
+    rotated_and_scaled,
 )
 from stn_tutorial.experiments.models import count_parameters
 from stn_tutorial.experiments.results import read_results
@@ -140,7 +140,7 @@ def test_a_rotation_changes_the_scores_of_polar_and_rotated_networks_little():
     for method in ("cnn", "polar", "c8"):
         model = make_model(Cell("final", "R", method).config()).eval()
         with torch.no_grad():
-            scores, after = model(ink), model(turned(ink, 90.0, 1.0))
+            scores, after = model(ink), model(rotated_and_scaled(ink, 90.0, 1.0))
         changes[method] = ((after - scores).norm() / scores.std()).item()
     assert changes["c8"] < 1e-3  # its group has quarter rotations
     assert changes["polar"] < 0.3 * changes["cnn"]
@@ -161,9 +161,9 @@ def test_augmentation_is_small_and_drawn_anew():
 
 def test_digits_are_rotated_and_scaled_about_their_middle():
     x = torch.rand(2, 1, 28, 28, generator=draw())
-    close(turned(x, 0.0, 1.0), x)
-    close(turned(x, -90.0, 1.0), x.rot90(1, (2, 3)), rtol=0, atol=1e-4)
-    halved = turned(x, 0.0, 0.5)
+    close(rotated_and_scaled(x, 0.0, 1.0), x)
+    close(rotated_and_scaled(x, -90.0, 1.0), x.rot90(1, (2, 3)), rtol=0, atol=1e-4)
+    halved = rotated_and_scaled(x, 0.0, 0.5)
     assert not halved[..., :6].any() and halved[..., 8:20, 8:20].all()
 
 
@@ -237,6 +237,9 @@ def test_the_tables_show_what_was_measured():
     fig = draw_longer(found | longer)
     line = fig.axes[1].lines[-1]
     assert [*line.get_xdata()] == [50_000, 150_000] and [*line.get_ydata()] == [11, 6]
+    plt.close(fig)
+    fig = draw_longer(found, against="seconds")  # at a rate that none was timed at
+    assert not any(ax.lines for ax in fig.axes)
     plt.close(fig)
     assert {shown(m) for m in METHODS} >= {"CNN", "IC-STN"}
 

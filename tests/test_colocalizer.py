@@ -6,7 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from stn_tutorial import Affine, Attention, Projective, ThinPlateSpline, warp
+from stn_tutorial import (
+    Affine,
+    Attention,
+    Projective,
+    Similarity,
+    ThinPlateSpline,
+    warp,
+)
 from stn_tutorial.experiments.colocalization import Config, make_model
 from stn_tutorial.experiments.colocalizer import Colocalizer, CropInside
 from stn_tutorial.experiments.views import bounding_boxes, outline
@@ -43,7 +50,7 @@ def test_a_box_holds_the_outline_and_touches_it(family):
     for p, (left, top, right, bottom) in zip(
         params, bounding_boxes(family, params, (84, 60))
     ):
-        points = (outline(family, p[None]) + 1) * torch.tensor([30.0, 42.0]) - 0.5
+        points = (outline(family, p[None])[0] + 1) * torch.tensor([30.0, 42.0]) - 0.5
         ends = torch.stack([points.amin(dim=0), points.amax(dim=0)])
         torch.testing.assert_close(
             torch.stack([left, top, right, bottom]), ends.flatten()
@@ -102,3 +109,9 @@ def test_pictures_are_blurred_at_first_and_sharp_at_last():
     dot[:, :, 42, 42] = 1
     lit = [(model((dot, torch.ones(2, 2)))[:, 0] > 1e-3).sum(dim=1) for _ in range(2)]
     assert lit[0].tolist() == [25, 25] and lit[1].tolist() == [1, 1]
+
+
+def test_the_box_of_a_rotation_knows_the_image():
+    quarter = torch.tensor([[0.0, 1.0, 0.0, 0.0]])  # of a full rotation
+    box = bounding_boxes(Similarity(), quarter, (20, 40))
+    torch.testing.assert_close(box, torch.tensor([[9.5, -10.5, 29.5, 29.5]]))

@@ -303,6 +303,7 @@ WRONG = {
     "train --epochs many": "--epochs: invalid literal for int() with base 10: 'many'",
     "train --epochs 0": "epochs must be an integer >= 1, got 0",
     "train --limit -1": "limit must be an integer >= 0, got -1",
+    "train --data embedded --validation 1437": "validation must be from 0 to 1436",
     "train --lr inf": "lr must be a finite number > 0, got inf",
     "train --lr": "Missing value for argument '--lr'.",
     "train stray": "Unrecognized options: stray",

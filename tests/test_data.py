@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import hashlib
 import importlib
 import pkgutil
 import sys
@@ -18,6 +19,7 @@ from stn_tutorial import data
 from stn_tutorial.course.device import pick_device
 from stn_tutorial.data import embedded_digits, photograph
 from stn_tutorial.data.embedded import CREDITS
+from stn_tutorial.data.tensors import as_bytes, checksum_of
 
 MODULES = [info.name for info in pkgutil.iter_modules(data.__path__)]
 
@@ -26,6 +28,20 @@ MODULES = [info.name for info in pkgutil.iter_modules(data.__path__)]
 def test_the_examples_run(name):
     module = importlib.import_module(f"stn_tutorial.data.{name}")
     assert doctest.testmod(module).failed == 0
+
+
+def test_bytes_are_the_nearest_and_stay_within_their_range():
+    levels = torch.arange(256) / 255
+    for off in (-0.49, 0.0, 0.49):
+        assert as_bytes(levels + off / 255).tolist() == list(range(256))
+    assert as_bytes(torch.tensor([-1.0, 2.0])).tolist() == [0, 255]
+
+
+def test_a_checksum_is_of_all_tensors_whatever_their_layout():
+    rows, labels = torch.rand(3, 4), torch.arange(3)
+    content = rows.T.contiguous().numpy().tobytes() + labels.numpy().tobytes()
+    assert checksum_of(rows.T, labels) == hashlib.sha256(content).hexdigest()
+    assert checksum_of(labels, rows.T) != checksum_of(rows.T, labels)
 
 
 @pytest.mark.parametrize("name", ["china", "flower"])

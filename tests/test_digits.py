@@ -27,6 +27,7 @@ from stn_tutorial.data.archives import (
     DataError,
     cache_folder,
     fetch_mnist,
+    is_kept,
     read_archive,
 )
 from stn_tutorial.data.digits import DigitSet, load_digits
@@ -620,6 +621,16 @@ def test_the_cache_is_where_the_environment_says(monkeypatch, tmp_path):
 def test_an_unknown_argument_is_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         load_digits(*arguments)
+
+
+def test_mnist_is_kept_if_all_of_it_is_there_and_whole(mirror):
+    assert not is_kept() and in_the_cache() == []  # nothing is fetched
+    paths = fetch_mnist()
+    assert is_kept()
+    paths[-1].write_bytes(b"damaged")
+    assert not is_kept()
+    paths[-1].unlink()
+    assert not is_kept()
 
 
 def test_a_checksum_is_that_of_the_contents():

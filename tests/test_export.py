@@ -184,7 +184,7 @@ def test_the_command_writes_the_file(tmp_path, capsys):
     [
         ("--export digits.txt", "export must be a file named like digits.npz"),
         ("--export nowhere/digits.npz", "export: there is no folder nowhere"),
-        ("--export digits.npz --limit 9999", "count must be from 1 to 1437, got 9999"),
+        ("--export digits.npz --limit 9999", "limit must be from 0 to 1437, got 9999"),
         ("--export digits.npz --copies 0", "copies must be from 1 on, got 0"),
         ("--copies 2", "copies is of the file: --export FILE.npz names it"),
     ],

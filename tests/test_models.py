@@ -236,8 +236,11 @@ def test_a_transformer_and_a_classifier_of_ones_own():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "resnet"}, "^name must be one of .*'st-cnn'.*got 'resnet'"),
-        ({"name": "st-cnn", "family": "rigid"}, "^family must be one"),
+        ({"name": "resnet"}, "^name must be 'fcn', .*'st-cnn'.*got 'resnet'"),
+        (
+            {"name": "st-cnn", "family": "rigid"},
+            "^family must be .translation., .*, got .rigid.",
+        ),
         ({"name": "cnn", "budget": 100}, "^budget of 100 is out of reach for cnn"),
         ({"name": "st-fcn", "budget": 5_000}, "^budget of 5000 is out of reach for st"),
         ({"name": "fcn", "budget": 10**9}, "^budget of 1000000000 is out of reach"),

@@ -77,6 +77,14 @@ def test_looks_compose_and_each_sees_the_one_before():
     close(once, SpatialTransformer(Constant(zoom))(image))
 
 
+@pytest.mark.parametrize("options", [{"padding": "border"}, {"align_corners": True}])
+def test_later_looks_see_what_the_options_make(options):
+    image, shift = torch.rand(1, 1, 4, 6), [1.0, 0.0, 0.4, 0.0, 1.0, 0.0]
+    network = Constant(shift)
+    InverseCompositional(network, **options)(image)
+    close(network.seen[1], warp(image, torch.tensor([shift]), **options))
+
+
 def test_later_looks_see_whole_pictures_whatever_the_size_of_what_comes_out():
     network = Constant(Affine().identity().tolist())
     transformer = InverseCompositional(network, looks=2, out_size=(4, 4))

@@ -59,14 +59,14 @@ def test_the_examples_of_the_docstrings_are_right():
 
 def test_a_body_seen_along_its_axis_is_its_digit_made_smaller():
     digits = embedded_digits()[0][:4]
-    for side in (24, 25):
+    for side in (16, 24, 25):
         body = extrude(digits, side)
         assert body.shape == (4, 1, side, side, side)
         assert torch.equal(body, body.flip(2))  # in the middle
         seen = flatten(body)
         thick = (body.amax(dim=(0, 1, 3, 4)) > 0).sum()
         assert abs(thick - side / 3) <= 1
-        close(seen, body.amax(dim=2) * thick / (side / 3))
+        close(seen, body.amax(dim=2))
         # As much ink, in fewer pixels.
         ink = body.amax(dim=2).sum() * (28 / (side * 2 / 3)) ** 2
         assert abs(ink / digits.sum() - 1) < 0.05

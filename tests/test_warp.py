@@ -19,6 +19,7 @@ from stn_tutorial import (
     SpatialTransformer,
     ThinPlateSpline,
     Translation,
+    base_grid,
     homography,
     rotation,
     sample,
@@ -67,6 +68,22 @@ def test_it_samples_at_the_grid_of_the_family(family, align_corners, options):
         grid = known.grid(params, size or (8, 6), align_corners=align_corners)
         expected = sample(x, grid, align_corners=align_corners, **options)
         assert torch.equal(found, expected)
+
+
+def test_a_family_of_ones_own_serves_all_images_with_one_warp():
+    class Mirror:  # what is asked of a family, and no more
+        n_params = 0
+
+        def identity(self):
+            return torch.zeros(0)
+
+        def grid(self, params, size, *, align_corners=False):
+            grid = base_grid(size, align_corners=align_corners)
+            return (grid * torch.tensor([-1.0, 1.0])).expand(len(params), -1, -1, -1)
+
+    x = images(3, 1, 4, 5)
+    torch.testing.assert_close(warp(x, torch.zeros(0), family=Mirror()), x.flip(3))
+    assert warp(x[0], torch.zeros(0), family=Mirror()).shape == (1, 4, 5)
 
 
 @families

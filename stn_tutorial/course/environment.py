@@ -7,7 +7,6 @@ and numpy are all that is installed.
 
 from __future__ import annotations
 
-import hashlib
 import html
 import os
 import platform
@@ -203,26 +202,13 @@ def _digits() -> str:
     digits = sys.modules.get("stn_tutorial.data.digits")  # once they have been loaded
     if digits is not None and digits._noticed:
         return "embedded: MNIST could not be had in this session"
-    if _kept():
+    if archives.is_kept():
         return "MNIST, kept in the cache"
     mirror = os.environ.get("STN_TUTORIAL_MIRROR", "")
     if not mirror:
         return "MNIST, downloaded when it is asked for"
     kind = "an address" if mirror.startswith(("http://", "https://")) else "a folder"
     return f"MNIST, from a mirror ({kind}) when it is asked for"
-
-
-def _kept() -> bool:
-    """Whether the cache has all of MNIST, undamaged."""
-    try:
-        folder = archives.cache_folder() / "MNIST" / "raw"
-        return all(
-            hashlib.md5((folder / name).read_bytes(), usedforsecurity=False).hexdigest()
-            == checksum
-            for name, checksum in archives.ARCHIVES.items()
-        )
-    except (archives.DataError, OSError, ValueError):
-        return False
 
 
 def _system() -> str:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from stn_tutorial.course.checks._grading import (
     Wrong,
+    complex_for_real,
     differing,
     is_open,
     leave_open,
@@ -139,15 +140,10 @@ def _alike(got: Any, expected: Any, tolerance: float) -> bool:
         if not isinstance(got, (Tensor, float, int)):
             return False
         got, expected = torch.as_tensor(got), torch.as_tensor(expected)
-        if got.shape != expected.shape or _is_complex(got, expected):
+        if got.shape != expected.shape or complex_for_real(got, expected):
             return False
         return not differing(got, expected, tolerance).any()
     return type(got) is type(expected) and got == expected
-
-
-def _is_complex(got: Tensor, expected: Tensor) -> bool:
-    """Whether an answer is complex where real numbers are expected."""
-    return got.is_complex() and not expected.is_complex()
 
 
 def _told_apart(expected: Any, got: Any, tolerance: float) -> tuple[str, str]:
@@ -158,7 +154,7 @@ def _told_apart(expected: Any, got: Any, tolerance: float) -> tuple[str, str]:
         return shown(expected), f"{shown(got)}, of type {type(got).__name__}"
     if got.shape != expected.shape:
         return f"a tensor {tuple(expected.shape)}", f"a tensor {tuple(got.shape)}"
-    if _is_complex(got, expected):
+    if complex_for_real(got, expected):
         return "real numbers", "complex ones"
     if expected.numel() <= SHOWN:
         return shown(expected), shown(got)

@@ -98,7 +98,9 @@ def draw_overview(*lit: str) -> Figure:
         )
         above = y > 1.5
         ax.text(
-            *(x, y + SIDE + 0.07 if above else y - 0.07, part),
+            x,
+            y + SIDE + 0.07 if above else y - 0.07,
+            part,
             va="bottom" if above else "top",
             weight="bold" if bold else "normal",
             color=COLORS["ink"],
@@ -106,8 +108,13 @@ def draw_overview(*lit: str) -> Figure:
         )
     bold = "theta" in lit
     ax.text(
-        *(1.75, 2.65, "θ"),
-        **{"ha": "center", "va": "center", "fontsize": 17, "color": COLORS["ink"]},
+        1.75,
+        2.65,
+        "θ",
+        ha="center",
+        va="center",
+        fontsize=17,
+        color=COLORS["ink"],
         weight="bold" if bold else "normal",
         alpha=alpha["theta"],
     )
@@ -134,7 +141,10 @@ def _draw_pictures(ax: Axes, alpha: dict[str, float]) -> None:
         x, y = CORNERS[part]
         ax.imshow(
             image[0, 0].numpy(),
-            **{"vmin": 0, "vmax": 1, "alpha": alpha[part], "interpolation": "none"},
+            vmin=0,
+            vmax=1,
+            alpha=alpha[part],
+            interpolation="none",
             extent=(x, x + SIDE, y, y + SIDE),
         )
     frame = places[[0, 0, -1, -1, 0], [0, -1, -1, 0, 0]]
@@ -181,7 +191,8 @@ def _draw_network(ax: Axes, part: str, alpha: dict[str, float]) -> None:
             ax.add_patch(
                 Rectangle(
                     (x + at + step, middle - side / 2 - step / 2),
-                    *(0.14, side),
+                    0.14,
+                    side,
                     facecolor=COLORS["faint"],
                     edgecolor=COLORS["ink"],
                     linewidth=0.8,

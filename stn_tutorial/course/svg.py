@@ -55,6 +55,8 @@ MARK = 'data-drawing="stn-tutorial"'
 DPI = 192
 #: From how many CSS pixels on a picture's pixel is seen as a square.
 SQUARE = 2.0
+#: How far a line may pass from a point that is left out, in points.
+TOLERANCE = 0.03
 
 NUMBER = re.compile(r"-?\d+\.\d+(?!\d|e)")
 PLACE = re.compile(r'(?<=\s)[xy]="[^"]*"')
@@ -176,10 +178,8 @@ def _path(match: re.Match[str]) -> str:
     return 'd="' + " ".join(NUMBER.sub(_short, text).split()) + '"'
 
 
-def _straightened(
-    line: list[tuple[float, float]], tolerance: float = 0.03
-) -> list[tuple[float, float]]:
-    """The points that a line needs to stay within a tolerance, in points."""
+def _straightened(line: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The points that a line needs to stay within the tolerance."""
     kept, start = line[:1], 0
     for end in range(2, len(line) + 1):
         if end < len(line):
@@ -194,7 +194,7 @@ def _straightened(
                 for a, b in line[start + 1 : end]
             )
             # It turns back nowhere, or its end would be lost.
-            if off <= tolerance and along == sorted(along) and along[-1] <= length:
+            if off <= TOLERANCE and along == sorted(along) and along[-1] <= length:
                 continue
         start = end - 1
         kept.append(line[start])

@@ -38,16 +38,16 @@ def check_whole(
     return whole
 
 
-def check_digits(digits: Any, generator: Any) -> None:
-    """Raise unless a function was given digits to distort and a generator.
+def check_digits(digits: Any) -> None:
+    """Raise unless a function was given digits to distort.
 
-    >>> check_digits(torch.zeros(2, 28, 28), torch.Generator())
+    >>> check_digits(torch.zeros(2, 28, 28))
     Traceback (most recent call last):
         ...
     ValueError: digits must be (N, 1, 28, 28), got (2, 28, 28)
 
     Raises:
-        TypeError: if `digits` is not a floating tensor, or `generator` not a generator.
+        TypeError: if `digits` is not a floating tensor.
         ValueError: if `digits` is not ``(N, 1, 28, 28)``.
     """
     check_tensor(digits, "digits")
@@ -58,6 +58,17 @@ def check_digits(digits: Any, generator: Any) -> None:
         )
     if digits.ndim != 4 or digits.shape[1:] != (1, 28, 28):
         raise ValueError(f"digits must be (N, 1, 28, 28), got {tuple(digits.shape)}")
+
+
+def check_generator(generator: Any) -> None:
+    """Raise a TypeError unless a function was given a generator.
+
+    >>> check_generator(0)
+    Traceback (most recent call last):
+        ...
+    TypeError: generator must be a torch.Generator, got int: from a seed, \
+torch.Generator().manual_seed(seed)
+    """
     if not isinstance(generator, torch.Generator):
         raise TypeError(
             f"generator must be a torch.Generator, got {kind_of(generator)}: "

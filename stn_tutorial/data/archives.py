@@ -25,7 +25,16 @@ from urllib.request import url2pathname, urlopen
 
 from stn_tutorial._validate import check_choice
 
-__all__ = ["DataError", "atomically", "cache_folder", "fetch_mnist", "read_archive"]
+__all__ = [
+    "DataError",
+    "atomically",
+    "cache_folder",
+    "fetch_mnist",
+    "is_kept",
+    "named_path",
+    "read_archive",
+    "told",
+]
 
 # MNIST's archives with their MD5 sums, and where they can be had.
 ARCHIVES = {
@@ -80,10 +89,55 @@ def cache_folder() -> Path:
         cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     except RuntimeError as error:
         raise DataError(
-            f"there is no folder to keep MNIST in: {_told(error)} "
+            f"there is no folder to keep MNIST in: {told(error)} "
             "Set STN_TUTORIAL_DATA to a folder that can be written to."
         ) from error
     return Path(cache) / "stn_tutorial"
+
+
+def named_path(variable: str, otherwise: str) -> Path:
+    """Return the path that an environment variable names, where data are.
+
+    >>> import os
+    >>> from unittest import mock
+    >>> with mock.patch.dict(os.environ, STN_TUTORIAL_CUB="file:///data/birds"):
+    ...     named_path("STN_TUTORIAL_CUB", "there are no birds").name
+    'birds'
+
+    Args:
+        variable: its name; it holds a path, of which ``~`` is the home folder, or a
+            ``file://`` address.
+        otherwise: what to say if it is not set.
+
+    Returns:
+        The path, whether there is something or not.
+
+    Raises:
+        DataError: if the variable is not set, or is empty.
+    """
+    named = os.environ.get(variable)
+    if not named:
+        raise DataError(otherwise)
+    parts = urlsplit(named)
+    path = Path(url2pathname(parts.path) if parts.scheme == "file" else named)
+    return path.expanduser()
+
+
+def is_kept() -> bool:
+    """Return whether the cache has all of MNIST, undamaged; nothing is fetched.
+
+    >>> import os
+    >>> from unittest import mock
+    >>> with mock.patch.dict(os.environ, STN_TUTORIAL_DATA="no cache"):
+    ...     is_kept()
+    False
+    """
+    try:
+        for name in ARCHIVES:
+            _checked(name, _read_file(_path(name)))
+    except (DataError, OSError, ValueError):
+        return False
+    return True
 
 
 def fetch_mnist() -> list[Path]:
@@ -122,19 +176,19 @@ def read_archive(name: str) -> bytes:
     except FileNotFoundError:
         pass
     except (OSError, ValueError) as error:
-        reasons.append(f"{path}: {_told(error)}")
+        reasons.append(f"{path}: {told(error)}")
     mirror = os.environ.get("STN_TUTORIAL_MIRROR")
     for address in [mirror] if mirror else MIRRORS:
         try:
             content = _checked(name, _read(f"{address.rstrip('/')}/{name}"))
         except (OSError, ValueError, RuntimeError) as error:
-            reasons.append(f"{address}: {_told(error)}")
+            reasons.append(f"{address}: {told(error)}")
             continue
         try:
             _write(path, content)
         except OSError as error:
             raise DataError(
-                f"{name} can't be kept in {path.parent} ({_told(error)}). "
+                f"{name} can't be kept in {path.parent} ({told(error)}). "
                 "Set STN_TUTORIAL_DATA to a folder that can be written to."
             ) from error
         return content
@@ -154,8 +208,18 @@ def _checked(name: str, content: bytes) -> bytes:
     return content
 
 
-def _told(error: BaseException) -> str:
-    """What an error says, in one line of bounded length."""
+def told(error: BaseException) -> str:
+    """Return what an error says, in one line of bounded length.
+
+    >>> told(OSError("no  such file")), told(TimeoutError())
+    ('no such file', 'TimeoutError')
+
+    Args:
+        error: that was caught.
+
+    Returns:
+        300 characters at most; the kind of the error if it says nothing.
+    """
     return " ".join(str(error).split())[:300] or type(error).__name__
 
 
@@ -272,5 +336,5 @@ def _download(address: str) -> bytes:
     finally:
         download.given_up = True
     if download.error:
-        raise ConnectionError(_told(download.error)) from download.error
+        raise ConnectionError(told(download.error)) from download.error
     return bytes(download.content)

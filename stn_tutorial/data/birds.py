@@ -21,15 +21,12 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import torch
 import torch.nn.functional as F
@@ -39,9 +36,10 @@ from torch import Tensor
 from stn_tutorial._validate import check_choice
 from stn_tutorial.coordinates import base_grid, to_pixels
 from stn_tutorial.data._checks import check_whole
-from stn_tutorial.data.archives import DataError
+from stn_tutorial.data.archives import DataError, named_path, told
 from stn_tutorial.data.photographs import Photographs
 from stn_tutorial.data.pictures import Preparation, open_picture
+from stn_tutorial.data.tensors import as_bytes
 
 __all__ = [
     "BODY",
@@ -155,19 +153,15 @@ def load_birds(
     check_choice(split, "split", ("train", "test"))
     check_whole(classes, "classes", least=1, most=N_CLASSES)
     check_whole(side, "side", least=8)
-    named = os.environ.get(VARIABLE)
-    if not named:
-        raise DataError(
-            f"CUB-200-2011 can't be had: set {VARIABLE} to the folder that its archive "
-            "was unpacked in."
-        )
-    parts = urlsplit(named)
-    path = Path(url2pathname(parts.path) if parts.scheme == "file" else named)
+    path = named_path(
+        VARIABLE,
+        f"CUB-200-2011 can't be had: set {VARIABLE} to the folder that its archive was "
+        "unpacked in.",
+    )
     try:
-        return _read(path.expanduser(), split, classes, side)
+        return _read(path, split, classes, side)
     except (OSError, KeyError, ValueError, tarfile.TarError) as error:
-        said = " ".join(str(error).split())[:300]
-        raise DataError(f"{named} does not hold CUB-200-2011: {said}") from error
+        raise DataError(f"{path} does not hold CUB-200-2011: {told(error)}") from error
 
 
 def draw_birds(count: int, *, seed: int, side: int = 64) -> Birds:
@@ -220,8 +214,7 @@ def draw_birds(count: int, *, seed: int, side: int = 64) -> Birds:
     for name, middle in (("crown", head), ("belly", place)):
         parts[:, PARTS.index(name)] = to_pixels(middle, (side, side))
     ends = to_pixels(torch.stack([low, high], dim=1).clamp(-1, 1), (side, side))
-    pixels = (255 * images).round().to(torch.uint8)
-    return Birds(pixels, labels, ends.flatten(1), parts, "drawn")
+    return Birds(as_bytes(images), labels, ends.flatten(1), parts, "drawn")
 
 
 def _read(root: Path, split: str, classes: int, side: int) -> Birds:

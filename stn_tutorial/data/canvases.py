@@ -10,6 +10,7 @@ from torch import Tensor
 from stn_tutorial._validate import check_choice
 from stn_tutorial.data.digits import DigitSet
 from stn_tutorial.data.distortions import put_on_canvas
+from stn_tutorial.data.tensors import as_bytes
 
 __all__ = ["COLUMNS", "FRAME", "SIZE", "Pictures", "make_pictures"]
 
@@ -77,7 +78,7 @@ def make_pictures(digits: DigitSet, column: str, *, seed: int) -> Pictures:
     images, corners = [], []
     for batch in digits.images.split(1000):
         done = put_on_canvas(batch, generator, size=SIZE, pieces=COLUMNS[column])
-        images.append((255 * done.images).round().to(torch.uint8))
+        images.append(as_bytes(done.images))
         corners.append(done.truth["shift_px"] + (SIZE - FRAME) / 2 - 0.5)
     corner = torch.cat(corners)
     boxes = torch.cat([corner, corner + FRAME], dim=1)

@@ -6,7 +6,6 @@ Where MNIST comes from is said in `stn_tutorial.data.archives`.
 from __future__ import annotations
 
 import gzip
-import hashlib
 import os
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,8 +18,9 @@ from stn_tutorial._validate import check_choice, check_tensor
 from stn_tutorial.data._checks import check_whole
 from stn_tutorial.data.archives import DataError, read_archive
 from stn_tutorial.data.embedded import embedded_digits
+from stn_tutorial.data.tensors import checksum_of
 
-__all__ = ["DigitSet", "load_digits"]
+__all__ = ["DigitSet", "is_main_process", "load_digits"]
 
 SPLITS = {"train": "train", "test": "t10k"}
 SOURCES = ("auto", "mnist", "embedded")
@@ -65,10 +65,7 @@ class DigitSet:
     @cached_property
     def checksum(self) -> str:
         """SHA-256 of the images' and the labels' bytes, in hexadecimal."""
-        digest = hashlib.sha256()
-        for content in (self.images, self.labels):
-            digest.update(content.cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()
+        return checksum_of(self.images, self.labels)
 
     def to(self, device: torch.device | str) -> DigitSet:
         """Return the same digits on another device.
@@ -159,6 +156,15 @@ def load_digits(split: str = "train", source: str = "auto") -> DigitSet:
     return DigitSet(images[part], labels[part], "embedded")
 
 
+def is_main_process() -> bool:
+    """Return whether this is the only process, or the first that torchrun started.
+
+    >>> is_main_process()
+    True
+    """
+    return int(os.environ.get("RANK", "0")) == 0
+
+
 def _mnist(split: str) -> DigitSet:
     # An archive is a header of 16 or 8 bytes, then one byte a pixel or label.
     images, labels = (
@@ -174,7 +180,7 @@ def _mnist(split: str) -> DigitSet:
 
 def _notice(reason: str) -> None:
     """Say, once a run, that the embedded digits are used."""
-    if not _noticed and os.environ.get("RANK", "0") == "0":
+    if not _noticed and is_main_process():
         _noticed.append(reason)
         print(
             "MNIST can't be had, so scikit-learn's 1,797 digits are used instead. "

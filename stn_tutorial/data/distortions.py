@@ -21,8 +21,9 @@ from torch import Tensor
 
 from stn_tutorial._validate import check_choice, check_floating, working_dtype
 from stn_tutorial.coordinates import rotation, theta_from_pixels
-from stn_tutorial.data._checks import check_digits, check_whole
+from stn_tutorial.data._checks import check_digits, check_generator, check_whole
 from stn_tutorial.data.digits import DigitSet
+from stn_tutorial.data.tensors import as_bytes
 from stn_tutorial.families import Affine, Projective
 from stn_tutorial.sampling import sample
 from stn_tutorial.thin_plate_spline import ThinPlateSpline
@@ -68,12 +69,10 @@ class Distortion:
     (60, 60)
 
     Attributes:
-        name: as in the table.
         size: ``(H, W)`` of the distorted pictures.
         apply: from digits (N, 1, 28, 28) and a generator to `Distorted`.
     """
 
-    name: str
     size: tuple[int, int]
     apply: Callable[[Tensor, torch.Generator], Distorted]
 
@@ -248,12 +247,15 @@ def put_on_canvas(
         of the canvas to the middle of the digit's 28×28, in whole pixels.
 
     Raises:
-        TypeError: if `digits` is not a floating tensor, or `generator` not a generator.
-        ValueError: if the shape is another, or a digit does not fit.
+        TypeError: if `digits` is not a floating tensor, `generator` not a generator, or
+            a number not an integer.
+        ValueError: if the shape is another, or a digit or a piece does not fit.
     """
-    check_digits(digits, generator)
-    if not 1 <= side <= 28:
-        raise ValueError(f"side must be from 1 to 28, got {side}")
+    check_digits(digits)
+    check_generator(generator)
+    side = check_whole(side, "side", least=1, most=28)
+    pieces = check_whole(pieces, "pieces", least=0)
+    size = check_whole(size, "size")
     n, room = len(digits), (size - 28) // 2
     if size % 2 or room < 0:
         raise ValueError(f"size must be even and 28 at least, got {size}")
@@ -294,12 +296,12 @@ def _none(digits: Tensor, generator: torch.Generator) -> Distorted:
 
 #: The distortions by the names of the table's columns.
 DISTORTIONS = {
-    "none": Distortion("none", (28, 28), _none),
-    "R": Distortion("R", (28, 28), _rotate),
-    "RTS": Distortion("RTS", (42, 42), _rotate_scale_translate),
-    "P": Distortion("P", (42, 42), _project),
-    "E": Distortion("E", (28, 28), _elastic),
-    "clutter": Distortion("clutter", (60, 60), put_on_canvas),
+    "none": Distortion((28, 28), _none),
+    "R": Distortion((28, 28), _rotate),
+    "RTS": Distortion((42, 42), _rotate_scale_translate),
+    "P": Distortion((42, 42), _project),
+    "E": Distortion((28, 28), _elastic),
+    "clutter": Distortion((60, 60), put_on_canvas),
 }
 
 
@@ -328,7 +330,8 @@ def distort(digits: Tensor, name: str, generator: torch.Generator) -> Distorted:
         ValueError: if the name is unknown or the shape is another.
     """
     check_choice(name, "name", tuple(DISTORTIONS))
-    check_digits(digits, generator)
+    check_digits(digits)
+    check_generator(generator)
     return DISTORTIONS[name].apply(digits, generator)
 
 
@@ -354,13 +357,14 @@ def distort_pictures(
         The pictures and the truth, as of `distort`.
 
     Raises:
-        TypeError: if `images` is not a floating tensor.
+        TypeError: if `images` is not a floating tensor, or `generator` not a generator.
         ValueError: if the name is unknown or the shape is another.
     """
     check_choice(name, "name", tuple(n for n in DISTORTIONS if n != "clutter"))
     check_floating(images, "images")
     if images.ndim != 4:
         raise ValueError(f"images must be (N, C, H, W), got {tuple(images.shape)}")
+    check_generator(generator)
     return DISTORTIONS[name].apply(images, generator)
 
 
@@ -398,7 +402,7 @@ def distorted_copies(
     generator = torch.Generator().manual_seed(check_whole(seed, "seed"))
     for copy in images.split(len(digits)):
         for part, batch in zip(copy.split(1000), digits.images.split(1000)):
-            part.copy_((255 * distort(batch, name, generator).images).round())
+            part.copy_(as_bytes(distort(batch, name, generator).images))
     return DigitSet(images, digits.labels.repeat(copies), digits.source)
 
 
@@ -426,7 +430,7 @@ def fixed_test_set(digits: Tensor, name: str, *, seed: int = 2015) -> Distorted:
         ValueError: if the name is unknown or the shape is another.
     """
     generator = torch.Generator().manual_seed(check_whole(seed, "seed"))
-    check_digits(digits, generator)
+    check_digits(digits)
     parts = [distort(batch, name, generator) for batch in digits.split(1000)]
     truth = {
         key: torch.cat([part.truth[key] for part in parts]) for key in parts[0].truth

@@ -57,6 +57,7 @@ from stn_tutorial.data._checks import check_whole
 from stn_tutorial.data.archives import atomically
 from stn_tutorial.data.digits import DigitSet
 from stn_tutorial.data.distortions import DISTORTIONS, Distorted, distort
+from stn_tutorial.data.tensors import as_bytes
 
 __all__ = ["export_digits"]
 
@@ -149,9 +150,7 @@ def _batches(digits: Tensor, name: str, copies: int, seed: int) -> Iterator[Dist
 def _pixels(images: Tensor, dtype: str) -> Tensor:
     """Images (N, 1, H, W) in [0, 1] as they are kept: (N, H, W)."""
     images = images[:, 0]
-    if dtype == "uint8":
-        return (255 * images.clamp(0, 1)).round().to(torch.uint8)
-    return images.float()
+    return as_bytes(images) if dtype == "uint8" else images.float()
 
 
 def _inverse(theta: Tensor) -> Tensor:

@@ -18,19 +18,16 @@ The benchmark's training pictures come in **tracks**: a car drove up to a sign, 
 from __future__ import annotations
 
 import csv
-import os
 import zipfile
 from collections.abc import Hashable, Iterable
 from pathlib import Path
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from stn_tutorial._validate import check_choice
-from stn_tutorial.data.archives import DataError
+from stn_tutorial.data.archives import DataError, named_path, told
 from stn_tutorial.data.pictures import Preparation, open_picture
 from stn_tutorial.data.signs import Signs
 
@@ -63,22 +60,19 @@ def load_gtsrb(split: str = "train") -> Signs:
         ValueError: if the split is unknown.
     """
     check_choice(split, "split", ("train", "test"))
-    named = os.environ.get(VARIABLE)
-    if not named:
-        raise DataError(
-            "GTSRB can't be had: set STN_TUTORIAL_GTSRB to the folder that torchvision "
-            "has put it in, or to an archive .npz of it."
-        )
-    parts = urlsplit(named)
-    path = Path(url2pathname(parts.path) if parts.scheme == "file" else named)
-    path = path.expanduser()
+    path = named_path(
+        VARIABLE,
+        f"GTSRB can't be had: set {VARIABLE} to the folder that torchvision has put it "
+        "in, or to an archive .npz of it.",
+    )
     try:
         read = _read_folder if path.is_dir() else _read_archive
         images, labels, roi, tracks = read(path, split)
         return Signs(images, labels, _boxes(roi), tracks, "gtsrb")
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        said = " ".join(str(error).split())[:300]
-        raise DataError(f"{named} does not hold GTSRB's {split} set: {said}") from error
+        raise DataError(
+            f"{path} does not hold GTSRB's {split} set: {told(error)}"
+        ) from error
 
 
 def _boxes(roi: Tensor) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TypeVar
@@ -10,6 +9,7 @@ from typing import TypeVar
 from torch import Tensor
 
 from stn_tutorial._validate import check_tensor
+from stn_tutorial.data.tensors import checksum_of
 
 __all__ = ["Photographs"]
 
@@ -74,7 +74,4 @@ class Photographs:
     @cached_property
     def checksum(self) -> str:
         """SHA-256 of the images' and the labels' bytes, in hexadecimal."""
-        digest = hashlib.sha256()
-        for content in (self.images, self.labels):
-            digest.update(content.cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()
+        return checksum_of(self.images, self.labels)

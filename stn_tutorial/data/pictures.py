@@ -189,7 +189,7 @@ def load_pictures(
     background: str = "black",
     share: float = 0.2,
     seed: int = 0,
-    least: int = 2,
+    lone: bool = False,
 ) -> Pictures:
     """Read the pictures of a folder, and hold some of each class out.
 
@@ -206,8 +206,8 @@ def load_pictures(
         background: see `Preparation`.
         share: how much of each class to hold out.
         seed: of the choice.
-        least: pictures that a class must have, where they are divided; with 1, one
-            that is alone is not held out.
+        lone: where they are divided, a class may have a single picture, which isn't
+            held out.
 
     Returns:
         The pictures.
@@ -238,7 +238,7 @@ def load_pictures(
         _check_apart(kept, held)
     else:
         classes, found = _find(folder)
-        kept, held = _hold_out(found, classes, share, seed, least)
+        kept, held = _hold_out(found, classes, share, seed, lone)
     if len(classes) < 2:
         raise ValueError(
             f"{printable(folder)} must have two classes or more, a folder each: it has "
@@ -421,13 +421,13 @@ def _hold_out(
     classes: Sequence[str],
     share: float,
     seed: int,
-    least: int,
+    lone: bool,
 ) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
     """The pictures to train on and those held out, both in their order."""
     kept, held = [], []
     for label, name in enumerate(classes):
         own = [sample for sample in found if sample[1] == label]
-        if len(own) < least:
+        if len(own) < 2 and not lone:
             raise ValueError(
                 f"class {name} has one picture: two at least are needed, one to train "
                 "on and one to hold out"

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from stn_tutorial._validate import working_dtype
-from stn_tutorial.data._checks import check_digits
+from stn_tutorial.data._checks import check_digits, check_generator
 from stn_tutorial.families import Attention
 from stn_tutorial.sampling import sample
 
@@ -61,7 +61,8 @@ def scatter(digits: Tensor, generator: torch.Generator) -> Scene:
         TypeError: if `digits` is not a floating tensor, or `generator` is none.
         ValueError: if `digits` is not ``(4 N, 1, 28, 28)``.
     """
-    check_digits(digits, generator)
+    check_digits(digits)
+    check_generator(generator)
     if len(digits) % COUNT:
         raise ValueError(f"digits must be a multiple of {COUNT}, got {len(digits)}")
     n, side = len(digits), CANVAS // 2

@@ -17,9 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stn_tutorial.coordinates import base_grid
-from stn_tutorial.data._checks import check_whole
+from stn_tutorial.data._checks import check_generator, check_whole
 from stn_tutorial.data.photographs import Photographs
 from stn_tutorial.data.scattered_digits import boxes_around
+from stn_tutorial.data.tensors import as_bytes
 from stn_tutorial.families import Attention, Projective, Similarity
 from stn_tutorial.sampling import warp
 
@@ -303,8 +304,7 @@ def _scenes(
     seen = warp(scene, params, family=Attention(), padding="border")
     light = 0.65 + 0.35 * _spread(n * frames, draw, 1, 1, 1)
     noise = 0.02 * torch.randn(n * frames, 3, size, size, generator=draw)
-    images = (seen[:, :3] * light + noise).clamp(0, 1)
-    return (255 * images).round().to(torch.uint8), seen[:, 3]
+    return as_bytes(seen[:, :3] * light + noise), seen[:, 3]
 
 
 def _spread(count: int, draw: torch.Generator, *shape: int) -> Tensor:
@@ -369,7 +369,11 @@ def jittered(images: Tensor, generator: torch.Generator) -> Tensor:
 
     Returns:
         ``(N, C, H, W)``.
+
+    Raises:
+        TypeError: if `generator` is not a generator.
     """
+    check_generator(generator)
     unit = torch.rand(len(images), 4, generator=generator, device=generator.device)
     spread = unit.new_tensor([math.radians(15), 0.2, 0.2, 0.2])
     angle, log_scale, x, y = (spread * (2 * unit - 1)).to(images).unbind(dim=1)

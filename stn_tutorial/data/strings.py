@@ -22,7 +22,7 @@ from torch import Tensor
 
 from stn_tutorial._validate import check_choice, check_tensor, working_dtype
 from stn_tutorial.coordinates import rotation
-from stn_tutorial.data._checks import check_digits, check_whole
+from stn_tutorial.data._checks import check_digits, check_generator, check_whole
 from stn_tutorial.data.archives import DataError
 from stn_tutorial.data.digits import DigitSet
 from stn_tutorial.families import Affine
@@ -135,7 +135,8 @@ def make_strings(
         ValueError: if their shapes don't fit, a length is none, or the canvas is too
             small.
     """
-    check_digits(digits.images, generator)
+    check_digits(digits.images)
+    check_generator(generator)
     check_tensor(chosen, "chosen")
     check_tensor(lengths, "lengths")
     size = check_whole(size, "size", least=SIZE)

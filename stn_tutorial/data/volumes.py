@@ -11,13 +11,13 @@ import math
 import torch
 from torch import Tensor
 
-from stn_tutorial._validate import check_floating, check_number
-from stn_tutorial.data._checks import check_whole
+from stn_tutorial._validate import check_number
+from stn_tutorial.data._checks import check_digits, check_generator, check_whole
 from stn_tutorial.families import Attention
 from stn_tutorial.families_3d import Rigid3d
 from stn_tutorial.sampling import warp
 
-__all__ = ["extrude", "flatten", "random_rotations", "rotate"]
+__all__ = ["extrude", "flatten", "layers", "random_rotations", "rotate"]
 
 #: Side of a digit's 28×28 pixels over that of its volume, and thickness likewise. A
 #: cube of this share, however it is rotated, sticks out by its empty corners alone.
@@ -42,17 +42,31 @@ def extrude(digits: Tensor, side: int) -> Tensor:
         TypeError: if `digits` is not a floating tensor, or `side` not an integer.
         ValueError: if `digits` has another shape, or `side` is too small.
     """
-    check_floating(digits, "digits")
-    if digits.ndim != 4 or digits.shape[1:] != (1, 28, 28):
-        raise ValueError(f"digits must be (N, 1, 28, 28), got {tuple(digits.shape)}")
+    check_digits(digits)
     side = check_whole(side, "side", least=6)
     params = digits.new_tensor([1 / SHARE, 0.0, 0.0])
     small = warp(digits, params, (side, side), family=Attention(), antialias=True)
-    odd = side % 2  # an odd side has an odd thickness, so that it is in the middle
-    thick = round((side * THICKNESS - odd) / 2) * 2 + odd
     layer = torch.arange(side, device=digits.device)
-    inside = (2 * layer - (side - 1)).abs() < thick
+    inside = (2 * layer - (side - 1)).abs() < layers(side)
     return small[:, :, None] * inside[:, None, None]
+
+
+def layers(side: int) -> int:
+    """Return how deep a digit is in a volume, in voxels: about a third of the side.
+
+    It is odd if the side is, so that the digit is in the middle.
+
+    >>> layers(24), layers(25)
+    (8, 9)
+
+    Args:
+        side: of the volume, in voxels.
+
+    Returns:
+        The number of its layers that hold the digit.
+    """
+    odd = side % 2
+    return round((side * THICKNESS - odd) / 2) * 2 + odd
 
 
 def random_rotations(count: int, most_deg: float, generator: torch.Generator) -> Tensor:
@@ -71,12 +85,14 @@ def random_rotations(count: int, most_deg: float, generator: torch.Generator) ->
         ``(count, 6)`` parameters of `Rigid3d`, without a shift.
 
     Raises:
-        TypeError: if `count` is not an integer, or `most_deg` not a number.
+        TypeError: if `count` is not an integer, `most_deg` not a number, or `generator`
+            not a generator.
         ValueError: if `count` is negative, or `most_deg` negative or not finite.
     """
     count = check_whole(count, "count", least=0)
     if check_number(most_deg, "most_deg") < 0:
         raise ValueError(f"most_deg must be >= 0, got {most_deg}")
+    check_generator(generator)
     device = generator.device
     axes = torch.randn(count, 3, generator=generator, device=device)
     angles = torch.rand(count, 1, generator=generator, device=device)
@@ -101,16 +117,16 @@ def rotate(volumes: Tensor, params: Tensor) -> Tensor:
 
 
 def flatten(volumes: Tensor) -> Tensor:
-    """Return what is seen along z: the sum, so that a straight digit is its picture.
+    """Return what is seen along z: the sum, such that a straight digit is its picture.
 
     >>> digits = torch.rand(2, 1, 28, 28)
-    >>> flatten(extrude(digits, 12)).max() <= 1
-    tensor(True)
+    >>> torch.allclose(flatten(extrude(digits, 16)), extrude(digits, 16).amax(dim=2))
+    True
 
     Args:
-        volumes: ``(N, C, D, H, W)``.
+        volumes: ``(N, C, D, H, W)``, as `extrude` makes them.
 
     Returns:
         ``(N, C, H, W)``.
     """
-    return volumes.mean(dim=2) / THICKNESS
+    return volumes.sum(dim=2) / layers(volumes.shape[2])

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stn_tutorial.coordinates import base_grid
@@ -40,10 +39,9 @@ from stn_tutorial.experiments.models import (
 )
 from stn_tutorial.experiments.results import Seed, check_cell
 from stn_tutorial.experiments.training import (
-    Problem,
     Recipe,
     Run,
-    error_rate,
+    classification_problem,
     fit,
     misclassified,
     predict,
@@ -240,15 +238,9 @@ def run(
     prepare = (
         _PairsOfCopies(digits, config) if config.copies else _NewPairs(digits, config)
     )
-    problem = Problem(
-        examples=(torch.arange(len(digits)),),
-        prepare=prepare,
-        loss=F.cross_entropy,
-        measures={"train_error": lambda y, labels: 100 * (y.argmax(1) != labels)},
-        evaluate=lambda model: {
-            "test_error": error_rate(model, test.images, test.labels)
-        },
-    )
+    examples = (torch.arange(len(digits)),)
+    pairs = test.images, test.labels
+    problem = classification_problem(examples, pairs, prepare=prepare)
     done = fit(
         model,
         problem,

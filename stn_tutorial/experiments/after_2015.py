@@ -50,10 +50,10 @@ from stn_tutorial.experiments.successors import (
     RotatedConv2d,
 )
 from stn_tutorial.experiments.training import (
-    Problem,
     Recipe,
     Run,
     batches,
+    classification_problem,
     error_rate,
     fit,
 )
@@ -84,8 +84,8 @@ __all__ = [
     "cells",
     "make_model",
     "operations",
+    "rotated_and_scaled",
     "run",
-    "turned",
 ]
 
 #: The methods that are compared. The first is the baseline.
@@ -442,11 +442,12 @@ def augment(images: Tensor, draw: torch.Generator) -> Tensor:
     return warp(images, _about_the_middle(angle, scale, 2 * unit[:, 2:], images))
 
 
-def turned(digits: Tensor, angle_deg: float, scale: float) -> Tensor:
+def rotated_and_scaled(digits: Tensor, angle_deg: float, scale: float) -> Tensor:
     """Rotate and scale all digits alike, about their middle.
 
     >>> digits = torch.rand(2, 1, 28, 28)
-    >>> torch.allclose(turned(digits, 90.0, 1.0), digits.rot90(-1, (2, 3)), atol=1e-5)
+    >>> quarter = rotated_and_scaled(digits, 90.0, 1.0)  # of a full rotation
+    >>> torch.allclose(quarter, digits.rot90(-1, (2, 3)), atol=1e-5)
     True
 
     Args:
@@ -457,23 +458,21 @@ def turned(digits: Tensor, angle_deg: float, scale: float) -> Tensor:
     Returns:
         ``(N, 1, H, W)``.
     """
-    angle = digits.new_full((len(digits),), math.radians(angle_deg))
-    return warp(
-        digits,
-        _about_the_middle(
-            angle, scale + 0 * angle, 0 * angle[:, None].expand(-1, 2), digits
-        ),
-    )
+    angle = digits.new_tensor(math.radians(angle_deg))
+    return warp(digits, _about_the_middle(angle, scale, (0.0, 0.0), digits))
 
 
 def _about_the_middle(
-    angle: Tensor, scale: Tensor, shift_px: Tensor, images: Tensor
+    angle: Tensor,
+    scale: Tensor | float,
+    shift_px: Tensor | Sequence[float],
+    images: Tensor,
 ) -> Tensor:
     """Parameters of `Affine` that rotate and scale about the middle, and then shift."""
-    height, width = images.shape[2:]
-    middle = shift_px.new_tensor([(width - 1) / 2, (height - 1) / 2])
+    height, width = size = images.shape[2:]
+    middle = ((width - 1) / 2, (height - 1) / 2)
     matrix = rotation(angle, scale, shift_px, center=middle)
-    return theta_from_pixels(matrix, (height, width), (height, width)).flatten(1)
+    return theta_from_pixels(matrix, size, size).flatten(-2)
 
 
 def run(config: Config, folder: Path | None = None, *, progress: bool = False) -> Run:
@@ -510,13 +509,8 @@ def run(config: Config, folder: Path | None = None, *, progress: bool = False) -
             images = augment(images, draw)
         return images, pictures.labels[chosen].to(where)
 
-    problem = Problem(
-        examples=(torch.arange(part),),
-        prepare=prepare,
-        loss=F.cross_entropy,
-        measures={"train_error": lambda y, labels: 100 * (y.argmax(1) != labels)},
-        evaluate=lambda model: {"test_error": error_rate(model, seen, test.labels)},
-    )
+    examples, judged = (torch.arange(part),), (seen, test.labels)
+    problem = classification_problem(examples, judged, prepare=prepare)
     done = fit(
         model,
         problem,
@@ -544,7 +538,8 @@ def _probe(model: nn.Module, digits: DigitSet) -> dict[str, list[dict[str, float
     """The errors on digits that are all rotated, or scaled, alike."""
 
     def error(angle_deg: float, scale: float) -> float:
-        return error_rate(model, turned(digits.images, angle_deg, scale), digits.labels)
+        images = rotated_and_scaled(digits.images, angle_deg, scale)
+        return error_rate(model, images, digits.labels)
 
     return {
         "rotations": [

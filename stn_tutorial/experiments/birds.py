@@ -15,7 +15,6 @@ trained on the descriptions side by side. Arms differ in nothing but the places.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
@@ -32,10 +31,13 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from stn_tutorial.coordinates import to_normalized
 from stn_tutorial.data.archives import DataError
 from stn_tutorial.data.birds import BODY, HEAD, Birds, draw_birds, load_birds
+from stn_tutorial.data.tensors import checksum_of
 from stn_tutorial.experiments._options import Range, check_options
 from stn_tutorial.experiments.cells import TrainedCell, known_names, miniature
+from stn_tutorial.experiments.classification import PICTURES
 from stn_tutorial.experiments.models import seeded
 from stn_tutorial.experiments.results import ENVIRONMENT, Seed, check_cell
+from stn_tutorial.experiments.signs import square_crops
 from stn_tutorial.experiments.training import (
     Problem,
     Recipe,
@@ -159,7 +161,6 @@ class Config:
         check_options(self)
 
 
-_SET = {"pictures": int, "sha256": str}
 _HOLDS = {
     "window": int,
     **{f"holds{how}": float for how in ("", "_still", "_middle", "_random")},
@@ -171,7 +172,7 @@ _HOLDS = {
 RESULT = {
     "config": Config,
     "network": {"name": str, "sha256": str},
-    "data": {"source": str, "classes": int, "train": _SET, "test": _SET},
+    "data": {"source": str, "classes": int, "train": PICTURES, "test": PICTURES},
     "parameters": int,
     "test_error": float,
     "misclassified": [int],
@@ -247,10 +248,7 @@ class Backbone(nn.Module):
     @property
     def checksum(self) -> str:
         """SHA-256 of the weights, in hexadecimal."""
-        digest = hashlib.sha256()
-        for tensor in self.state_dict().values():
-            digest.update(tensor.cpu().contiguous().numpy())
-        return digest.hexdigest()
+        return checksum_of(*self.state_dict().values())
 
 
 def pretrained() -> tuple[Backbone, nn.Module]:
@@ -325,19 +323,14 @@ class WindowLocalization(nn.Module):
     Args:
         in_shape: ``(C, H, W)`` of the features.
         starts: x and y at which each window starts.
-        channels: of the convolution.
-        hidden: width of the layer before the last.
     """
 
     def __init__(
-        self,
-        in_shape: Sequence[int],
-        starts: Sequence[Sequence[float]] = STARTS,
-        channels: int = 32,
-        hidden: int = 64,
+        self, in_shape: Sequence[int], starts: Sequence[Sequence[float]] = STARTS
     ) -> None:
         super().__init__()
         c, height, width = in_shape
+        channels, hidden = 32, 64
         self.layers = nn.Sequential(
             nn.Conv2d(c, channels, 1),
             nn.ReLU(),
@@ -539,7 +532,7 @@ class Prepared:
         Returns:
             ``(N, K F)``.
         """
-        key = hashlib.sha256(params.contiguous().numpy()).hexdigest()
+        key = checksum_of(params)
         if key not in self._windows:
             self._windows[key] = self._through(params)
         return self._windows[key]
@@ -584,9 +577,7 @@ class Prepared:
         Returns:
             ``(N, 1, 3)`` of `Attention`.
         """
-        ends = to_normalized(self.birds.boxes.unflatten(1, (2, 2)), self.size)
-        scale = (ends[:, 1] - ends[:, 0]).amax(dim=1, keepdim=True) / 2
-        return torch.cat([scale, ends.mean(dim=1)], dim=1)[:, None]
+        return square_crops(self.birds.boxes, self.size, margin=1.0)[:, None]
 
 
 def _resized(images: Tensor, side: int) -> Tensor:
@@ -891,7 +882,8 @@ def _distance(middle: Tensor, target: Tensor) -> float:
     return ((target - middle).norm(dim=-1) / (2 * SCALE)).mean().item()
 
 
-def _histogram(offsets: Tensor, bins: int = 20) -> list[list[int]]:
+def _histogram(offsets: Tensor) -> list[list[int]]:
+    bins = 20
     cells = ((offsets + 1) / 2 * bins).long().clamp(0, bins - 1)
     counts = torch.bincount(bins * cells[:, 1] + cells[:, 0], minlength=bins**2)
     return counts.view(bins, bins).tolist()

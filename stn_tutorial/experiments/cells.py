@@ -1,4 +1,4 @@
-"""Cells whose run is one training: what the tables of such cells have in common.
+"""What the cells of tables have in common: their names, and the run of one training.
 
 A table's module says what its cells are called, and what `Config` each one stands for.
 How a cell is measured follows from that, and so does a miniature of it; both are here.
@@ -19,13 +19,27 @@ from torch import nn
 from stn_tutorial._validate import check_choice
 from stn_tutorial.experiments.results import Cell
 
-__all__ = ["TrainedCell", "known_names", "miniature", "with_weights"]
+__all__ = ["NamedCell", "TrainedCell", "known_names", "miniature", "with_weights"]
 
 AnyConfig = TypeVar("AnyConfig")
 AnyModel = TypeVar("AnyModel", bound=nn.Module)
 
 
-class TrainedCell:
+class NamedCell:
+    """A cell that its attributes name: the base of frozen dataclasses.
+
+    >>> from stn_tutorial.experiments.renderings import Rendering
+    >>> Rendering("quadrant", "coordconv").name
+    'quadrant-coordconv-0'
+    """
+
+    @property
+    def name(self) -> str:
+        """The name of the cell's file, its attributes with hyphens between them."""
+        return "-".join(str(getattr(self, field.name)) for field in fields(self))
+
+
+class TrainedCell(NamedCell):
     """A cell that trains and tests one configuration: the base of frozen dataclasses.
 
     A class that inherits has a `config`, and says in `RUN` what runs it.
@@ -37,11 +51,6 @@ class TrainedCell:
 
     #: What trains a configuration in a folder, as ``run(config, folder, progress=…)``.
     RUN: ClassVar[Any]
-
-    @property
-    def name(self) -> str:
-        """The name of the cell's file, its attributes with hyphens between them."""
-        return "-".join(str(getattr(self, field.name)) for field in fields(self))
 
     def config(self, *, quick: bool = False) -> Any:
         """Return the configuration of the run.

@@ -5,11 +5,22 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, Protocol
 
+from stn_tutorial.data._checks import check_whole
 from stn_tutorial.data.digits import DigitSet, load_digits
 from stn_tutorial.experiments.results import ENVIRONMENT
 from stn_tutorial.experiments.training import Recipe
 
-__all__ = ["RESULT", "USED", "Config", "about", "digits_of", "label_of", "used"]
+__all__ = [
+    "PICTURES",
+    "RESULT",
+    "USED",
+    "Config",
+    "about",
+    "digits_of",
+    "label_of",
+    "options_of",
+    "used",
+]
 
 
 class Config(Protocol):
@@ -28,6 +39,8 @@ class Config(Protocol):
     recipe: Recipe
 
 
+#: What a result says of pictures that are no digits, learned or tested.
+PICTURES = {"pictures": int, "sha256": str}
 _DIGITS = {"digits": int, "sha256": str}
 #: What a result says of the digits that were learned and tested; see `used`.
 USED = {"source": str, "train": _DIGITS, "test": _DIGITS}
@@ -68,13 +81,33 @@ def digits_of(config: Config) -> tuple[DigitSet, DigitSet]:
 
     Raises:
         DataError: if the data can't be had.
+        ValueError: if no digit would be left to train on.
     """
     digits = load_digits("train", config.data)
     if config.validation:
+        most = len(digits) - 1
+        check_whole(config.validation, "validation", least=0, most=most)
         digits, test = digits.hold_out(config.validation)
     else:
         test = load_digits("test", digits.source)
     return digits.first(min(config.limit or len(digits), len(digits))), test
+
+
+def options_of(config: Any) -> dict[str, Any]:
+    """Return the options of a run but for its recipe, which is asked for apart.
+
+    >>> from stn_tutorial.experiments.signs import Config
+    >>> options = options_of(Config(side=48))
+    >>> options["side"], "recipe" in options
+    (48, False)
+
+    Args:
+        config: of the run, a dataclass with a `recipe`.
+
+    Returns:
+        By name, the values.
+    """
+    return {name: each for name, each in asdict(config).items() if name != "recipe"}
 
 
 def label_of(config: Config, digits: DigitSet) -> dict[str, Any]:
@@ -88,8 +121,7 @@ def label_of(config: Config, digits: DigitSet) -> dict[str, Any]:
         All options but the recipe, which `stn_tutorial.experiments.training.fit` knows;
         of ``auto``, what it came to.
     """
-    label = {name: each for name, each in asdict(config).items() if name != "recipe"}
-    return {**label, "data": digits.source}
+    return {**options_of(config), "data": digits.source}
 
 
 def used(digits: DigitSet, test: DigitSet) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from stn_tutorial.data.canvases import COLUMNS, FRAME, SIZE, Pictures, make_pictures
 from stn_tutorial.experiments._options import Range, check_options
-from stn_tutorial.experiments.cells import miniature
+from stn_tutorial.experiments.cells import NamedCell, miniature
 from stn_tutorial.experiments.colocalization_baselines import BASELINES
 from stn_tutorial.experiments.colocalization_encoder import (
     Encoder,
@@ -174,7 +174,6 @@ def run(
     config: Config,
     folder: Path | None = None,
     *,
-    encoder_epochs: int = 1,
     limit: int = 0,
     progress: bool = False,
     **options: Any,
@@ -184,7 +183,6 @@ def run(
     Args:
         config: what to train and how.
         folder: where the checkpoint is kept; without, there is none.
-        encoder_epochs: of the encoder's training.
         limit: of the pictures of all classes, for a miniature; 0 takes all.
         progress: show a bar.
         **options: of `stn_tutorial.experiments.training.fit`.
@@ -196,20 +194,16 @@ def run(
         and the eight worst test pictures.
     """
     seed, split = config.recipe.seed, "validation" if config.validation else "test"
+    left_out = config.digit if config.encoder == "others" else None
     classifier, about = train_encoder(
-        config.encoder,
-        digit=config.digit if config.encoder == "others" else None,
-        data=config.encoder_data,
-        seed=seed,
-        epochs=encoder_epochs,
+        config.encoder, digit=left_out, data=config.encoder_data, seed=seed
     )
     of = config.data, config.column
     pictures = _pictures("crops", *of, seed).of(config.digit, config.count or limit)
     test = _pictures(split, *of, TEST_SEED).of(config.digit, limit)
     steps = config.recipe.epochs * -(-len(pictures) // config.recipe.batch_size)
     passes = max(1, round(config.coarse * steps))
-    usual = digits_for("encoder", config.encoder_data)
-    usual = without(usual, config.digit if config.encoder == "others" else None)
+    usual = without(digits_for("encoder", config.encoder_data), left_out)
     encoder = Encoder(classifier, usual.images[:1000])
     model = make_model(config, encoder, passes=passes)
 
@@ -299,7 +293,7 @@ ARMS: dict[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True)
-class Cell:
+class Cell(NamedCell):
     """One run.
 
     >>> cell = Cell("TC", 3, "others")
@@ -326,11 +320,6 @@ class Cell:
 
     def __post_init__(self) -> None:
         check_cell(self, column=COLUMNS, arm=ARMS)
-
-    @property
-    def name(self) -> str:
-        """The name of the cell's file, such as ``TC-3-all-0``."""
-        return f"{self.column}-{self.digit}-{self.arm}-{self.seed}"
 
     def config(self, *, quick: bool = False) -> Config:
         """Return the configuration of the run.
@@ -365,7 +354,7 @@ class Cell:
             The result of `run`.
         """
         config = self.config(quick=quick)
-        small = {"encoder_epochs": 1, "limit": 32} if quick else {}
+        small = {"limit": 32} if quick else {}
         return run(config, checkpoints, progress=progress, **small).result
 
 

@@ -11,13 +11,12 @@ from functools import lru_cache, partial
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stn_tutorial.data.canvases import FRAME
 from stn_tutorial.data.digits import DigitSet, load_digits
 from stn_tutorial.experiments.models import CNN, seeded
-from stn_tutorial.experiments.training import Problem, Recipe, error_rate, fit
+from stn_tutorial.experiments.training import Recipe, classification_problem, fit
 from stn_tutorial.families import Attention
 from stn_tutorial.sampling import sample
 
@@ -159,7 +158,7 @@ def train_encoder(
         kind: all ten classes and fragments, all `others` than `digit` and fragments,
             all ten without fragments (whole), all ten as they come, neither moved nor
             scaled (closed), or random: not trained.
-        digit: the class that is left out.
+        digit: the class that is left out, or None.
         data: mnist or embedded.
         seed: of the weights and the order.
         epochs: of the training.
@@ -177,15 +176,12 @@ def train_encoder(
     if kind == "random":
         return classifier.eval(), said
     digits, test = (
-        without(digits_for(split, data), digit if kind == "others" else None)
-        for split in ("encoder", "test")
+        without(digits_for(split, data), digit) for split in ("encoder", "test")
     )
-    judged = test.images, test.labels
-    problem = Problem(
-        examples=(digits.images, digits.labels),
+    problem = classification_problem(
+        (digits.images, digits.labels),
+        (test.images, test.labels),
         prepare=None if kind == "closed" else partial(shaken, fragments=fragments),
-        loss=F.cross_entropy,
-        evaluate=lambda model: {"test_error": error_rate(model, *judged)},
     )
     recipe = Recipe(epochs=epochs, batch_size=64, lr=2e-3, seed=seed)
     done = fit(classifier, problem, recipe, evaluate_every=epochs)

@@ -23,7 +23,7 @@ from torch import Tensor
 from stn_tutorial.data.digits import load_digits
 from stn_tutorial.data.distortions import fixed_test_set
 from stn_tutorial.experiments import distorted_mnist
-from stn_tutorial.experiments.cells import miniature
+from stn_tutorial.experiments.cells import NamedCell, miniature
 from stn_tutorial.experiments.differences import (
     TEST_ERROR,
     Difference,
@@ -33,7 +33,7 @@ from stn_tutorial.experiments.differences import (
 from stn_tutorial.experiments.distorted_digits import RESULT, Config, run
 from stn_tutorial.experiments.models import TransformedClassifier
 from stn_tutorial.experiments.results import Seed, check_cell, select
-from stn_tutorial.experiments.training import Recipe
+from stn_tutorial.experiments.training import Recipe, predict
 from stn_tutorial.families import Affine, convert
 
 __all__ = [
@@ -84,7 +84,7 @@ _SPREAD = {"angle_deg?": float, "scale_percent?": float, "shift_px?": float}
 
 
 @dataclass(frozen=True)
-class Cell:
+class Cell(NamedCell):
     """One run.
 
     >>> cell = Cell("RTS", "first")
@@ -112,11 +112,6 @@ class Cell:
 
     def __post_init__(self) -> None:
         check_cell(self, column=COLUMNS, arrangement=ARRANGEMENTS)
-
-    @property
-    def name(self) -> str:
-        """The name of the cell's file, such as ``RTS-first-0``."""
-        return f"{self.column}-{self.arrangement}-{self.seed}"
 
     def config(self, *, quick: bool = False) -> Config:
         """Return the configuration of the run.
@@ -202,8 +197,7 @@ def _poses(
     test = fixed_test_set(digits.images, config.distortion)
     if "angle" not in test.truth:
         return {}
-    device = next(model.parameters()).device
-    predicted = _predict(model, test.images.to(device)).cpu()
+    predicted = predict(model.transformer.localization, test.images)
     predicted = convert(predicted, model.transformer.family, Affine())
     still = Affine().identity().expand(len(digits), -1)
     truth, labels = test.truth["theta"], digits.labels
@@ -307,10 +301,3 @@ def paired(
             "common"
         )
     return change
-
-
-def _predict(model: TransformedClassifier, images: Tensor) -> Tensor:
-    """The transformer's parameters for many images."""
-    with torch.inference_mode():
-        parts = [model.transformer.params(batch) for batch in images.split(1000)]
-    return torch.cat(parts).float()

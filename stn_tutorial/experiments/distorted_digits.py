@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Annotated, Literal
 
 from torch import nn
 
+from stn_tutorial.data.digits import is_main_process
 from stn_tutorial.data.distortions import (
     DISTORTIONS,
     distort,
@@ -187,7 +187,7 @@ def run(
         "test_error": done.test_error,
         "misclassified": wrong,
     }
-    if folder and int(os.environ.get("RANK", 0)) == 0:
+    if folder and is_main_process():
         keep_result(folder, done.result)
     return done
 

@@ -11,12 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from stn_tutorial._modules import Layers
+from stn_tutorial._validate import check_choice
 from stn_tutorial.coordconv import (
     CoordConv1d,
     CoordConv2d,
@@ -27,12 +29,12 @@ from stn_tutorial.coordconv import (
 from stn_tutorial.families import (
     Affine,
     Attention,
-    Conformal,
     Crop,
     Projective,
     Similarity,
     Translation,
     convert,
+    family_for_image,
 )
 from stn_tutorial.localization import (
     ConvLocalization,
@@ -59,6 +61,7 @@ __all__ = [
     "Steps",
     "TransformedClassifier",
     "build",
+    "check_transformed",
     "closest_width",
     "count_parameters",
     "seeded",
@@ -99,6 +102,11 @@ class FCN(Layers):
 
     >>> FCN((1, 28, 28))(torch.zeros(2, 1, 28, 28)).shape
     torch.Size([2, 10])
+
+    Args:
+        in_shape: ``(C, H, W)`` of the images.
+        width: of both hidden layers.
+        n_classes: how many scores.
     """
 
     def __init__(
@@ -115,7 +123,7 @@ class FCN(Layers):
 
 
 class NormalizedFCN(Layers):
-    """`FCN` with both hidden layers normalized over the batch.
+    """`FCN`, with the same arguments, and its hidden layers normalized over the batch.
 
     >>> NormalizedFCN((2, 28, 28), n_classes=19)(torch.zeros(2, 2, 28, 28)).shape
     torch.Size([2, 19])
@@ -138,6 +146,11 @@ class CNN(Layers):
 
     >>> CNN((1, 42, 42))(torch.zeros(2, 1, 42, 42)).shape
     torch.Size([2, 10])
+
+    Args:
+        in_shape: ``(C, H, W)`` of the images.
+        width: channels of both convolutions.
+        n_classes: how many scores.
     """
 
     def __init__(
@@ -165,6 +178,11 @@ class ModernCNN(Layers):
 
     >>> ModernCNN((1, 42, 42))(torch.zeros(2, 1, 42, 42)).shape
     torch.Size([2, 10])
+
+    Args:
+        in_shape: ``(C, H, W)`` of the images.
+        width: channels of the last convolutions.
+        n_classes: how many scores.
     """
 
     def __init__(
@@ -272,9 +290,29 @@ class TransformedClassifier(nn.Module):
             x: ``(N, C, H, W)``.
 
         Returns:
-            ``(N, 10)`` scores.
+            ``(N, n_classes)`` scores.
         """
         return self.classifier(self.transformer(x))
+
+
+def check_transformed(model: nn.Module, folder: Path, name: str) -> None:
+    """Raise unless a run's model has a transformer in front.
+
+    >>> check_transformed(FCN((1, 28, 28)), Path("runs/fcn"), "fcn")
+    Traceback (most recent call last):
+        ...
+    ValueError: runs/fcn holds a fcn: no transformer
+
+    Args:
+        model: of the run.
+        folder: of the run, for the message.
+        name: of the model, for the message.
+
+    Raises:
+        ValueError: if the model is no `TransformedClassifier`.
+    """
+    if not isinstance(model, TransformedClassifier):
+        raise ValueError(f"{folder} holds a {name}: no transformer")
 
 
 class Steps(nn.Module):
@@ -299,8 +337,8 @@ class Steps(nn.Module):
             x: ``(N, C, H, W)``.
 
         Returns:
-            ``(N, 10)`` scores, ``(N, n_params)`` normalized output to normalized input,
-            and ``(N, C, *out_size)`` what the classifier sees.
+            ``(N, n_classes)`` scores, ``(N, n_params)`` normalized output to normalized
+            input, and ``(N, C, *out_size)`` what the classifier sees.
         """
         params = self.model.transformer.params(x)
         warped = self.model.transformer.warp(x, params)
@@ -378,31 +416,25 @@ def build(
             convolution to give coordinates to, or no width comes within 20% of the
             budget.
     """
-    if name not in MODELS:
-        raise ValueError(f"name must be one of {tuple(MODELS)}, got {name!r}")
-    if family not in FAMILIES:
-        raise ValueError(f"family must be one of {tuple(FAMILIES)}, got {family!r}")
-    if coordinates not in COORDINATES:
-        raise ValueError(
-            f"coordinates must be one of {COORDINATES}, got {coordinates!r}"
-        )
+    check_choice(name, "name", tuple(MODELS))
+    check_choice(family, "family", tuple(FAMILIES))
+    check_choice(coordinates, "coordinates", COORDINATES)
     if type(heads) is not int or heads < 1:
         raise ValueError(f"heads must be an integer >= 1, got {heads!r}")
     classifier, localization, widest = MODELS[name]
-    given = [*options, *(["out_size"] if out_size is not None else [])]
-    given += ["pool"] if pool != 1 else []
-    given += ["zoom"] if zoom != 1 else []
-    given += ["coordinates"] if coordinates != "none" else []
-    given += ["heads"] if heads != 1 else []
+    usual = {"out_size": None, "pool": 1, "zoom": 1, "coordinates": "none", "heads": 1}
+    asked = {"out_size": out_size, "pool": pool, "zoom": zoom}
+    asked |= {"coordinates": coordinates, "heads": heads}
+    given = [*options, *(name for name in usual if asked[name] != usual[name])]
     if localization is None and given:
         raise TypeError(f"{name} has no transformer to give {', '.join(given)} to")
     in_shape = tuple(in_shape)
     transformer, inner = None, in_shape
     if localization is not None:
-        warps = FAMILIES[family]()
-        if isinstance(warps, Conformal):
-            align_corners = options.get("align_corners", False)
-            warps = warps.for_image(in_shape[1:], align_corners=align_corners)
+        align_corners = options.get("align_corners", False)
+        warps = family_for_image(
+            FAMILIES[family](), in_shape[1:], align_corners=align_corners
+        )
         every = [
             _transformer(
                 localization(in_shape, warps),
@@ -416,11 +448,17 @@ def build(
         transformer = every[0] if heads == 1 else SideBySide(every)
         inner = (heads * in_shape[0], *(n // pool for n in out_size or in_shape[1:]))
 
-    kind, width = (classifier, inner, n_classes, coordinates == "both"), None
+    width, both = None, coordinates == "both"
     if budget is not None:
-        rest = budget - (count_parameters(transformer) if transformer else 0)
-        width = closest_width(kind, rest, widest)
-    model = _classifier(*kind, width)
+        width = closest_width(
+            classifier,
+            inner,
+            budget - (count_parameters(transformer) if transformer else 0),
+            n_classes=n_classes,
+            coordinates=both,
+            widest=widest,
+        )
+    model = _classifier(classifier, inner, n_classes, both, width)
     if transformer is not None:
         if type(model[0]) is nn.Conv2d and model[0].in_channels == 1:
             model[0].__class__ = RowsConv2d  # as drawn, and quicker
@@ -540,26 +578,38 @@ def _size_of_classifier(*arguments: Any) -> int:
         return count_parameters(_classifier(*arguments))
 
 
-def closest_width(kind: tuple, budget: int, widest: int = 512) -> int:
+def closest_width(
+    classifier: type[nn.Module],
+    in_shape: Sequence[int],
+    budget: int,
+    *,
+    n_classes: int = 10,
+    coordinates: bool = False,
+    widest: int = 512,
+) -> int:
     """Return the width by which a classifier has as many parameters as can be had.
 
-    >>> closest_width((FCN, (1, 28, 28), 10, False), 100_000)
+    >>> closest_width(FCN, (1, 28, 28), 100_000)
     110
 
     Args:
-        kind: the class, its input's shape, how many scores, and whether its first
-            convolution is given coordinates.
+        classifier: a class such as `FCN`.
+        in_shape: ``(C, H, W)`` of its input.
         budget: of parameters.
+        n_classes: how many scores.
+        coordinates: whether its first convolution is given coordinates.
         widest: that is tried.
 
     Returns:
         The width in 1 to `widest` whose parameters are closest to the budget.
     """
+    kind = (classifier, tuple(in_shape), n_classes, coordinates)
+
+    def excess(width: int) -> int:
+        return _size_of_classifier(*kind, width) - budget
+
     low, high = 1, widest
     while high - low > 1:
         middle = (low + high) // 2
-        less = _size_of_classifier(*kind, middle) < budget
-        low, high = (middle, high) if less else (low, middle)
-    return min(
-        (low, high), key=lambda width: abs(_size_of_classifier(*kind, width) - budget)
-    )
+        low, high = (middle, high) if excess(middle) < 0 else (low, middle)
+    return min((low, high), key=lambda width: abs(excess(width)))

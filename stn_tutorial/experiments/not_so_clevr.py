@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
 from stn_tutorial.data.not_so_clevr import CANVAS, SPLITS, Locations, split_locations
+from stn_tutorial.experiments.cells import NamedCell
 from stn_tutorial.experiments.checkpoints import load_tensors, read_checkpoint
 from stn_tutorial.experiments.models import seeded
 from stn_tutorial.experiments.not_so_clevr_networks import (
@@ -150,7 +151,7 @@ _MEASURES = {"solved": float, "px?": float, "iou?": float}
 
 
 @dataclass(frozen=True)
-class Cell:
+class Cell(NamedCell):
     """One run.
 
     >>> Cell("rendering", "uniform", "coordconv").name
@@ -194,11 +195,6 @@ class Cell:
     def __post_init__(self) -> None:
         check_cell(self, task=TASKS, split=SPLITS)
         check_cell(self, network=TASKS[self.task].networks)
-
-    @property
-    def name(self) -> str:
-        """The name of the cell's file, such as ``rendering-uniform-coordconv-0``."""
-        return f"{self.task}-{self.split}-{self.network}-{self.seed}"
 
     def measure(
         self, checkpoints: Path, *, progress: bool = False, quick: bool = False

@@ -173,14 +173,11 @@ class PooledConvRegressor(nn.Sequential):
 
     >>> PooledConvRegressor()(torch.zeros(2, 1, 64, 64)).shape
     torch.Size([2, 2])
-
-    Args:
-        width: channels of each convolution but the last.
     """
 
-    def __init__(self, width: int = 16) -> None:
+    def __init__(self) -> None:
         layers: list[nn.Module] = []
-        n_in = 1
+        n_in, width = 1, 16
         # Kernel, stride, and whether a batch normalization follows.
         for size, stride, normalized in (
             *((5, 2, False), (1, 1, True), (3, 1, False)),

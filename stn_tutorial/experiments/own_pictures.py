@@ -7,7 +7,6 @@ outside a picture (or white is 1, if that is the background).
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -16,17 +15,26 @@ from typing import Annotated, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from stn_tutorial.data.digits import DigitSet
+from stn_tutorial.data.digits import DigitSet, is_main_process
 from stn_tutorial.data.distortions import DISTORTIONS, distort_pictures
 from stn_tutorial.data.pictures import Pictures, load_pictures
 from stn_tutorial.experiments._options import Range, check_options, options_from
 from stn_tutorial.experiments.checkpoints import load_tensors, read_checkpoint
+from stn_tutorial.experiments.classification import options_of
 from stn_tutorial.experiments.environment import autocast
 from stn_tutorial.experiments.models import FamilyName, ModelName, build, seeded
 from stn_tutorial.experiments.results import keep_result
 from stn_tutorial.experiments.training import Recipe, Run, misclassified, train
 
-__all__ = ["Config", "Trained", "evaluate", "load_trained", "make_model", "run"]
+__all__ = [
+    "Config",
+    "Trained",
+    "evaluate",
+    "is_of_pictures",
+    "load_trained",
+    "make_model",
+    "run",
+]
 
 #: Of the distortions of the pictures that are held out, as of the test digits.
 TEST_SEED = 2015
@@ -104,12 +112,12 @@ class Config:
         """``(H, W)`` of the network's input: larger, if pictures are distorted so."""
         return DISTORTIONS[self.distort].out_size(self.size)
 
-    def load(self, folder: Path, *, least: int = 2) -> Pictures:
+    def load(self, folder: Path, *, lone: bool = False) -> Pictures:
         """Read the pictures as the options say.
 
         Args:
             folder: that has a folder for each class.
-            least: pictures that each class must have.
+            lone: a class may have a single picture, which isn't held out.
 
         Returns:
             The pictures, not distorted.
@@ -122,7 +130,7 @@ class Config:
             background=self.background,
             share=self.share,
             seed=self.split_seed,
-            least=least,
+            lone=lone,
         )
 
 
@@ -207,7 +215,6 @@ def run(
     """
     config = replace(config, colours=pictures.preparation.colours)
     model = make_model(config, len(pictures.classes))
-    label = {k: v for k, v in asdict(config).items() if k != "recipe"}
     test = _test_set(config, pictures.held_out)
     done = train(
         model,
@@ -217,7 +224,7 @@ def run(
         distort=None if config.distort == "none" else _distorter(config),
         folder=folder,
         label={
-            **label,
+            **options_of(config),
             "classes": list(pictures.classes),
             "pictures": pictures.train.checksum,
             "held_out": pictures.held_out.checksum,
@@ -237,9 +244,24 @@ def run(
         "test_error": done.test_error,
         "misclassified": [pictures.held_out_names[index] for index in wrong],
     }
-    if folder and int(os.environ.get("RANK", 0)) == 0:
+    if folder and is_main_process():
         keep_result(folder, done.result)
     return done
+
+
+def is_of_pictures(folder: Path) -> bool:
+    """Return whether a run is one on pictures of one's own.
+
+    Args:
+        folder: of the run.
+
+    Returns:
+        False if it is on digits, or of CoordConv's tasks.
+
+    Raises:
+        ValueError: if the folder holds no checkpoint, or a damaged one.
+    """
+    return "classes" in read_checkpoint(folder)[0]
 
 
 def load_trained(folder: Path) -> Trained:
@@ -281,7 +303,7 @@ def evaluate(trained: Trained, folder: Path) -> tuple[float, int, bool]:
     Raises:
         ValueError: if the folder's classes are others.
     """
-    pictures = trained.config.load(folder, least=1)
+    pictures = trained.config.load(folder, lone=True)
     if pictures.classes != trained.classes:
         raise ValueError(
             f"the classes must be {', '.join(trained.classes)}, as in the training: "
@@ -295,7 +317,8 @@ def evaluate(trained: Trained, folder: Path) -> tuple[float, int, bool]:
         labels = torch.cat([part.labels for part in parts])
         examples = DigitSet(images, labels, pictures.train.source)
     test = _test_set(trained.config, examples)
-    with autocast(next(trained.model.parameters()).device, "float32"):
+    device = next(trained.model.parameters()).device
+    with autocast(device, trained.config.recipe.precision):
         wrong = misclassified(trained.model, *test)
     return 100 * len(wrong) / len(examples), len(examples), own
 

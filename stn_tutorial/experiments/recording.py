@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from stn_tutorial.data.tensors import as_bytes
+
 __all__ = ["at_steps", "packed", "rounded", "unpack"]
 
 
@@ -76,8 +78,7 @@ def packed(values: Tensor) -> str:
     Returns:
         Bytes from 0 to 255, in base64.
     """
-    pixels = (255 * values.clamp(0, 1)).round().to(torch.uint8)
-    return base64.b64encode(pixels.cpu().numpy().tobytes()).decode()
+    return base64.b64encode(as_bytes(values).cpu().numpy().tobytes()).decode()
 
 
 def unpack(pictures: Sequence[str], size: int) -> Tensor:

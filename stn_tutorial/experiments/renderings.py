@@ -17,6 +17,7 @@ from torch import Tensor
 
 from stn_tutorial.data.not_so_clevr import CANVAS, SPLITS, Locations, split_locations
 from stn_tutorial.experiments import not_so_clevr
+from stn_tutorial.experiments.cells import NamedCell
 from stn_tutorial.experiments.results import Seed, check_cell
 from stn_tutorial.experiments.training import predict
 
@@ -28,7 +29,7 @@ _LETTERS = "abcdefghijklmnop"
 
 
 @dataclass(frozen=True)
-class Rendering:
+class Rendering(NamedCell):
     """A trained network's answers.
 
     >>> Rendering("quadrant", "coordconv").name
@@ -58,11 +59,6 @@ class Rendering:
     def __post_init__(self) -> None:
         networks = not_so_clevr.TASKS["rendering"].networks
         check_cell(self, split=SPLITS, network=networks)
-
-    @property
-    def name(self) -> str:
-        """The name of the run's file, such as ``quadrant-coordconv-0``."""
-        return f"{self.split}-{self.network}-{self.seed}"
 
     def measure(
         self, checkpoints: Path, *, progress: bool = False, quick: bool = False

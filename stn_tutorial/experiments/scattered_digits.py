@@ -22,6 +22,8 @@ from torch import Tensor, nn
 from stn_tutorial.coordinates import base_grid
 from stn_tutorial.data.digits import load_digits
 from stn_tutorial.data.scattered_digits import COUNT, scatter
+from stn_tutorial.experiments.cells import NamedCell
+from stn_tutorial.experiments.classification import USED, used
 from stn_tutorial.experiments.models import seeded, use_coordconv
 from stn_tutorial.experiments.results import ENVIRONMENT, Seed, check_cell
 from stn_tutorial.experiments.training import Problem, Recipe, fit, predict
@@ -78,11 +80,8 @@ def boxes_iou(boxes: Tensor, others: Tensor) -> Tensor:
     return common / (area + other - common).clamp(min=1e-9)
 
 
-_DATA = {"digits": int, "sha256": str}
-
-
 @dataclass(frozen=True)
-class Cell:
+class Cell(NamedCell):
     """One run.
 
     >>> Cell("canvas", "coordconv").name
@@ -100,7 +99,7 @@ class Cell:
 
     RESULT: ClassVar[dict[str, Any]] = {
         "parameters": int,
-        "data": {"source": str, "train": _DATA, "test": _DATA},
+        "data": USED,
         "recipe?": Recipe,
         "history?": [
             {
@@ -126,11 +125,6 @@ class Cell:
 
     def __post_init__(self) -> None:
         check_cell(self, boxes=BOXES, network=("convolution", "coordconv"))
-
-    @property
-    def name(self) -> str:
-        """The name of the cell's file, such as ``canvas-coordconv-0``."""
-        return f"{self.boxes}-{self.network}-{self.seed}"
 
     def measure(
         self, checkpoints: Path, *, progress: bool = False, quick: bool = False
@@ -248,11 +242,7 @@ def solve(
     result = {
         "cell": asdict(cell),
         "recipe": asdict(recipe),
-        "data": {
-            "source": digits.source,
-            "train": {"digits": len(digits), "sha256": digits.checksum},
-            "test": {"digits": len(test), "sha256": test.checksum},
-        },
+        "data": used(digits, test),
         **{name: done.history[-1][name] for name in ("iou", "above_half")},
         **done.result,
     }

@@ -23,9 +23,11 @@ from stn_tutorial.coordinates import to_normalized
 from stn_tutorial.data.digits import DigitSet
 from stn_tutorial.data.gtsrb import load_gtsrb
 from stn_tutorial.data.signs import Signs, draw_signs, jittered
+from stn_tutorial.data.tensors import as_bytes
 from stn_tutorial.experiments import classification
 from stn_tutorial.experiments._options import Range, check_options
 from stn_tutorial.experiments.cells import TrainedCell, known_names, miniature
+from stn_tutorial.experiments.classification import PICTURES, options_of
 from stn_tutorial.experiments.models import (
     ModernCNN,
     TransformedClassifier,
@@ -132,12 +134,11 @@ class Config:
         check_options(self)
 
 
-_SET = {"pictures": int, "sha256": str}
 #: What the result of a run looks like; see `stn_tutorial.experiments.results`.
 RESULT = {
     **classification.RESULT,
     "config": Config,
-    "data": {"source": str, "classes": int, "train": _SET, "test": _SET},
+    "data": {"source": str, "classes": int, "train": PICTURES, "test": PICTURES},
     "misclassified": [int],
     "looks?": {
         "iou": float,
@@ -231,7 +232,7 @@ def make_model(config: Config, size: tuple[int, int], n_classes: int) -> nn.Modu
             front = _transformer((channels, *size), seen)
             rest -= count_parameters(front)
         shape = (channels, *seen)
-        width = closest_width((kind, shape, n_classes, False), rest)
+        width = closest_width(kind, shape, rest, n_classes=n_classes)
         model: nn.Module = kind(shape, width, n_classes)
     if front is not None:
         model = TransformedClassifier(front, model)
@@ -270,7 +271,7 @@ def _in_their_boxes(signs: Signs) -> Signs:
     size = signs.images.shape[-2], signs.images.shape[-1]
     params = square_crops(signs.boxes, size, margin=1.0)
     crops = warp(signs.images / 255, params, size, family=Attention(), padding="border")
-    return replace(signs, images=(255 * crops).round().to(torch.uint8))
+    return replace(signs, images=as_bytes(crops))
 
 
 def run(config: Config, folder: Path | None = None, *, progress: bool = False) -> Run:
@@ -292,8 +293,7 @@ def run(config: Config, folder: Path | None = None, *, progress: bool = False) -
     n_classes = int(signs.labels.max()) + 1
     size = signs.images.shape[-2], signs.images.shape[-1]
     images = test.images / 255
-    label = {k: v for k, v in asdict(config).items() if k != "recipe"}
-    label["pictures"] = [signs.checksum, test.checksum]
+    label = {**options_of(config), "pictures": [signs.checksum, test.checksum]}
     done = train(
         make_model(config, size, n_classes),
         DigitSet(signs.images, signs.labels, signs.source),

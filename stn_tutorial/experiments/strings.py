@@ -31,6 +31,7 @@ from stn_tutorial.data.strings import (
     fixed_strings,
     make_strings,
 )
+from stn_tutorial.data.tensors import as_bytes
 from stn_tutorial.experiments import classification
 from stn_tutorial.experiments._options import Range, check_options
 from stn_tutorial.experiments.cells import TrainedCell, miniature, with_weights
@@ -475,7 +476,7 @@ def _written(digits: DigitSet, config: Config) -> Strings:
             chosen = torch.randint(len(digits), (len(part), MOST), generator=draw)
             lengths = torch.randint(1, MOST + 1, part.shape, generator=draw)
             made = make_strings(digits, chosen, lengths, draw, size=size)
-            images.append((255 * made.images).round().byte())
+            images.append(as_bytes(made.images))
             labels.append(made.labels)
         _kept[key] = Strings(torch.cat(images), torch.cat(labels), {}, digits.source)
     return _kept[key]

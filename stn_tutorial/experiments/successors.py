@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from stn_tutorial.coordinates import base_grid, to_normalized, to_pixels
 from stn_tutorial.displacement import displaced_grid, roughness
 from stn_tutorial.families import Affine, Described, output_points
-from stn_tutorial.sampling import sample
-from stn_tutorial.transformer import SpatialTransformer
+from stn_tutorial.sampling import sample, warp
+from stn_tutorial.transformer import DEFAULTS, SpatialTransformer
 
 __all__ = [
     "CentroidLocalization",
@@ -70,9 +70,10 @@ class InverseCompositional(SpatialTransformer):
         Returns:
             ``(N, n_params)``, normalized output to normalized input.
         """
+        options = {name: getattr(self, name) for name in DEFAULTS}
         params = super().params(x)
         for _ in range(self.looks - 1):
-            seen = sample(x, self.family.grid(params, x.shape[2:]))
+            seen = warp(x, params, family=self.family, **options)
             params = self.family.compose(params, super().params(seen))
         return params
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from stn_tutorial.data.digits import load_digits
 from stn_tutorial.data.distortions import distort
+from stn_tutorial.experiments.cells import NamedCell
 from stn_tutorial.experiments.classification import USED, used
 from stn_tutorial.experiments.environment import environment
 from stn_tutorial.experiments.models import seeded
@@ -39,7 +40,7 @@ _SIMILARITY = Similarity(aspect=1)
 
 
 @dataclass(frozen=True)
-class Taught:
+class Taught(NamedCell):
     """A recorded run.
 
     >>> Taught("labels", start="default").name
@@ -73,11 +74,6 @@ class Taught:
 
     def __post_init__(self) -> None:
         check_cell(self, teacher=TEACHERS, start=("identity", "default"))
-
-    @property
-    def name(self) -> str:
-        """The name of the run's file, such as ``labels-identity-0``."""
-        return f"{self.teacher}-{self.start}-{self.seed}"
 
     def measure(
         self, checkpoints: Path, *, progress: bool = False, quick: bool = False

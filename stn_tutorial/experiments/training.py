@@ -35,6 +35,7 @@ __all__ = [
     "Recipe",
     "Run",
     "batches",
+    "classification_problem",
     "error_rate",
     "fit",
     "misclassified",
@@ -372,14 +373,43 @@ def train(
             images = images / 255
         return distort(images, draw) if distort else images, labels
 
-    problem = Problem(
-        examples=(digits.images, digits.labels),
+    examples = digits.images, digits.labels
+    problem = classification_problem(examples, test, prepare=prepare)
+    return fit(model, problem, recipe, **options)
+
+
+def classification_problem(
+    examples: tuple[Tensor, ...],
+    test: tuple[Tensor, Tensor],
+    *,
+    prepare: Callable[..., tuple[Tensor, Tensor]] | None = None,
+) -> Problem:
+    """Return the problem of classifying: cross-entropy, and errors in percent.
+
+    >>> scores, labels = torch.eye(3), torch.tensor([0, 1, 1])
+    >>> problem = classification_problem((scores, labels), (scores, labels))
+    >>> problem.measures["train_error"](scores, labels).tolist()
+    [0, 0, 100]
+    >>> round(problem.evaluate(nn.Flatten())["test_error"], 1)
+    33.3
+
+    Args:
+        examples: to learn from; see `Problem`.
+        test: images ``(N, C, H, W)``, or whatever the model takes, and labels ``(N,)``.
+        prepare: from the examples of a batch, and a generator, to inputs ``(N, ...)``
+            and labels ``(N,)``; without, the examples are just these.
+
+    Returns:
+        The problem, for a model from inputs to scores ``(N, classes)``. The history of
+        its run has ``train_error`` and ``test_error``.
+    """
+    return Problem(
+        examples=examples,
         prepare=prepare,
         loss=F.cross_entropy,
         measures={"train_error": lambda y, labels: 100 * (y.argmax(1) != labels)},
         evaluate=lambda model: {"test_error": error_rate(model, *test)},
     )
-    return fit(model, problem, recipe, **options)
 
 
 def predict(model: nn.Module, inputs: Tensor, *, batch_size: int = 1000) -> Tensor:
@@ -504,10 +534,10 @@ def _is_finite(model: nn.Module) -> bool:
 
 
 def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """Two groups, each with its learning rate at the height of the schedule."""
+    """Two groups, each with the height of its learning rate, which is set each step."""
     ratios = {"rest": 1.0, "localization": recipe.localization_lr_ratio}
     groups = [
-        {"params": parameters, "lr": recipe.lr, "peak": recipe.lr * ratios[part]}
+        {"params": parameters, "peak": recipe.lr * ratios[part]}
         for part, parameters in parameters_by_part(model).items()
         if parameters
     ]

@@ -20,11 +20,10 @@ from torch import Tensor
 from stn_tutorial.coordinates import base_grid, to_pixels
 from stn_tutorial.data.distortions import DISTORTIONS
 from stn_tutorial.data.pictures import BACKGROUNDS, Preparation, open_picture
-from stn_tutorial.experiments.checkpoints import read_checkpoint
 from stn_tutorial.experiments.distorted_digits import load_model
-from stn_tutorial.experiments.models import TransformedClassifier
-from stn_tutorial.experiments.own_pictures import load_trained
-from stn_tutorial.families import Family, MatrixFamily
+from stn_tutorial.experiments.models import check_transformed
+from stn_tutorial.experiments.own_pictures import is_of_pictures, load_trained
+from stn_tutorial.families import Family, MatrixFamily, family_for_image
 from stn_tutorial.sampling import sample
 from stn_tutorial.thin_plate_spline import ThinPlateSpline
 
@@ -88,7 +87,7 @@ class Looker:
     """
 
     def __init__(self, folder: Path) -> None:
-        if "classes" in read_checkpoint(folder)[0]:
+        if is_of_pictures(folder):
             trained = load_trained(folder)
             config, model, self.classes = trained.config, trained.model, trained.classes
             self.preparation = Preparation(
@@ -99,8 +98,7 @@ class Looker:
             self.classes = tuple("0123456789")
             size = DISTORTIONS[config.distortion].size
             self.preparation = Preparation(*size, "grey")
-        if not isinstance(model, TransformedClassifier):
-            raise ValueError(f"{folder} holds a {config.model}: no transformer")
+        check_transformed(model, folder, config.model)
         self.model = model
 
     @property
@@ -137,7 +135,8 @@ class Looker:
         best = int(shares.argmax())
         left, top, right, bottom = self.preparation.seen(size)
         steps = torch.tensor([right - left, bottom - top]) / 2
-        points = torch.tensor([left, top]) + steps * (outline(self.family, params) + 1)
+        edge = outline(self.family, params)[0]
+        points = torch.tensor([left, top]) + steps * (edge + 1)
         return Look(
             size,
             params[0].clone(),
@@ -210,22 +209,22 @@ def outline(family: Family, params: Tensor) -> Tensor:
     """Return the edge of the output in the input, both normalized.
 
     >>> from stn_tutorial.families import Attention
-    >>> outline(Attention(), torch.tensor([[0.5, 0.0, 0.0]]))[::16].tolist()
+    >>> outline(Attention(), torch.tensor([[0.5, 0.0, 0.0]]))[0, ::16].tolist()
     [[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]]
 
     Args:
-        family: of the warp.
-        params: ``(1, n_params)`` of one warp.
+        family: of the warps.
+        params: ``(N, n_params)``, normalized output to normalized input.
 
     Returns:
-        ``(64, 2)`` points, round from the output's upper left corner on.
+        ``(N, 64, 2)`` points, round from the output's upper left corner on.
     """
+    size = (SIDE + 1, SIDE + 1)
     if isinstance(family, ThinPlateSpline):
-        square = base_grid((SIDE + 1, SIDE + 1), align_corners=True)
-        return family.at(params, _round(square))[0]
+        return family.at(params, _round(base_grid(size, align_corners=True)))
     # A matrix takes points where it takes them, whatever the convention of the grid.
-    square = family.grid(params, (SIDE + 1, SIDE + 1), align_corners=True)[0]
-    return _round(square)
+    grid = family.grid(params, size, align_corners=True)
+    return _round(grid.movedim(0, 2)).movedim(1, 0)
 
 
 def bounding_boxes(
@@ -254,13 +253,9 @@ def bounding_boxes(
         ``(N, 4)``: left, top, right and bottom, in pixels of which the first one's
         centre is (0, 0), so that its edges are at -0.5 and 0.5.
     """
-    if isinstance(family, ThinPlateSpline):
-        square = base_grid((SIDE + 1, SIDE + 1), align_corners=True)
-        points = family.at(params, _round(square))
-    else:  # a matrix takes points where it takes them, in either convention
-        points = family.grid(params, (2, 2), align_corners=True).flatten(1, 2)
-    points = to_pixels(points, size, align_corners=align_corners)
-    return torch.cat([points.amin(dim=1), points.amax(dim=1)], dim=1)
+    family = family_for_image(family, size, align_corners=align_corners)
+    edge = to_pixels(outline(family, params), size, align_corners=align_corners)
+    return torch.cat([edge.amin(dim=1), edge.amax(dim=1)], dim=1)
 
 
 def correlation(ours: Tensor, theirs: Tensor) -> float:

@@ -157,13 +157,13 @@ class VolumeCNN(nn.Sequential):
     def __init__(
         self, in_shape: Sequence[int], width: int = 32, n_classes: int = 10
     ) -> None:
-        half, deep = max(1, width // 2), {"dimensions": 3}
+        half = max(1, width // 2)
         features = nn.Sequential(
-            *normalized_convolution(in_shape[0], half, 5, stride=2, **deep),
-            *normalized_convolution(half, width, 3, **deep),
+            *normalized_convolution(in_shape[0], half, 5, stride=2, dimensions=3),
+            *normalized_convolution(half, width, 3, dimensions=3),
             nn.MaxPool3d(2),
-            *normalized_convolution(width, width, 3, **deep),
-            *normalized_convolution(width, width, 3, **deep),
+            *normalized_convolution(width, width, 3, dimensions=3),
+            *normalized_convolution(width, width, 3, dimensions=3),
             nn.MaxPool3d(2),
         )
         n_features = flat_features(features, in_shape)
@@ -186,7 +186,7 @@ def make_model(config: Config) -> nn.Module:
     volume = (1, config.side, config.side, config.side)
     with seeded(config.recipe.seed):
         if config.arm == "conv3d":
-            width = closest_width((VolumeCNN, volume, 10, False), config.budget)
+            width = closest_width(VolumeCNN, volume, config.budget)
             return VolumeCNN(volume, width)
         transformer, rest = None, config.budget
         if config.arm in FAMILIES:
@@ -194,7 +194,7 @@ def make_model(config: Config) -> nn.Module:
             seen = picture if isinstance(family, Affine) else volume
             transformer = SpatialTransformer(_localization(seen, family), family)
             rest -= count_parameters(transformer)
-        width = closest_width((ModernCNN, picture, 10, False), rest)
+        width = closest_width(ModernCNN, picture, rest)
         classifier = ModernCNN(picture, width)
     if transformer is None:
         return nn.Sequential(Flatten(), classifier)

@@ -275,9 +275,11 @@ def test_what_makes_no_bench_is_refused(arguments, message):
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("count", 3, "^count must be from 4 to 60"),
+        ("count", 3, "^count must be a whole number from 4 to 60"),
+        ("count", 4.9, "^count must be a whole number"),
         ("noise", math.nan, "^noise must be from 0 to 8"),
-        ("draw", 8, "^draw must be from 0 to 7"),
+        ("draw", 8, "^draw must be a whole number from 0 to 7"),
+        ("draw", 1.9, "^draw must be a whole number"),
         ("truth", "Affine", "^truth must be 'Similarity'"),
         ("params", [1, 2], "^params of Projective must be 8 finite numbers"),
         ("warps", {"Affine": [1, 0, 0, 0, 1, 0]}, "^warps must have the names"),

@@ -86,7 +86,8 @@ class TestInterval(ExplorableTests):
         ("differences", [0.1] * 4, "^differences must be 5 numbers"),
         ("differences", [0, 0, 0, 0, 2], "^differences must be 5 numbers"),
         ("seeds", 4, "^seeds must be one of"),
-        ("questions", 0, "^questions must be from 1 to 40"),
+        ("questions", 0, "^questions must be a whole number from 1 to 40"),
+        ("questions", 1.5, "^questions must be a whole number"),
     ],
 )
 def test_what_the_figure_cannot_show_is_refused(name, value, message):

@@ -94,7 +94,8 @@ class TestLuck(ExplorableTests):
         ("first", 3.0, "^first must be from 0.1 to 2"),
         ("shared", 1.5, "^shared must be from 0 to 1"),
         ("digits", 500, "^digits must be one of"),
-        ("test_set", SETS, "^test_set must be from 0 to 299"),
+        ("test_set", SETS, "^test_set must be a whole number from 0 to 299"),
+        ("test_set", 0.9, "^test_set must be a whole number"),
     ],
 )
 def test_what_the_figure_cannot_show_is_refused(name, value, message):

@@ -137,14 +137,22 @@ class TestPlayground(ExplorableTests):
             assert words in shown.status()
 
 
-def test_python_refuses_what_the_figure_cant_show():
-    playground = Playground()
-    for name, value in (
-        *(("angle", 200), ("scale", 0), ("digit", 20), ("pieces", -1)),
-        *(("shift", [0, 15]), ("strokes", [[[float("nan"), 0]]])),
-    ):
-        with pytest.raises(ValueError):
-            setattr(playground, name, value)
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("angle", 400, "^angle must be from -180 to 180, got 400"),
+        ("scale", 0, "^scale must be from 0.5 to 1.5"),
+        ("shift", [0, 15], "^shift must be from -14 to 14"),
+        ("digit", 20, "^digit must be a whole number from -1 to 19"),
+        ("digit", 2.5, "^digit must be a whole number"),
+        ("pieces", -1, "^pieces must be a whole number from 0 to 16"),
+        ("pieces", 3.7, "^pieces must be a whole number"),
+        ("strokes", [[[float("nan"), 0]]], "not JSON compliant"),
+    ],
+)
+def test_python_refuses_what_the_figure_cant_show(name, value, message):
+    with pytest.raises(ValueError, match=message):
+        setattr(Playground(), name, value)
 
 
 def test_both_networks_have_as_many_parameters_as_the_page_says():

@@ -173,8 +173,8 @@ def test_python_computes_the_same_arrows():
     [
         ((torch.rand(1, 4),), "^image must have sides of at least 2"),
         ((torch.rand(1, 4, 4),), r"^image must be \(H, W\)"),
-        ((torch.rand(4, 4), (1, 2, 3)), "^point must be two finite numbers"),
-        ((torch.rand(4, 4), (1, 1), (1,)), "^target must be two finite numbers"),
+        ((torch.rand(4, 4), (1, 2, 3)), "^point must be 2 finite numbers"),
+        ((torch.rand(4, 4), (1, 1), (1,)), "^target must be 2 finite numbers"),
         ((torch.rand(4, 4), (1, 1), (1, 1), "none"), "^asked must be 'one point'"),
     ],
 )

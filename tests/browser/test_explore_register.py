@@ -224,7 +224,7 @@ def test_python_reads_and_writes_the_descent():
     assert ours.start == (1.0, 2.0) and ours.stages == [(0, 3), (8, 2)]
     assert ours.path().shape == (6, 2)
     assert ours.path()[0].tolist() == [1.0, 2.0]
-    with pytest.raises(ValueError, match="^start must be two finite numbers"):
+    with pytest.raises(ValueError, match="^start must be 2 finite numbers"):
         ours.start = [1]
     with pytest.raises(ValueError, match="^view must be 'difference'"):
         ours.view = "nothing"
@@ -241,7 +241,7 @@ def test_python_reads_and_writes_the_descent():
             "^moving and fixed must be square",
         ),
         ((scene(8, 0, 0), scene(8, 0, 0), (0, 0)), "^moving and fixed must be square"),
-        ((scene(16, 0, 0), scene(16, 0, 0), (0,)), "^truth must be two finite"),
+        ((scene(16, 0, 0), scene(16, 0, 0), (0,)), "^truth must be 2 finite"),
         ((scene(16, 0, 0)[None], scene(16, 0, 0), (0, 0)), r"^image must be \(H, W\)"),
     ],
 )

@@ -120,8 +120,8 @@ class TestWindow(ExplorableTests):
     [
         ((torch.rand(3, 4),), "^image must be square"),
         ((torch.rand(1, 4, 4),), r"^image must be \(H, W\)"),
-        ((torch.rand(4, 4), (1, 2, 3)), "^theta must be six finite numbers"),
-        ((torch.rand(4, 4), (1, 2, 3, 4, 5, float("inf"))), "^theta must be six"),
+        ((torch.rand(4, 4), (1, 2, 3)), "^theta must be 6 finite numbers"),
+        ((torch.rand(4, 4), (1, 2, 3, 4, 5, float("inf"))), "^theta must be 6"),
     ],
 )
 def test_what_makes_no_window_is_refused(arguments, message):
@@ -134,7 +134,7 @@ def test_python_reads_and_moves_the_frame():
     assert torch.equal(window.theta, torch.eye(2, 3)) and window.grid is False
     window.theta = torch.tensor([START])
     assert window.state["theta"] == pytest.approx(START)
-    with pytest.raises(ValueError, match="^theta must be six"):
+    with pytest.raises(ValueError, match="^theta must be 6"):
         window.theta = [1, 2]
 
 

@@ -7,6 +7,7 @@ import inspect
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from typing import Any
 
 import torch
@@ -18,8 +19,10 @@ __all__ = [
     "Cases",
     "Open",
     "Wrong",
+    "as_tensors",
     "choose",
     "compare",
+    "complex_for_real",
     "differing",
     "is_open",
     "leave_open",
@@ -176,6 +179,31 @@ def nearest(happens: Tensor | float, options: Mapping[str, Tensor | float]) -> s
     return min(away, key=lambda name: away[name].abs().mean().item())
 
 
+def as_tensors(attempt: Callable[..., Any]) -> Callable[..., Any]:
+    """Let `attempt` answer with numbers or lists where a tensor is compared.
+
+    Args:
+        attempt: the reader's function.
+
+    Returns:
+        The same function, whose answers are tensors; open where it is.
+    """
+
+    @wraps(attempt)  # whose arguments' names a message shows
+    def wrapped(*arguments: Any) -> Any:
+        got = attempt(*arguments)
+        if is_open(got) or isinstance(got, Tensor):
+            return got
+        return torch.as_tensor(got, dtype=torch.float64)
+
+    return wrapped
+
+
+def complex_for_real(got: Tensor, expected: Tensor) -> bool:
+    """Whether an answer is complex where real numbers are expected."""
+    return got.is_complex() and not expected.is_complex()
+
+
 def differing(got: Tensor, expected: Tensor, tolerance: float) -> Tensor:
     """Return where an answer is not what was expected.
 
@@ -200,7 +228,7 @@ def _difference(got: Any, expected: Tensor, tolerance: float) -> str | None:
     """Say how `got` differs from `expected`, or return None."""
     if not isinstance(got, Tensor):
         return f"expected a tensor, got {type(got).__name__}"
-    if got.is_complex():
+    if complex_for_real(got, expected):
         return "expected real numbers, got complex ones"
     if got.shape != expected.shape:
         return f"expected shape {tuple(expected.shape)}, got {tuple(got.shape)}"

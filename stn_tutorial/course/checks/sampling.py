@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import wraps
 from typing import Any
 
 import torch
@@ -14,6 +13,7 @@ from stn_tutorial.coordinates import base_grid, to_normalized
 from stn_tutorial.course.checks._grading import (
     Cases,
     Wrong,
+    as_tensors,
     choose,
     compare,
     is_open,
@@ -87,7 +87,7 @@ def contrast_after_shift(attempt: Callable[[float], float]) -> None:
         "pixel; cos(pi s) is right at 0, 0.5 and 1, and only there.)"
     )
     cases = [(s,) for s in (0.0, 0.5, 0.25, 0.8, 1.0, 1.5, 2.0, 3.3)]
-    compare(_as_tensors(attempt), reference, cases, hint)
+    compare(as_tensors(attempt), reference, cases, hint)
 
 
 def free_weights(answer: Any) -> None:
@@ -155,14 +155,3 @@ def where_zeros_darken(answer: Any) -> None:
     )
     right = found[bool(darker[0, 6]), bool(darker[6, 6])]
     choose(answer, right, found.values(), hint)
-
-
-def _as_tensors(attempt: Callable[..., Any]) -> Callable[..., Any]:
-    """Let `attempt` answer with numbers or lists where a tensor is compared."""
-
-    @wraps(attempt)
-    def wrapped(*arguments: Any) -> Any:
-        got = attempt(*arguments)
-        return None if is_open(got) else torch.as_tensor(got, dtype=torch.float64)
-
-    return wrapped

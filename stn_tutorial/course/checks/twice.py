@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -12,9 +10,9 @@ from torch import Generator, Tensor
 
 from stn_tutorial.course.checks._grading import (
     Cases,
+    as_tensors,
     choose,
     compare,
-    is_open,
     nearest,
 )
 from stn_tutorial.families import Affine
@@ -40,7 +38,7 @@ def share_left(attempt: Callable[[int], Tensor]) -> None:
         "the best common angle is the mean of the k angles. Of each angle remains its "
         "distance from that mean: what is the variance of that, over sigma²?"
     )
-    compare(_as_tensor(attempt), reference, [(k,) for k in (1, 2, 3, 5, 10)], hint)
+    compare(as_tensors(attempt), reference, [(k,) for k in (1, 2, 3, 5, 10)], hint)
 
 
 def side_by_side(attempt: Callable[[Tensor, Tensor], Tensor]) -> None:
@@ -122,16 +120,5 @@ def sequence_error(attempt: Callable[[float], Tensor]) -> None:
         "the mean over the five lengths, not the power of the mean length."
     )
     compare(
-        _as_tensor(attempt), reference, [(p,) for p in (0.0, 0.02, 0.1, 0.5, 1.0)], hint
+        as_tensors(attempt), reference, [(p,) for p in (0.0, 0.02, 0.1, 0.5, 1.0)], hint
     )
-
-
-def _as_tensor(attempt: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """The same function, whose answers may be plain numbers."""
-
-    @wraps(attempt)  # whose argument's name a message shows
-    def answered(number: Any) -> Any:
-        share = attempt(number)
-        return share if is_open(share) else torch.as_tensor(share)
-
-    return answered

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Callable, Collection
+from numbers import Integral
 from typing import Any
+
+import torch
 
 from stn_tutorial._validate import check_choice
 
-__all__ = ["between", "one_of", "whole"]
+__all__ = ["between", "numbers", "one_of", "whole"]
 
 
 def one_of(name: str, known: Collection[str]) -> Callable[[Any], str]:
@@ -33,10 +35,8 @@ def one_of(name: str, known: Collection[str]) -> Callable[[Any], str]:
     return check
 
 
-def between(
-    name: str, low: float, high: float, kind: type = float
-) -> Callable[[Any], Any]:
-    """Return what checks that a part lies between two numbers, and makes it a `kind`.
+def between(name: str, low: float, high: float) -> Callable[[Any], float]:
+    """Return what checks that a part lies between two numbers, and makes it a float.
 
     >>> between("angle", -180, 180)(200)
     Traceback (most recent call last):
@@ -47,17 +47,16 @@ def between(
         name: of the part.
         low: the least that is allowed.
         high: the most.
-        kind: what JSON holds, float or int.
 
     Returns:
         From what Python assigns to what JSON holds; it raises a `ValueError` that names
         the part.
     """
 
-    def check(value: Any) -> Any:
+    def check(value: Any) -> float:
         if not low <= value <= high:  # NaN is refused as well
             raise ValueError(f"{name} must be from {low} to {high}, got {value!r}")
-        return kind(value)
+        return float(value)
 
     return check
 
@@ -81,11 +80,39 @@ def whole(name: str, low: int, high: int) -> Callable[[Any], int]:
     """
 
     def check(value: Any) -> int:
-        known = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+        known = isinstance(value, Integral) and not isinstance(value, bool)
         if not known or not low <= value <= high:
             raise ValueError(
                 f"{name} must be a whole number from {low} to {high}, got {value!r}"
             )
         return int(value)
+
+    return check
+
+
+def numbers(name: str, count: int) -> Callable[[Any], list[float]]:
+    """Return what checks that a part is so many numbers, in whatever shape they come.
+
+    >>> numbers("point", 2)(torch.tensor([[1, 2]]))
+    [1.0, 2.0]
+    >>> numbers("point", 2)([1, 2, 3])
+    Traceback (most recent call last):
+        ...
+    ValueError: point must be 2 finite numbers, got [1, 2, 3]
+
+    Args:
+        name: of the part.
+        count: how many numbers.
+
+    Returns:
+        From what Python assigns, a tensor or a sequence, to what JSON holds; it raises
+        a `ValueError` that names the part.
+    """
+
+    def check(value: Any) -> list[float]:
+        flat = torch.as_tensor(value, dtype=torch.float64).detach().flatten()
+        if flat.shape != (count,) or not flat.isfinite().all():
+            raise ValueError(f"{name} must be {count} finite numbers, got {value}")
+        return flat.tolist()
 
     return check

@@ -14,12 +14,12 @@ from importlib import resources
 from typing import Any, ClassVar
 
 import PIL.Image
-import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from stn_tutorial._validate import check_tensor
 from stn_tutorial.course.player import _png
+from stn_tutorial.experiments.recording import packed
 
 __all__ = ["Explorable", "State", "StateOf", "pack"]
 
@@ -82,7 +82,11 @@ class Explorable(ABC):
 
     name: ClassVar[str]
     needs: ClassVar[tuple[str, ...]] = (
-        *("sampling", "families", "drawing", "input", "figure"),
+        "sampling",
+        "families",
+        "drawing",
+        "input",
+        "figure",
     )
 
     data: dict[str, Any]
@@ -161,6 +165,7 @@ class Explorable(ABC):
 def pack(image: Tensor) -> dict[str, Any]:
     """Return an image as a script takes it: one byte a pixel, in base64.
 
+    >>> import torch
     >>> pack(torch.tensor([[0.0, 1.0]]))
     {'width': 2, 'height': 1, 'bytes': 'AP8='}
 
@@ -176,13 +181,8 @@ def pack(image: Tensor) -> dict[str, Any]:
     check_tensor(image, "image")
     if image.ndim != 2:
         raise ValueError(f"image must be (H, W), got {tuple(image.shape)}")
-    pixels = (255 * image.clamp(0, 1)).round().to(torch.uint8).cpu().numpy().tobytes()
     height, width = image.shape
-    return {
-        "width": width,
-        "height": height,
-        "bytes": base64.b64encode(pixels).decode(),
-    }
+    return {"width": width, "height": height, "bytes": packed(image)}
 
 
 @cache

@@ -587,7 +587,10 @@
                 `${LATTICE.length} points lie beyond it and count as outside.`;
           return `${KEEPS[name()]}. ${foldedWords()}${beyond}`;
         }
-        const say = (error) => (Number.isFinite(error) ? inPixels(error) : "infinite");
+        const say = (error) =>
+          Number.isFinite(error)
+            ? inPixels(error)
+            : "infinite (a point lies beyond its horizon)";
         const own = found[name()];
         const ownWords = own
           ? `${CALLED[name()]}: training error ${say(own.training)}, held-out error ` +

@@ -20,7 +20,7 @@ from stn_tutorial import (
     base_grid,
     sample,
 )
-from stn_tutorial.course.explore._checks import between, one_of
+from stn_tutorial.course.explore._checks import between, numbers, one_of, whole
 from stn_tutorial.course.explore._figure import Explorable, State, pack
 from stn_tutorial.course.plotting import COLORS
 from stn_tutorial.families import MatrixFamily, fit
@@ -71,11 +71,7 @@ def _warps(warps: dict[str, Any]) -> dict[str, list[float]]:
 
 
 def _params(name: str, params: Any) -> list[float]:
-    given = torch.as_tensor(params, dtype=torch.float64).detach().flatten()
-    n = FAMILIES[name].n_params
-    if given.shape != (n,) or not given.isfinite().all():
-        raise ValueError(f"params of {name} must be {n} finite numbers, got {params}")
-    return given.tolist()
+    return numbers(f"params of {name}", FAMILIES[name].n_params)(params)
 
 
 # What to try in each mode, in words that need no other.
@@ -135,9 +131,9 @@ class Bench(Explorable):
     stiffness = State(between("stiffness", 0, STIFFEST))
     mode = State(one_of("mode", MODES))
     truth = State(one_of("truth", TRUTHS))
-    count = State(between("count", FEWEST, MOST, int))
+    count = State(whole("count", FEWEST, MOST))
     noise = State(between("noise", 0, NOISIEST))
-    draw = State(between("draw", 0, DRAWS - 1, int))
+    draw = State(whole("draw", 0, DRAWS - 1))
     reveal = State(bool)
 
     def __init__(
@@ -169,8 +165,10 @@ class Bench(Explorable):
             "points": _rounded(self._points),
             "errors": _rounded(self._errors),
             "limits": {
-                **{"fewest": FEWEST, "most": MOST},
-                **{"noisiest": NOISIEST, "stiffest": STIFFEST},
+                "fewest": FEWEST,
+                "most": MOST,
+                "noisiest": NOISIEST,
+                "stiffest": STIFFEST,
             },
         }
         self.state = {
@@ -178,7 +176,10 @@ class Bench(Explorable):
             "warps": {name: list(params) for name, params in START.items()},
             "stiffness": 0.0,
             "mode": one_of("mode", MODES)(mode),
-            **{"truth": "Similarity", "count": 20, "noise": 3.0, "draw": 0},
+            "truth": "Similarity",
+            "count": 20,
+            "noise": 3.0,
+            "draw": 0,
             "reveal": False,
         }
         self.alt = (

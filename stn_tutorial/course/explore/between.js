@@ -161,8 +161,10 @@
         if (badge.hidden) return;
         const one = all[n];
         const weight = brief(one.weight);
-        const words = outside(one) ? `${short(one.value)}\n${weight}` : weight;
-        say(badge, words, one.i, one.j + (outside(one) ? 0 : 0.27));
+        const value = short(one.value);
+        say(badge, outside(one) ? `${value}\n${weight}` : weight, one.i, one.j);
+        badge.classList.toggle("stn-inside", !outside(one));
+        badge.dataset.value = value; // where the page is narrow, it hides the pixel's
         badge.classList.toggle("stn-below", one.weight < 0);
         badge.classList.remove(...CORNERS);
         if (linear) badge.classList.add(CORNERS[n]);

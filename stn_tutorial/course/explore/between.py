@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from stn_tutorial import sample, to_normalized
-from stn_tutorial._validate import check_number, check_tensor
-from stn_tutorial.course.explore._checks import one_of
+from stn_tutorial._validate import check_tensor
+from stn_tutorial.course.explore._checks import between, numbers, one_of
 from stn_tutorial.course.explore._figure import Explorable, State
 from stn_tutorial.course.plotting import COLORS
 
@@ -24,19 +24,6 @@ PADDINGS = ("zeros", "border", "reflection")
 CORNERS = ("#56B4E9", "#999999", "#F0E442", "#882255")
 #: More pixels than these are too small to hold their values.
 MOST = 8
-
-
-def _two_numbers(point: Tensor | Sequence[float]) -> list[float]:
-    place = torch.as_tensor(point, dtype=torch.float64).detach().flatten()
-    if place.shape != (2,) or not place.isfinite().all():
-        raise ValueError(f"point must be two finite numbers, got {point}")
-    return place.tolist()
-
-
-def _fraction(fill: float) -> float:
-    if not 0 <= check_number(fill, "fill") <= 1:
-        raise ValueError(f"fill must be from 0 to 1, got {fill}")
-    return float(fill)
 
 
 class Between(Explorable):
@@ -66,10 +53,10 @@ class Between(Explorable):
     """
 
     name = "between"
-    point = State(_two_numbers, torch.tensor)
+    point = State(numbers("point", 2), torch.tensor)
     interpolation = State(one_of("interpolation", INTERPOLATIONS))
     padding = State(one_of("padding", PADDINGS))
-    fill = State(_fraction)
+    fill = State(between("fill", 0, 1))
 
     def __init__(
         self, image: Tensor, point: Tensor | Sequence[float] = (1.3, 2.6)
@@ -85,7 +72,7 @@ class Between(Explorable):
         pixels = [round(value, 4) for value in self.image.flatten().tolist()]
         self.data = {"width": width, "height": height, "pixels": pixels}
         self.state = {
-            "point": _two_numbers(point),
+            "point": Between.point.check(point),
             "interpolation": "bilinear",
             "padding": "zeros",
             "fill": 0.0,

@@ -226,5 +226,5 @@ def _hidden(fault: str, ill: Mapping[str, Any], well: Mapping[str, Any]) -> list
         f"At the end the grids differ by {spread:.1f} pixels, the twin's by "
         f"{twin:.1f}: that is grid_spread. {ended}",
         "If few errors are all you want, leave the transformer out. If it is to align, "
-        "let the classifier learn together with it.",
+        "take a classifier that knows upright digits alone.",
     ]

@@ -92,7 +92,7 @@ class Coordinates(Explorable):
         }
         self.alt = (
             "A canvas with a point in its lower right quarter; the convolution draws "
-            "its square in another place, and CoordConv just there"
+            "two blurs at the quarter's inner edges, and CoordConv a square just there"
         )
         self.hint = (
             "Drag the point over the canvas, into the quarter that was held out and "

@@ -144,7 +144,10 @@ class Dial(Explorable):
         grid = Similarity(aspect=1).grid(reverse, digit.shape)
         left.imshow(
             sample(digit[None, None], grid)[0, 0].numpy(),
-            **{"cmap": "gray", "vmin": 0, "vmax": 1, "extent": (-0.7, 0.7, 0.7, -0.7)},
+            cmap="gray",
+            vmin=0,
+            vmax=1,
+            extent=(-0.7, 0.7, 0.7, -0.7),
         )
         left.add_patch(plt.Circle((0, 0), 1, fill=False, color=COLORS["faint"]))
         left.plot(math.sin(angle), -math.cos(angle), "o", color=COLORS["ink"])
@@ -154,7 +157,8 @@ class Dial(Explorable):
             (
                 torch.atan2(vectors[:, 1], vectors[:, 0]).rad2deg(),
                 vectors[self.angle + 180].norm().item(),
-                *("input", "cosine and sine"),
+                "input",
+                "cosine and sine",
             ),
         )
         for answers, length, color, name in curves:

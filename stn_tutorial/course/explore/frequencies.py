@@ -11,7 +11,7 @@ from torch import Tensor
 
 from stn_tutorial import base_grid, sample
 from stn_tutorial._validate import check_number
-from stn_tutorial.course.explore._checks import one_of
+from stn_tutorial.course.explore._checks import between, one_of
 from stn_tutorial.course.explore._figure import Explorable, State
 from stn_tutorial.course.plotting import COLORS
 
@@ -24,12 +24,6 @@ def _frequency(omega: float) -> float:
     if not 0 < check_number(omega, "omega") <= math.pi:
         raise ValueError(f"omega must be above 0 and at most pi, got {omega}")
     return float(omega)
-
-
-def _fraction(shift: float) -> float:
-    if not 0 <= check_number(shift, "shift") <= 1:
-        raise ValueError(f"shift must be from 0 to 1, got {shift}")
-    return float(shift)
 
 
 class Frequencies(Explorable):
@@ -58,20 +52,21 @@ class Frequencies(Explorable):
 
     name = "frequencies"
     omega = State(_frequency)
-    shift = State(_fraction)
+    shift = State(between("shift", 0, 1))
     interpolation = State(one_of("interpolation", INTERPOLATIONS))
 
     def __init__(self, omega: float = 1.57, shift: float = 0.5) -> None:
         self.data = {}
         self.state = {
             "omega": _frequency(omega),
-            "shift": _fraction(shift),
+            "shift": Frequencies.shift.check(shift),
             "interpolation": "bilinear",
         }
         self.alt = (
             "Left, a wave, its values at the pixels, and fainter values sampled half a "
-            "pixel further on; right, the part of the amplitude that is left, falling "
-            "from 1 for broad stripes to 0 for stripes of one pixel"
+            "pixel further on; right, the part of the amplitude that is left: with "
+            "bilinear interpolation it falls from 1 for broad stripes to 0 for stripes "
+            "of one pixel, with bicubic it stays near 1 for longer"
         )
         self.hint = (
             "Drag the point along the curve to change the frequency, and shift the "

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from stn_tutorial.course.explore._checks import between
+from stn_tutorial.course.explore._checks import whole
 from stn_tutorial.course.explore._figure import Explorable, State
 from stn_tutorial.course.plotting import COLORS
 from stn_tutorial.experiments.differences import Difference
@@ -71,7 +71,7 @@ class Interval(Explorable):
     name = "interval"
     differences = State(_differences)
     seeds = State(_seeds)
-    questions = State(between("questions", 1, QUESTIONS, int))
+    questions = State(whole("questions", 1, QUESTIONS))
 
     def __init__(self, found: Mapping[str, Sequence[float]]) -> None:
         if not found:
@@ -80,19 +80,22 @@ class Interval(Explorable):
         # To a digit of 10,000, which is what an error is measured to.
         measured = {n: [round(v, 2) for v in each] for n, each in measured.items()}
         self.data = {
-            **{"found": list(measured.items()), "reach": REACH},
-            **{"seeds": list(SEEDS), "questions": QUESTIONS},
+            "found": list(measured.items()),
+            "reach": REACH,
+            "seeds": list(SEEDS),
+            "questions": QUESTIONS,
         }
         first = next(iter(measured.values()))
         self.state = {"differences": first, "seeds": SEEDS[-1], "questions": 1}
         self.alt = (
-            "Five dots, one a seed, left and right of a line at zero; below them their "
-            "mean and its interval"
+            "Five dots, one a seed, beside a line at zero; below them their mean and "
+            "its interval"
         )
         self.hint = (
             "Drag a seed. How far must one alone move to undo a decision? What is left "
             "of it with two seeds, or if this was the best of twenty questions? And "
-            "which is more: five seeds that agree on little, or one that is far out?"
+            "which decides more: five seeds that agree on a small difference, or one "
+            "that is far out?"
         )
 
     @property

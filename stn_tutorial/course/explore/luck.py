@@ -7,7 +7,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from stn_tutorial.course.explore._checks import between
+from stn_tutorial.course.explore._checks import between, whole
 from stn_tutorial.course.explore._figure import Explorable, State
 from stn_tutorial.course.plotting import COLORS
 
@@ -58,7 +58,7 @@ class Luck(Explorable):
     second = State(between("second", *ERRORS))
     shared = State(between("shared", 0, 1))
     digits = State(_digits)
-    test_set = State(between("test_set", 0, SETS - 1, int))
+    test_set = State(whole("test_set", 0, SETS - 1))
 
     def __init__(self, first: float = 0.6, second: float = 0.5) -> None:
         self.data = {"sets": SETS}

@@ -106,7 +106,7 @@
     const row = stn.element("div", { class: "stn-tiles" });
     row.append(...tiles.map(({ panel }) => panel.element));
 
-    const axes = stn.axes([0, 1.05, MOST + 9, 0], {
+    const axes = stn.axes([0, 1.05, MOST + 11, 0], {
       x: "identity warps",
       y: "absolute error",
       xTicks: [0, 10, 20, 30, 40, 50],

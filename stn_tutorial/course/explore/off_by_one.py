@@ -76,7 +76,7 @@ class OffByOne(Explorable):
         self.hint = (
             "Choose an input, and warp it once, ten times, fifty times. On which input "
             "does sampler A return exactly what it got? And on which one does a single "
-            "warp give all four away, by their largest error and by their mean?"
+            "warp give all four away, by their largest error?"
         )
 
     def picture(self) -> Figure:

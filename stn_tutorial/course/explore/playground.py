@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from stn_tutorial import Affine, base_grid, rotation, sample, theta_from_pixels
+from stn_tutorial.course.explore._checks import between, whole
 from stn_tutorial.course.explore._figure import Explorable, State, pack
 from stn_tutorial.course.plotting import COLORS
 from stn_tutorial.experiments.results import results_folder
@@ -26,17 +27,8 @@ __all__ = ["Playground", "few_digits"]
 RUNS = {"st-cnn": "rts/st-cnn-0", "cnn": "rts/cnn-0"}
 
 
-def _between(low: float, high: float) -> Any:
-    def check(value: float) -> float:
-        if not low <= value <= high:
-            raise ValueError(f"must be from {low} to {high}, got {value}")
-        return value
-
-    return check
-
-
 def _shift(shift: Sequence[float]) -> list[float]:
-    x, y = map(_between(-14, 14), shift)
+    x, y = map(between("shift", -14, 14), shift)
     return [x, y]
 
 
@@ -69,7 +61,7 @@ class Playground(Explorable):
     >>> playground = Playground()
     >>> playground.angle = 90
     >>> playground.state["angle"]
-    90
+    90.0
 
     Args:
         runtime: the ``"folder"`` of the runtime's scripts, relative to the page, and
@@ -90,12 +82,12 @@ class Playground(Explorable):
 
     name = "playground"
     needs = (*Explorable.needs, "runtime", "strokes")
-    digit = State(_between(-1, 19))
+    digit = State(whole("digit", -1, 19))
     strokes = State(_strokes)
-    angle = State(_between(-180, 180))
-    scale = State(_between(0.5, 1.5))
+    angle = State(between("angle", -180, 180))
+    scale = State(between("scale", 0.5, 1.5))
     shift = State(_shift)
-    pieces = State(_between(0, 16))
+    pieces = State(whole("pieces", 0, 16))
 
     def __init__(self, runtime: Mapping[str, Any] | None = None) -> None:
         images, labels = few_digits()

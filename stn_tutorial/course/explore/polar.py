@@ -14,7 +14,7 @@ from stn_tutorial import sample, to_normalized
 from stn_tutorial.course.explore._checks import between
 from stn_tutorial.course.explore._figure import Explorable, State, pack
 from stn_tutorial.course.plotting import COLORS
-from stn_tutorial.experiments.after_2015 import turned
+from stn_tutorial.experiments.after_2015 import rotated_and_scaled
 from stn_tutorial.experiments.successors import LogPolar
 
 __all__ = ["Polar"]
@@ -95,7 +95,8 @@ class Polar(Explorable):
 
     def digit(self) -> Tensor:
         """Return the digit as it is rotated and scaled: ``(H, W)``."""
-        return turned(self.image[None, None], self.angle, self.scale)[0, 0]
+        image = self.image[None, None]
+        return rotated_and_scaled(image, self.angle, self.scale)[0, 0]
 
     def polar(self) -> Tensor:
         """Return its log-polar picture: ``(24, 32)``, of rings by directions."""

@@ -200,6 +200,7 @@
       inside.push(middle[1] + within(y - middle[1], middle[1]));
       model.set({ point: hundredths(...inside) });
     };
+    const by = ([x, y]) => `by x ${stn.number(x)}, y ${stn.number(y)}`;
     const handles = [
       stn.handle(panel, "the point", {
         get: () => model.get("point"),
@@ -212,7 +213,7 @@
         move: (x, y) => model.set({ target: hundredths(x - middle[0], y - middle[1]) }),
         step: 0.25,
         style: "stn-third",
-        say: () => `by x ${model.get("target")[0]}, y ${model.get("target")[1]}`,
+        say: () => by(model.get("target")),
       }),
       stn.handle(panel, "all points, shifted", {
         get: () => middle.map((value, k) => value + model.get("shift")[k]),
@@ -222,7 +223,7 @@
         },
         step: 0.25,
         style: "stn-pull-sample",
-        say: () => `by x ${model.get("shift")[0]}, y ${model.get("shift")[1]}`,
+        say: () => by(model.get("shift")),
       }),
     ];
     handles.forEach((handle) => panel.put(handle.element, 0, 0));

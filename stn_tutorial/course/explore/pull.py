@@ -11,7 +11,7 @@ from torch import Tensor
 
 from stn_tutorial import base_grid, sample, to_normalized, to_pixels
 from stn_tutorial.course import plotting
-from stn_tutorial.course.explore._checks import one_of
+from stn_tutorial.course.explore._checks import numbers, one_of
 from stn_tutorial.course.explore._figure import Explorable, State, pack
 from stn_tutorial.course.plotting import COLORS
 
@@ -29,13 +29,6 @@ HINTS = {
         "does the gradient jump?"
     ),
 }
-
-
-def _pair(pair: Sequence[float], name: str) -> list[float]:
-    numbers = torch.as_tensor(pair, dtype=torch.float64).detach().flatten()
-    if numbers.shape != (2,) or not numbers.isfinite().all():
-        raise ValueError(f"{name} must be two finite numbers, got {pair}")
-    return numbers.tolist()
 
 
 class Pull(Explorable):
@@ -70,9 +63,9 @@ class Pull(Explorable):
 
     name = "pull"
     needs = ("sampling", "drawing", "input", "figure")
-    point = State(lambda pair: _pair(pair, "point"), tuple)
-    target = State(lambda pair: _pair(pair, "target"), tuple)
-    shift = State(lambda pair: _pair(pair, "shift"), tuple)
+    point = State(numbers("point", 2), tuple)
+    target = State(numbers("target", 2), tuple)
+    shift = State(numbers("shift", 2), tuple)
     asked = State(one_of("asked", ASKED))
 
     def __init__(
@@ -89,8 +82,8 @@ class Pull(Explorable):
             )
         self.image = (255 * image.detach().double().cpu().clamp(0, 1)).round() / 255
         self.state = {
-            "point": _pair(point, "point"),
-            "target": _pair(target, "target"),
+            "point": Pull.point.check(point),
+            "target": Pull.target.check(target),
             "shift": [0.0, 0.0],
             "asked": Pull.asked.check(asked),
         }
@@ -103,7 +96,8 @@ class Pull(Explorable):
             ),
             "all points": (
                 "A picture, the outline of its target, which lies beside it, and "
-                "arrows at the pixels, which point from the target back to the picture"
+                "arrows at the pixels, straight up or down the brightness, on the "
+                "whole to the left and up"
             ),
         }[asked]
 

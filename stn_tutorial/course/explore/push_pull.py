@@ -84,9 +84,9 @@ class PushPull(Explorable):
             "pixel": [width // 2, height // 3],
         }
         self.alt = (
-            "Above, an image of a few pixels; below left, its pixels pushed to where a "
-            "rotation and scale takes them, with orange holes; below right, every "
-            "output pixel pulled from the input, without holes"
+            "Left, an image of a few pixels; middle, its pixels pushed to where a "
+            "rotation and scale takes them, with orange holes; right, every output "
+            "pixel pulled from the input, without holes"
         )
         self.hint = (
             "Move the sliders: orange pixels received nothing, and a dot marks a pixel "

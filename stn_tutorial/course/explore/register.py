@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from stn_tutorial import Translation, sample
-from stn_tutorial.course.explore._checks import one_of
+from stn_tutorial.course.explore._checks import numbers, one_of
 from stn_tutorial.course.explore._figure import Explorable, State, pack
 from stn_tutorial.course.plotting import COLORS
 
@@ -62,7 +62,7 @@ class Register(Explorable):
     """
 
     name = "register"
-    start = State(lambda start: _two_numbers(start, "start"), tuple)
+    start = State(numbers("start", 2), tuple)
     stages = State(
         lambda stages: [[sigma, int(steps)] for sigma, steps in stages],
         lambda stages: [tuple(stage) for stage in stages],
@@ -88,7 +88,7 @@ class Register(Explorable):
                 "moving and fixed must be square, of one size and at least 16 pixels "
                 f"wide, got {tuple(moving.shape)} and {tuple(fixed.shape)}"
             )
-        self.truth = _two_numbers(truth, "truth")
+        self.truth = numbers("truth", 2)(truth)
         self.moving, self.fixed = (
             (255 * image.detach().double().cpu().clamp(0, 1)).round() / 255
             for image in (moving, fixed)
@@ -121,7 +121,7 @@ class Register(Explorable):
             "rates": RATES,
         }
         self.state = {
-            "start": _two_numbers(start, "start"),
+            "start": Register.start.check(start),
             "stages": [],
             "blur": self.blurs[0],
             "rate": RATE,
@@ -191,13 +191,6 @@ class Register(Explorable):
         if sigma not in self.blurs:
             raise ValueError(f"a blur must be one of {self.blurs}, got {sigma}")
         return _blur(self.moving, sigma), _blur(self.fixed, sigma)
-
-
-def _two_numbers(pair: Sequence[float], name: str) -> list[float]:
-    numbers = torch.as_tensor(pair, dtype=torch.float64).detach().flatten()
-    if numbers.shape != (2,) or not numbers.isfinite().all():
-        raise ValueError(f"{name} must be two finite numbers, got {pair}")
-    return numbers.tolist()
 
 
 def _square(reach: float, step: float) -> Tensor:

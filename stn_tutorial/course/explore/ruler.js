@@ -165,6 +165,7 @@
           tick(corner, TRUE_AXIS),
       );
       ruler.box.classList.toggle("stn-ruler-crowd", n() > 7);
+      ruler.box.classList.toggle("stn-ruler-uneven", n() % 2 === 1);
       for (const row of [...labels, numbers]) {
         row.forEach(({ element, y }, k) => {
           element.hidden = k >= n();

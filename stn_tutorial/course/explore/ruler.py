@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from stn_tutorial import base_grid, sample, to_normalized
+from stn_tutorial.course.explore._checks import whole
 from stn_tutorial.course.explore._figure import Explorable, State
 from stn_tutorial.course.plotting import COLORS, draw_pixels
 
@@ -19,22 +20,6 @@ __all__ = ["Ruler"]
 PIXELS, TIMES = (2, 12), (0, 20)
 #: The values of the outermost pixels of the row, and of those between them.
 ROW = (1.0, 0.6)
-
-
-def _whole(name: str, least: int, most: int, value: int) -> int:
-    if isinstance(value, bool) or value != int(value) or not least <= value <= most:
-        raise ValueError(
-            f"{name} must be a whole number from {least} to {most}, got {value!r}"
-        )
-    return int(value)
-
-
-def _pixels(n: int) -> int:
-    return _whole("n", *PIXELS, n)
-
-
-def _times(times: int) -> int:
-    return _whole("times", *TIMES, times)
 
 
 def _coordinate(x: float) -> float:
@@ -74,11 +59,11 @@ class Ruler(Explorable):
     """
 
     name = "ruler"
-    n = State(_pixels)
+    n = State(whole("n", *PIXELS))
     x = State(_coordinate)
     made = State(bool)
     sampled = State(bool)
-    times = State(_times)
+    times = State(whole("times", *TIMES))
 
     def __init__(
         self,
@@ -90,18 +75,18 @@ class Ruler(Explorable):
         times: int = 6,
     ) -> None:
         self.data = {"row": list(ROW)}
-        n = _pixels(n)
+        n = Ruler.n.check(n)
         self.state = {
             "n": n,
             "x": n - 1.0 if x is None else _coordinate(x),
             "made": bool(made),
             "sampled": bool(sampled),
-            "times": _times(times),
+            "times": Ruler.times.check(times),
         }
         self.alt = (
-            "A row of pixels between two rulers: with align_corners=False, -1 and 1 "
-            "are its edges, with True the centres of its outermost pixels. Below, the "
-            "row and what each resampling makes of it"
+            "A row of pixels, twice, with the coordinates of their centres below it: "
+            "with align_corners=False the outermost are inside -1 and 1, with True "
+            "they are -1 and 1. Below, the row and what each resampling makes of it"
         )
         self.hint = (
             "Drag the point along the row, or type one of its coordinates. Then mix "

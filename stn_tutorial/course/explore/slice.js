@@ -249,7 +249,7 @@
       const read = stn.warpVolume(volume, still, whole);
       const total = new Float32Array(SIDE * SIDE);
       read.forEach((value, k) => (total[k % total.length] += value));
-      const share = volume.depth * data.thickness;
+      const share = data.thickness;
       stn.paint(out, { ...picture, pixels: total.map((value) => value / share) });
     };
 

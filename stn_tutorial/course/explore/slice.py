@@ -13,7 +13,7 @@ from stn_tutorial import Affine3d, base_grid, rotation_matrix, warp
 from stn_tutorial.course.explore._checks import between, one_of
 from stn_tutorial.course.explore._figure import Explorable, State, pack
 from stn_tutorial.course.plotting import COLORS
-from stn_tutorial.data.volumes import THICKNESS
+from stn_tutorial.data.volumes import layers
 
 __all__ = ["Slice"]
 
@@ -87,7 +87,7 @@ class Slice(Explorable):
         self.data = {
             "volume": pack(self.volume.flatten(0, 1)),
             "depth": side,
-            "thickness": THICKNESS,
+            "thickness": layers(side),
             "axis": None if axis is None else (axis / axis.norm()).tolist(),
         }
         self.state = {"shown": "layer"}
@@ -132,7 +132,7 @@ class Slice(Explorable):
         body.plot(*plane[:, :2].T.numpy(), color=COLORS["sample"])
         body.plot(*plane[:2, :2].T.numpy(), color=COLORS["output"], linewidth=3)
         seen = warp(
-            *(self.volume[None, None], theta[None], (1, 48, 48)), family=Affine3d()
+            self.volume[None, None], theta[None], (1, 48, 48), family=Affine3d()
         )
         layer.imshow(seen[0, 0, 0].numpy(), cmap="gray", vmin=0, vmax=1)
         lines = self._axes().float() @ camera.T

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from stn_tutorial import warp
+from stn_tutorial.course.explore._checks import numbers
 from stn_tutorial.course.explore._figure import Explorable, State, pack
 from stn_tutorial.course.plotting import COLORS
 
@@ -17,13 +18,6 @@ __all__ = ["Window"]
 
 #: Where the frame begins: rotated, smaller, and off the middle.
 START = (0.5, -0.26, -0.1, 0.26, 0.5, 0.15)
-
-
-def _six_numbers(theta: Tensor | Sequence[float]) -> list[float]:
-    params = torch.as_tensor(theta, dtype=torch.float64).detach().flatten()
-    if params.shape != (6,) or not params.isfinite().all():
-        raise ValueError(f"theta must be six finite numbers, got {theta}")
-    return params.tolist()
 
 
 class Window(Explorable):
@@ -51,7 +45,7 @@ class Window(Explorable):
     """
 
     name = "window"
-    theta = State(_six_numbers, lambda theta: torch.tensor(theta).view(2, 3))
+    theta = State(numbers("theta", 6), lambda theta: torch.tensor(theta).view(2, 3))
     grid = State(bool)
 
     def __init__(self, image: Tensor, theta: Tensor | Sequence[float] = START) -> None:
@@ -59,7 +53,7 @@ class Window(Explorable):
         if image.shape[0] != image.shape[1]:
             raise ValueError(f"image must be square, got {tuple(image.shape)}")
         self.image = image.detach().float().cpu()
-        self.state = {"theta": _six_numbers(theta), "grid": False}
+        self.state = {"theta": Window.theta.check(theta), "grid": False}
         self.alt = (
             "Left, an image with a rotated frame over it, whose upper edge is thick; "
             "right, what the frame holds, upright and enlarged"

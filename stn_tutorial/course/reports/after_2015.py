@@ -377,6 +377,8 @@ def draw_longer(
     fig, panels = make_panels(list(TASKS), height=2.4)
     for (task, ax), method in product(panels.items(), methods):
         longer = runs_of(found, phase="longer", task=task, method=method)
+        if against == "seconds" and not longer:  # nobody knows the rate
+            continue
         unit = 1.0
         if against == "seconds":  # of a picture
             unit = statistics.mean(
