@@ -155,6 +155,20 @@ def test_a_gain_is_a_ratio_of_errors_and_needs_both():
     assert paper == expected
 
 
+def test_single_seeds_are_dots_where_both_networks_have_several():
+    found = measured()
+    found[Cell("today", "RTS", "CNN", seed=1)] = result(0.7)
+    _, convolutional = draw_gains(found).axes
+    (dots,) = (
+        line
+        for line in convolutional.lines
+        if len(line.get_xdata()) == 2
+        and line.get_marker() == "o"
+        and line.get_linestyle() == "None"
+    )
+    assert dots.get_ydata() == pytest.approx([0.5 / 1.2, 1.0])
+
+
 def test_gains_are_counted_by_table_and_classifier():
     found = measured()
     found[Cell("today", "clutter", "ST-CNN Aff")] = result(8.0)

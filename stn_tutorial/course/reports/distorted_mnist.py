@@ -395,12 +395,13 @@ def draw_gains(results: Results) -> Figure:
     Returns:
         The figure: a panel for each classifier, a place for each column of the table, a
         mark for each family, shaped as in `draw_against_paper`, where the ratio of the
-        mean errors over seeds is. A whisker around it is as wide as the first seed's
-        95% interval over test digits: both networks are tested on the same, and what
-        both misclassify tells nothing.
+        mean errors over seeds is, and dots, where those of single seeds are. A whisker
+        is as wide as the first seed's 95% interval over test digits: both networks are
+        tested on the same, and what both misclassify tells nothing.
     """
     fig, axes = plt.subplots(2, 1, figsize=(WIDEST, 5.2), sharex=True)
     bar = {"color": COLORS["ink"], "ms": 11, "mew": 2, "ls": "", "marker": "_"}
+    dot = {"color": COLORS["ink"], "ms": 2.5, "ls": "", "marker": "o", "zorder": 3}
     for ax, base in zip(axes, ("FCN", "CNN"), strict=True):
         ax.axhline(1, color=COLORS["faint"])
         for column, row, x in _places(base):
@@ -411,6 +412,8 @@ def draw_gains(results: Results) -> Figure:
                     look = _mark(row, filled=name == "today")
                     ends = [[end] for end in gain.whisker]
                     ax.errorbar(x + aside, gain.ratio, yerr=ends, lw=1, **look)
+                    if len(gain.each) > 1:
+                        ax.plot([x + aside] * len(gain.each), gain.each, **dot)
         ax.set_xticks(range(len(COLUMNS)), COLUMNS)
         ax.set(title=f"ST-{base} over {base}", yscale="log")
         ax.tick_params(labelbottom=True)
@@ -419,7 +422,7 @@ def draw_gains(results: Results) -> Figure:
         "the paper's": bar,
         "ours, paper's recipe": _mark("ST-CNN Aff", filled=False),
     }
-    looks["ours, today's recipe"] = _mark("ST-CNN Aff")
+    looks |= {"ours, today's recipe": _mark("ST-CNN Aff"), "each of its seeds": dot}
     return label_panels(fig, "", "ratio of the errors", looks)
 
 
@@ -439,12 +442,14 @@ class Gain(NamedTuple):
         ratio: the error with it, over that without; each is the mean over all seeds.
         whisker: how far a 95% interval over test digits reaches below and above the
             ratio; how wide it is tells the first seed.
+        each: the ratios of single seeds.
         pair: of the first seed, the digits that the plain network alone misclassifies,
             and those that the other one alone does.
     """
 
     ratio: float
     whisker: tuple[float, float]
+    each: tuple[float, ...]
     pair: Discordant
 
     @property
@@ -476,7 +481,11 @@ def _gain(results: Results, name: str, column: str, row: str) -> Gain | None:
     # digits: 1/x + 1/y - 2m/(xy), and x + y - 2m are the discordant ones.
     counts = [max(len(each), 1) for each in lists]
     spread = math.exp(1.96 * math.sqrt((pair.worse + pair.better) / math.prod(counts)))
-    return Gain(ratio, (ratio - ratio / spread, ratio * spread - ratio), pair)
+    whisker = (ratio - ratio / spread, ratio * spread - ratio)
+    each = tuple(
+        _mean([with_it]) / _mean([without]) for with_it, without in zip(ours, plain)
+    )
+    return Gain(ratio, whisker, each, pair)
 
 
 #: The number of comparisons in both tables, of networks with and without a transformer,
