@@ -94,7 +94,7 @@ def check_number(value: Any, name: str) -> float:
     try:
         number = float(value)
     except OverflowError:  # an integer that no float holds
-        raise ValueError(f"{name} must be below 1e308, got more") from None
+        raise ValueError(f"{name} must be within ±1e308, got more") from None
     if not -np.inf < number < np.inf:
         raise ValueError(f"{name} must be finite, got {value}")
     return number

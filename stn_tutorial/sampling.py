@@ -246,8 +246,8 @@ def _grid_on(
     align_corners: bool,
 ) -> Tensor:
     """A family's grid for an input of a known size, which a rotation may need."""
-    check_floating(params, "params")
-    if params.ndim == 1:  # a family needs to know no warp without a batch
+    single = isinstance(params, Tensor) and params.ndim == 1
+    if single and len(params) == family.n_params:  # which not every family knows
         return _grid_on(in_size, family, params[None], size, align_corners)[0]
     family = family_for_image(family, in_size, align_corners=align_corners)
     return family.grid(params, size, align_corners=align_corners)

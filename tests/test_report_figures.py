@@ -167,6 +167,14 @@ def test_single_seeds_are_dots_where_both_networks_have_several():
         and line.get_linestyle() == "None"
     )
     assert dots.get_ydata() == pytest.approx([0.5 / 1.2, 1.0])
+    found[Cell("today", "RTS", "CNN", seed=2)] = result(1.8)
+    del found[replace(RTS, seed=1)]  # pairs are those of a seed
+    _, convolutional = draw_gains(found).axes
+    assert any(
+        list(line.get_ydata()) == pytest.approx([0.5 / 1.2, 0.6 / 1.8])
+        for line in convolutional.lines
+        if len(line.get_xdata()) == 2
+    )
 
 
 def test_gains_are_counted_by_table_and_classifier():

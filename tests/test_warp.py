@@ -84,6 +84,8 @@ def test_a_family_of_ones_own_serves_all_images_with_one_warp():
     x = images(3, 1, 4, 5)
     torch.testing.assert_close(warp(x, torch.zeros(0), family=Mirror()), x.flip(3))
     assert warp(x[0], torch.zeros(0), family=Mirror()).shape == (1, 4, 5)
+    with pytest.raises(ValueError, match=r"params must be .*, got \(5,\)"):
+        warp(x, torch.zeros(5))
 
 
 @families

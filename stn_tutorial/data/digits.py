@@ -162,7 +162,7 @@ def is_main_process() -> bool:
     >>> is_main_process()
     True
     """
-    return int(os.environ.get("RANK", "0")) == 0
+    return os.environ.get("RANK") in (None, "", "0")
 
 
 def _mnist(split: str) -> DigitSet:

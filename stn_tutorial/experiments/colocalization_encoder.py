@@ -158,7 +158,7 @@ def train_encoder(
         kind: all ten classes and fragments, all `others` than `digit` and fragments,
             all ten without fragments (whole), all ten as they come, neither moved nor
             scaled (closed), or random: not trained.
-        digit: the class that is left out, or None.
+        digit: the class that is left out, or None; only `others` is meant to have one.
         data: mnist or embedded.
         seed: of the weights and the order.
         epochs: of the training.

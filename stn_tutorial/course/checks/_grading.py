@@ -194,7 +194,10 @@ def as_tensors(attempt: Callable[..., Any]) -> Callable[..., Any]:
         got = attempt(*arguments)
         if is_open(got) or isinstance(got, Tensor):
             return got
-        return torch.as_tensor(got, dtype=torch.float64)
+        try:
+            return torch.as_tensor(got, dtype=torch.float64)
+        except TypeError:  # of complex numbers, `compare` tells
+            return torch.as_tensor(got)
 
     return wrapped
 

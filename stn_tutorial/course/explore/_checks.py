@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 import torch
@@ -49,11 +49,14 @@ def between(name: str, low: float, high: float) -> Callable[[Any], float]:
         high: the most.
 
     Returns:
-        From what Python assigns to what JSON holds; it raises a `ValueError` that names
-        the part.
+        From what Python assigns to what JSON holds; it raises a `TypeError` or a
+        `ValueError` that names the part.
     """
 
     def check(value: Any) -> float:
+        value = value.item() if isinstance(value, torch.Tensor) else value
+        if not isinstance(value, Real) or isinstance(value, bool):
+            raise TypeError(f"{name} must be a number, got {value!r}")
         if not low <= value <= high:  # NaN is refused as well
             raise ValueError(f"{name} must be from {low} to {high}, got {value!r}")
         return float(value)

@@ -482,8 +482,18 @@ def _gain(results: Results, name: str, column: str, row: str) -> Gain | None:
     counts = [max(len(each), 1) for each in lists]
     spread = math.exp(1.96 * math.sqrt((pair.worse + pair.better) / math.prod(counts)))
     whisker = (ratio - ratio / spread, ratio * spread - ratio)
+    of_seed, plain_of_seed = (
+        {
+            cell.seed: run["test_error"]
+            for cell, run in select(
+                of_table(results, name), column=column, row=which
+            ).items()
+        }
+        for which in (row, base)
+    )
     each = tuple(
-        _mean([with_it]) / _mean([without]) for with_it, without in zip(ours, plain)
+        _mean([of_seed[seed]]) / _mean([plain_of_seed[seed]])
+        for seed in sorted(of_seed.keys() & plain_of_seed.keys())
     )
     return Gain(ratio, whisker, each, pair)
 
