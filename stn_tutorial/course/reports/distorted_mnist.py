@@ -466,34 +466,29 @@ class Gain(NamedTuple):
 def _gain(results: Results, name: str, column: str, row: str) -> Gain | None:
     """The gain in one place of a table, if both networks were run with a first seed."""
     base = row.split()[0].removeprefix("ST-")
-    ours, plain = (errors(results, name, column, each) for each in (row, base))
-    runs = {cell: r for cell, r in of_table(results, name).items() if cell.seed == 0}
-    lists = [
-        run["misclassified"]
-        for each in (base, row)
-        for run in select(runs, column=column, row=each).values()
-        if "misclassified" in run
-    ]
-    if len(lists) < 2:
+    runs = of_table(results, name)
+    ours, plain = (
+        {cell.seed: run for cell, run in select(runs, column=column, row=which).items()}
+        for which in (row, base)
+    )
+    firsts = plain.get(0, {}), ours.get(0, {})
+    if not all("misclassified" in run for run in firsts):
         return None
-    ratio, pair = _mean(ours) / _mean(plain), mcnemar(*lists)
+    lists = [run["misclassified"] for run in firsts]
+    with_it, without = (
+        {seed: run["test_error"] for seed, run in each.items()}
+        for each in (ours, plain)
+    )
+    ratio = _mean([*with_it.values()]) / _mean([*without.values()])
+    pair = mcnemar(*lists)
     # The logarithm of a count x varies by 1/x, that of y by 1/y, and both misclassify m
     # digits: 1/x + 1/y - 2m/(xy), and x + y - 2m are the discordant ones.
     counts = [max(len(each), 1) for each in lists]
     spread = math.exp(1.96 * math.sqrt((pair.worse + pair.better) / math.prod(counts)))
     whisker = (ratio - ratio / spread, ratio * spread - ratio)
-    of_seed, plain_of_seed = (
-        {
-            cell.seed: run["test_error"]
-            for cell, run in select(
-                of_table(results, name), column=column, row=which
-            ).items()
-        }
-        for which in (row, base)
-    )
     each = tuple(
-        _mean([of_seed[seed]]) / _mean([plain_of_seed[seed]])
-        for seed in sorted(of_seed.keys() & plain_of_seed.keys())
+        _mean([with_it[seed]]) / _mean([without[seed]])
+        for seed in sorted(with_it.keys() & without.keys())
     )
     return Gain(ratio, whisker, each, pair)
 
