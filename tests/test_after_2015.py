@@ -240,6 +240,7 @@ def test_the_tables_show_what_was_measured():
     plt.close(fig)
     fig = draw_longer(found, against="seconds")  # at a rate that none was timed at
     assert not any(ax.lines for ax in fig.axes)
+    assert {ax.get_xscale() for ax in fig.axes} == {"log"}  # as where there are runs
     plt.close(fig)
     assert {shown(m) for m in METHODS} >= {"CNN", "IC-STN"}
 

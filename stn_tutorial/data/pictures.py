@@ -28,6 +28,7 @@ from tqdm.auto import tqdm
 
 from stn_tutorial._validate import check_choice, check_number
 from stn_tutorial.data._checks import check_whole
+from stn_tutorial.data.archives import told
 from stn_tutorial.data.digits import DigitSet
 
 __all__ = [
@@ -289,7 +290,7 @@ def open_picture(path: Path, *, least: tuple[int, int] | None = None) -> Image.I
     except Exception as error:  # Pillow's readers raise whatever they meet
         why = "no picture that Pillow knows"
         if not isinstance(error, Image.UnidentifiedImageError):
-            why = " ".join(printable(error).split())[:200] or type(error).__name__
+            why = printable(told(error))
         raise ValueError(f"{printable(path)} can't be read: {why}") from None
 
 
@@ -351,10 +352,9 @@ def _image_folder() -> type:
 
 
 def _unloadable(error: Exception) -> ValueError:
-    why = " ".join(str(error).split())[:200]
     return ValueError(
-        f"torchvision does not load ({why}): install the one that belongs to torch "
-        f"{torch.__version__}"
+        f"torchvision does not load ({told(error)}): install the one that belongs "
+        f"to torch {torch.__version__}"
     )
 
 

@@ -395,6 +395,7 @@ def draw_longer(
                 means.append((statistics.mean(took), statistics.mean(errors)))
         if means:
             ax.plot(*zip(*means), lw=1.2, **STYLES[method])
+    for ax in panels.values():
         ax.set(xscale="log", yscale="log")
         ax.margins(0.1)
         for axis in (ax.xaxis, ax.yaxis):
