@@ -121,8 +121,8 @@ def warps_that_move_a_pixel(answer: int) -> None:
         position = to_pixels(looked_at, (28,), align_corners=True)
         warps += 1
     hint = (
-        "which normalized coordinate has pixel 27 under align_corners=False, and at "
-        "which pixel does base_grid((1, 28), align_corners=True) have that? There one "
-        "sees, after one warp, what had been at pixel 27."
+        "what is the normalized coordinate of pixel 27 under align_corners=False, and "
+        "at which pixel does base_grid((1, 28), align_corners=True) have that? There "
+        "one sees, after one warp, what had been at pixel 27."
     )
     choose(answer, warps, (1, 3, 14, 28), hint)

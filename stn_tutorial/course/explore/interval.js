@@ -44,7 +44,8 @@
       return { mean, half, p, corrected: Math.min(1, model.get("questions") * p) };
     };
 
-    const axes = stn.axes([-reach, last + 0.7, reach, -0.6], {
+    const edge = 1.05 * reach; // a handle at the end of its reach is whole
+    const axes = stn.axes([-edge, last + 0.7, edge, -0.6], {
       x: "difference of the errors (percentage points): left, coordinates help",
       y: "seed",
       xTicks: [-1, -0.5, 0, 0.5, 1],
@@ -56,7 +57,7 @@
     axes.path("stn-interval-zero", `M0 -0.6V${last + 0.7}`);
     const bar = axes.path("stn-interval-bar");
     const mean = axes.path("stn-interval-mean");
-    axes.text("mean", -reach, last, "stn-tick-y");
+    axes.text("mean", -edge, last, "stn-tick-y");
 
     const limited = (value) =>
       Math.round(100 * Math.min(Math.max(value, -reach), reach)) / 100;
