@@ -102,7 +102,7 @@
     };
     const reset = stn.button("Reset", restart);
     const line = stn.element("code");
-    // A command that doesn't fit breaks after a bracket or a comma, not in a number.
+    // A command that doesn't fit breaks after a bracket, comma or =, not in a number.
     const mayBreak = (part) => [part, stn.element("wbr")];
     const copy = stn.button("Copy", () => {
       navigator.clipboard?.writeText(line.textContent).then(
@@ -135,7 +135,7 @@
     const update = () => {
       draw();
       [...handles, ...controls].forEach((part) => part.update());
-      line.replaceChildren(...figure.code().split(/(?<=[([,=])/).flatMap(mayBreak));
+      line.replaceChildren(...figure.code().match(/[^([,=]*[([,=]|[^([,=]+$/g).flatMap(mayBreak));
       copy.element.textContent = "Copy";
       status.textContent = figure.status();
     };

@@ -77,7 +77,7 @@
     const draw = () => {
       const { mean: middle, half } = told();
       const ends = [-1, 1].map((sign) => middle + sign * half);
-      const [low, high] = ends.map((end) => Math.min(Math.max(end, -reach), reach));
+      const [low, high] = ends.map((end) => Math.min(Math.max(end, -edge), edge));
       const cap = (x, end) => (x === end ? `M${x} ${last - 0.2}v0.4` : "");
       bar.setAttribute(
         "d",

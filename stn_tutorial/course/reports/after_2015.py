@@ -117,7 +117,7 @@ def draw_map() -> Figure:
 
 
 def draw_samples(digit: Tensor) -> Figure:
-    """Draw where six methods sample a digit.
+    """Draw where five methods sample a digit.
 
     Args:
         digit: ``(1, 28, 28)``.
