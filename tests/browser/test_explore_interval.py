@@ -65,7 +65,7 @@ class TestInterval(ExplorableTests):
 
     def test_a_seed_is_dragged_along_its_row(self, shown):
         panel = shown.root.locator(".stn-panel").first.bounding_box()
-        shown.drag(shown.handle("seed 1"), panel["width"] / 3, 40)
+        shown.drag(shown.handle("seed 1"), panel["width"] / 3.15, 40)  # 3, and a rim
         moved = shown.state()["differences"]
         assert moved[1] == pytest.approx(FOUND["first on P"][1] + 1, abs=0.03)
         assert (

@@ -135,7 +135,12 @@
     const update = () => {
       draw();
       [...handles, ...controls].forEach((part) => part.update());
-      line.replaceChildren(...figure.code().match(/[^([,=]*[([,=]|[^([,=]+$/g).flatMap(mayBreak));
+      line.replaceChildren(
+        ...figure
+          .code()
+          .match(/[^([,=]*[([,=]|[^([,=]+$/g)
+          .flatMap(mayBreak),
+      );
       copy.element.textContent = "Copy";
       status.textContent = figure.status();
     };
