@@ -20,7 +20,6 @@ from stn_tutorial.course.plotting import (
     draw_points,
     label_panels,
     make_panels,
-    plain_ticks,
 )
 from stn_tutorial.course.reports import (
     Report,
@@ -398,8 +397,6 @@ def draw_longer(
     for ax in panels.values():
         ax.set(xscale="log", yscale="log")
         ax.margins(0.1)
-        for axis in (ax.xaxis, ax.yaxis):
-            plain_ticks(axis)
     looks = {shown(name): STYLES[name] for name in methods}
     label = {"pictures": "pictures seen", "seconds": "seconds of one core"}[against]
     return label_panels(fig, label, "test error (%)", looks)

@@ -475,11 +475,8 @@ def _gain(results: Results, name: str, column: str, row: str) -> Gain | None:
     if not all("misclassified" in run for run in firsts):
         return None
     lists = [run["misclassified"] for run in firsts]
-    with_it, without = (
-        {seed: run["test_error"] for seed, run in each.items()}
-        for each in (ours, plain)
-    )
-    ratio = _mean([*with_it.values()]) / _mean([*without.values()])
+    mean, plain_mean = (_mean(errors(results, name, column, at)) for at in (row, base))
+    ratio = mean / plain_mean
     pair = mcnemar(*lists)
     # The logarithm of a count x varies by 1/x, that of y by 1/y, and both misclassify m
     # digits: 1/x + 1/y - 2m/(xy), and x + y - 2m are the discordant ones.
@@ -487,8 +484,8 @@ def _gain(results: Results, name: str, column: str, row: str) -> Gain | None:
     spread = math.exp(1.96 * math.sqrt((pair.worse + pair.better) / math.prod(counts)))
     whisker = (ratio - ratio / spread, ratio * spread - ratio)
     each = tuple(
-        _mean([with_it[seed]]) / _mean([without[seed]])
-        for seed in sorted(with_it.keys() & without.keys())
+        _mean([ours[seed]["test_error"]]) / _mean([plain[seed]["test_error"]])
+        for seed in sorted(ours.keys() & plain.keys())
     )
     return Gain(ratio, whisker, each, pair)
 
